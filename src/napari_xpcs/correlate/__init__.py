@@ -1,0 +1,1 @@
+"""Streaming correlation of frames of any number; memory is bounded by blocks."""

@@ -1,0 +1,29 @@
+"""Faults that a user can mend; the command line prints them as one sentence, napari as a notification."""
+
+
+class XpcsError(Exception):
+    """Base of every expected fault: what was got, what was expected, what to do."""
+
+
+class BackendError(XpcsError):
+    """An array backend or device was asked for that cannot be had."""
+
+
+class GeometryError(XpcsError):
+    """The geometry is incomplete or impossible."""
+
+
+class PartitionError(XpcsError):
+    """Bins that cannot be made, or that do not belong to these frames."""
+
+
+class FileFormatError(XpcsError):
+    """A file that cannot be read, is not what was expected, or must not be overwritten."""
+
+
+class CorrelationError(XpcsError):
+    """Frames that cannot be correlated as asked."""
+
+
+class FitError(XpcsError):
+    """A fit that cannot be set up (a fit that runs and fails is a status, not an error)."""

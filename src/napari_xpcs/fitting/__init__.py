@@ -1,0 +1,1 @@
+"""From g2 curves to relaxation times and diffusion coefficients."""

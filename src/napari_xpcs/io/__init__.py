@@ -1,0 +1,1 @@
+"""Files: the only importer of h5py."""

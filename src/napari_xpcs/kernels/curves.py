@@ -1,0 +1,47 @@
+"""g2 curves and the bins they belong to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BinTable:
+    """Where the bins lie; entry k-1 belongs to label k of the label image.
+
+    ``q`` in 1/angstrom, ``phi_deg`` in degrees; NaN where it is unknown or has no meaning.
+    ``pixels`` counts unmasked pixels, 0 where it is unknown.
+    """
+
+    label: Int[np.ndarray, " bin"]
+    q: Float[np.ndarray, " bin"]
+    phi_deg: Float[np.ndarray, " bin"]
+    pixels: Int[np.ndarray, " bin"]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class G2Curves:
+    """g2 of every dynamic bin over one list of delays.
+
+    Parameters
+    ----------
+    delay_s
+        Delays, s.  Where bins have delays of their own this is the union of them.
+    g2, error
+        g2 and its standard error (1 sigma).  NaN where nothing was measured: the
+        "g2 = 0 with error 0" of the files of the field becomes NaN on reading.
+    bins
+        The bin of each column.
+    source
+        File or layer that the curves come from.
+    """
+
+    delay_s: Float[np.ndarray, " delay"]
+    g2: Float[np.ndarray, "delay bin"]
+    error: Float[np.ndarray, "delay bin"]
+    bins: BinTable
+    source: str = ""

@@ -1,0 +1,120 @@
+"""Where the detector stands: a complete :class:`Geometry`, or what is known of one."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from math import isfinite
+from typing import TypeAlias
+
+from napari_xpcs.errors import GeometryError
+
+FIELD_UNITS: dict[str, str] = {
+    "energy_kev": "keV",
+    "distance_m": "m",
+    "pixel_row_m": "m",
+    "pixel_col_m": "m",
+    "center_row_px": "px",
+    "center_col_px": "px",
+    "swing_horizontal_deg": "deg",
+    "swing_vertical_deg": "deg",
+    "incident_angle_deg": "deg",
+    "frame_time_s": "s",
+    "count_time_s": "s",
+}
+"""Unit of every value that a file can tell about an experiment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sourced:
+    """A value with the place it was read from; ``None`` where it is unknown.
+
+    ``others`` holds what other places of the same file say, as (value, origin),
+    where that differs from ``value``.
+    """
+
+    value: float | None
+    unit: str
+    origin: str
+    others: tuple[tuple[float, str], ...] = ()
+
+
+KnownGeometry: TypeAlias = Mapping[str, Sourced]
+"""Values by the names of :data:`FIELD_UNITS`; unknown ones have value ``None`` or are absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """A flat detector behind a sample, complete and checked.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the detector.
+    energy_kev, distance_m
+        Photon energy, keV; sample to detector along the direct beam at zero swing, m.
+    pixel_row_m, pixel_col_m
+        Pitch from row to row and from column to column, m.
+    center_row_px, center_col_px
+        Direct beam at zero swing, in pixel index (an integer is a pixel centre).
+    swing_horizontal_deg, swing_vertical_deg
+        Rotation of the detector about the sample, degrees.
+    incident_angle_deg
+        Grazing-incidence angle, degrees; ``None`` for transmission.
+
+    Raises
+    ------
+    GeometryError
+        A value is not finite, or a length or energy is not positive.
+    """
+
+    shape: tuple[int, int]
+    energy_kev: float
+    distance_m: float
+    pixel_row_m: float
+    pixel_col_m: float
+    center_row_px: float
+    center_col_px: float
+    swing_horizontal_deg: float = 0.0
+    swing_vertical_deg: float = 0.0
+    incident_angle_deg: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 2 or min(self.shape) < 1:
+            msg = f"A detector has rows and columns, got the shape {self.shape}."
+            raise GeometryError(msg)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "shape" or value is None:
+                continue
+            if not isfinite(value):
+                msg = f"{field.name} must be a finite number, got {value}."
+                raise GeometryError(msg)
+        for name in ("energy_kev", "distance_m", "pixel_row_m", "pixel_col_m"):
+            if getattr(self, name) <= 0:
+                msg = f"{name} must be positive, got {getattr(self, name)}."
+                raise GeometryError(msg)
+
+
+def complete_geometry(known: KnownGeometry, shape: tuple[int, int]) -> Geometry:
+    """Return the :class:`Geometry` that ``known`` describes.
+
+    Raises
+    ------
+    GeometryError
+        A value that has no default is unknown; the message names all of them.
+    """
+    values = {
+        field.name: known[field.name].value
+        for field in fields(Geometry)
+        if field.name in known and known[field.name].value is not None
+    }
+    missing = missing_values(known)
+    if missing:
+        msg = f"The geometry is incomplete: {', '.join(missing)} unknown. Type the missing values."
+        raise GeometryError(msg)
+    return Geometry(shape=shape, **values)  # type: ignore[arg-type]
+
+
+def missing_values(known: KnownGeometry) -> list[str]:
+    """Return the names of values that a Q-map needs and ``known`` does not hold."""
+    needed = [f.name for f in fields(Geometry) if f.name != "shape" and f.default is MISSING]
+    return [name for name in needed if name not in known or known[name].value is None]

@@ -1,0 +1,1 @@
+"""What napari shows: the only importer of napari, Qt and matplotlib."""
