@@ -68,7 +68,7 @@ make_environment() {
 install_package() {
   echo "setup: installing napari-xpcs[$extras] and what it needs; the first time takes minutes"
   # Bytecode is compiled here, on all cores, so that the first start of napari is not the slow one.
-  .venv/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[$extras]"
+  .venv/bin/python -m pip install --quiet --quiet --no-compile --constraint constraints.txt --editable ".[$extras]"
   .venv/bin/python -m compileall -q -j 0 .venv/lib src >/dev/null ||
     true # a few packages ship templates that are not Python
 }
