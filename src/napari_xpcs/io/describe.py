@@ -1,0 +1,93 @@
+"""What ``napari-xpcs info --json`` prints."""
+
+from pathlib import Path
+from typing import Any
+
+from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
+from napari_xpcs.io.layouts import LOOKED_FOR
+from napari_xpcs.io.open import UnknownLayoutError, XpcsFile, open_path
+from napari_xpcs.kernels.geometry import KnownGeometry
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """Return what the file is, with plain Python values only.
+
+    Keys: ``kind`` (frames, results, partition, unknown), ``layout``, ``shape`` ([frames, rows,
+    cols], an entry is ``None`` where it is unknown), ``dtype``, ``geometry`` (per name ``value``,
+    ``unit``, ``origin`` and, where other places differ, ``others``), ``missing``, ``problems``.
+
+    Raises
+    ------
+    FileFormatError
+        The file is absent, damaged or not HDF5.
+    """
+    try:
+        opened = open_path(path)
+    except UnknownLayoutError as fault:
+        return _description("unknown", None, None, None, {}, LOOKED_FOR, (str(fault),))
+    kind, shape, dtype = _shape(opened)
+    return _description(
+        kind, opened.layout, shape, dtype, opened.known, opened.missing, opened.problems
+    )
+
+
+def _description(
+    kind: str,
+    layout: str | None,
+    shape: list[int | None] | None,
+    dtype: str | None,
+    known: KnownGeometry,
+    missing: tuple[str, ...],
+    problems: tuple[str, ...],
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "layout": layout,
+        "shape": shape,
+        "dtype": dtype,
+        "geometry": _geometry(known),
+        "missing": list(missing),
+        "problems": list(problems),
+    }
+
+
+def _geometry(known: KnownGeometry) -> dict[str, dict[str, Any]]:
+    table = {}
+    for name, sourced in known.items():
+        row: dict[str, Any] = {
+            "value": sourced.value,
+            "unit": sourced.unit,
+            "origin": sourced.origin,
+        }
+        if sourced.others:
+            row["others"] = [{"value": value, "origin": origin} for value, origin in sourced.others]
+        table[name] = row
+    return table
+
+
+def _shape(opened: XpcsFile) -> tuple[str, list[int | None] | None, str | None]:
+    """Return the kind, [frames, rows, cols] and the type of the pixels."""
+    if isinstance(opened, FramesFile):
+        return "frames", list(opened.frames.shape), str(opened.frames.dtype)
+    if isinstance(opened, PartitionFile):
+        return (
+            "partition",
+            [None, *opened.partition.shape],
+            str(opened.partition.dynamic.labels.dtype),
+        )
+    return "results", _result_shape(opened), _result_dtype(opened)
+
+
+def _result_shape(result: ResultFile) -> list[int | None] | None:
+    frames = None if result.intensity_vs_time is None else result.intensity_vs_time.shape[-1]
+    if result.scattering is not None:
+        rows, cols = result.scattering.shape
+    elif result.partition is not None:
+        rows, cols = result.partition.shape
+    else:
+        return None
+    return [frames, rows, cols]
+
+
+def _result_dtype(result: ResultFile) -> str | None:
+    return None if result.scattering is None else str(result.scattering.dtype)

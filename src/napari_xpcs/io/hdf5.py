@@ -1,0 +1,260 @@
+"""Reading HDF5 with faults that say what is wrong with which file.
+
+hdf5plugin is imported here, before any file is opened, so that every filter of the field
+(bitshuffle+LZ4 above all) is registered.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  registers the filters
+import numpy as np
+
+from napari_xpcs.errors import FileFormatError
+
+HDF5_SUFFIXES = frozenset({".h5", ".hdf", ".hdf5", ".nxs", ".nx", ".nx5", ".he5", ".cxi"})
+"""Names under which a user expects HDF5; other names are opened too if the content is HDF5."""
+
+_READ_FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError)
+"""What h5py raises on damaged content; it promises nothing narrower."""
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open ``path`` for reading.
+
+    Raises
+    ------
+    FileFormatError
+        Nothing there, a folder, not HDF5, or HDF5 that is cut short or damaged.
+    """
+    if not path.exists():
+        msg = f"There is no file {path}."
+        raise FileFormatError(msg)
+    if path.is_dir():
+        msg = f"{path} is a folder; choose a file in it."
+        raise FileFormatError(msg)
+    try:
+        is_hdf5 = h5py.is_hdf5(path)
+        file = h5py.File(path, "r") if is_hdf5 else None
+    except OSError as fault:
+        reason = "it is cut short" if "truncated" in str(fault) else f"{fault}"
+        msg = f"{path.name} is HDF5 but cannot be opened: {reason}. Copy or write it again."
+        raise FileFormatError(msg) from fault
+    if file is None:
+        msg = f"{path.name} is not an HDF5 file, although one was expected from its name or use."
+        raise FileFormatError(msg)
+    with file:
+        yield file
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn what h5py raises on damaged content into one sentence about ``what`` in ``path``."""
+    try:
+        yield
+    except _READ_FAULTS as fault:
+        msg = f"{what} in {path.name} cannot be read: {_first_line(fault)}."
+        raise FileFormatError(msg) from fault
+
+
+def _first_line(fault: BaseException) -> str:
+    text = str(fault.args[0]) if fault.args else type(fault).__name__
+    return (text.splitlines() or [type(fault).__name__])[0].rstrip(".")
+
+
+def open_dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return the dataset ``name`` once its sources and filters are known to be there.
+
+    Raises
+    ------
+    FileFormatError
+        It is absent, is a group, lies in a file that is missing (external link, virtual or
+        external storage), or needs a filter that is not installed.
+    """
+    path = Path(file.filename)
+    with reading(path, name):
+        found = file.get(name)
+    if found is None:
+        _explain_absence(file, name)
+    if not isinstance(found, h5py.Dataset):
+        msg = f"{name} in {path.name} is a group, not a dataset."
+        raise FileFormatError(msg)
+    with reading(path, name):
+        require_sources(found, name)
+    _require_filters(found, name)
+    return found
+
+
+def _explain_absence(file: h5py.File, name: str) -> None:
+    """Raise with the missing file of the first broken external link on the way to ``name``."""
+    path = Path(file.filename)
+    walked = ""
+    for part in name.strip("/").split("/"):
+        walked = f"{walked}/{part}"
+        with reading(path, walked):
+            link = file.get(walked, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            msg = (
+                f"{walked} in {path.name} links to {link.path} in {link.filename}, which is "
+                f"missing. Put that file beside {path.name}."
+            )
+            raise FileFormatError(msg)
+        if link is None:
+            break
+    msg = f"{path.name} holds no {name}."
+    raise FileFormatError(msg)
+
+
+def require_sources(dataset: h5py.Dataset, name: str) -> None:
+    """Check that everything a virtual or externally stored dataset is made of exists.
+
+    HDF5 itself returns the fill value (zeros) for virtual sources that are missing.
+
+    Raises
+    ------
+    FileFormatError
+        Names the first missing file and how many there are.
+    """
+    missing = _missing_sources(dataset)
+    if missing:
+        master = Path(dataset.file.filename).name
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        msg = (
+            f"{name} in {master} is made of other files, and {missing[0]}{others} cannot be found "
+            f"or does not hold its part. Put the data files beside {master}."
+        )
+        raise FileFormatError(msg)
+
+
+def _missing_sources(dataset: h5py.Dataset) -> list[str]:
+    """Return the files, or datasets in files, that ``dataset`` needs and that are not there."""
+    master = Path(dataset.file.filename)
+    if not dataset.is_virtual:
+        stored = sorted({entry[0] for entry in dataset.external or ()})
+        return [name for name in stored if _locate(master, name) is None]
+    missing: list[str] = []
+    for file_name, inner in sorted({(s.file_name, s.dset_name) for s in dataset.virtual_sources()}):
+        # A printf-style mapping stands for a series; block 0 is its first.
+        missing += _missing_part(
+            dataset.file, file_name.replace("%b", "0"), inner.replace("%b", "0")
+        )
+    return sorted(set(missing))
+
+
+def _missing_part(master: h5py.File, file_name: str, inner: str) -> list[str]:
+    if file_name == ".":
+        return _missing_in(master, inner)
+    located = _locate(Path(master.filename), file_name)
+    if located is None or not h5py.is_hdf5(located):
+        return [file_name]
+    with h5py.File(located, "r") as file:
+        return _missing_in(file, inner)
+
+
+def _missing_in(file: h5py.File, inner: str) -> list[str]:
+    """Look behind a source: it may be a link to, or a virtual dataset of, yet other files."""
+    found = file.get(inner)
+    if isinstance(found, h5py.Dataset):
+        return _missing_sources(found)
+    link = file.get(inner, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        return [str(link.filename)]
+    return [f"{Path(file.filename).name}:{inner}"]
+
+
+def _locate(master: Path, name: str) -> Path | None:
+    """Return where HDF5 finds a source: as named, beside the master, or in the working folder."""
+    wanted = Path(name)
+    beside = master.parent / (wanted.name if wanted.is_absolute() else wanted)
+    return next((place for place in (beside, wanted) if place.is_file()), None)
+
+
+def _require_filters(dataset: h5py.Dataset, name: str) -> None:
+    properties = dataset.id.get_create_plist()
+    for number in range(properties.get_nfilters()):
+        identifier, _, _, filter_name = properties.get_filter(number)
+        if not h5py.h5z.filter_avail(identifier):
+            label = filter_name.decode(errors="replace") or "unnamed"
+            msg = (
+                f"{name} in {Path(dataset.file.filename).name} is compressed with the HDF5 filter "
+                f"{identifier} ({label}), which hdf5plugin does not provide. Install that filter "
+                "or write the file again with bitshuffle+LZ4."
+            )
+            raise FileFormatError(msg)
+
+
+def read_array(file: h5py.File, name: str) -> np.ndarray | None:
+    """Return the numbers of the dataset ``name``, or ``None`` where there is none.
+
+    Raises
+    ------
+    FileFormatError
+        It is there but is no numeric array, or cannot be read.
+    """
+    path = Path(file.filename)
+    with reading(path, name):
+        if name not in file:
+            return None
+    dataset = open_dataset(file, name)
+    with reading(path, name):
+        value = np.asarray(dataset[()])
+    if value.dtype.kind not in "biuf":
+        msg = f"{name} in {path.name} holds {value.dtype}, numbers were expected."
+        raise FileFormatError(msg)
+    return value.astype(value.dtype.newbyteorder("="), copy=False)
+
+
+def read_number(file: h5py.File, name: str) -> float | None:
+    """Return the number stored at ``name`` as a scalar, (1,), (1, 1) or text, else ``None``."""
+    values = _read_plain(file, name)
+    if values is None or values.size != 1:
+        return None
+    value = values.reshape(-1)[0]
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def read_texts(file: h5py.File, name: str) -> tuple[str, ...]:
+    """Return the strings stored at ``name`` (one or many, bytes or text), empty if none."""
+    values = _read_plain(file, name)
+    return () if values is None else tuple(_text(value) for value in values.reshape(-1))
+
+
+def read_plain(dataset: h5py.Dataset) -> Any:
+    """Return a small dataset as a Python scalar, text or list; what configurations hold."""
+    values = np.asarray(dataset[()])
+    plain = [
+        _text(value) if isinstance(value, bytes | str) else value
+        for value in values.reshape(-1).tolist()
+    ]
+    return plain[0] if values.size == 1 else plain
+
+
+def _read_plain(file: h5py.File, name: str) -> np.ndarray | None:
+    # A group in the place of a scalar is common ("definition" of 2025 files): it holds no value.
+    with reading(Path(file.filename), name):
+        found = file.get(name)
+        return np.asarray(found[()]) if isinstance(found, h5py.Dataset) else None
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def find_images(file: h5py.File, limit: int = 5) -> list[str]:
+    """Return up to ``limit`` numeric arrays as ``path (shape)``, those with most axes first."""
+    found: list[tuple[int, str]] = []
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim >= 2 and item.dtype.kind in "iuf":
+            found.append((-item.ndim, f"/{name} {item.shape}"))
+
+    with reading(Path(file.filename), "The list of datasets"):
+        file.visititems(visit)
+    return [text for _, text in sorted(found, key=lambda pair: pair[0])[:limit]]

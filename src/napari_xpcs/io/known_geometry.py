@@ -1,0 +1,215 @@
+"""What a file tells about the experiment, every value with the place it was read from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isfinite, radians, tan
+from pathlib import Path
+
+import h5py
+
+from napari_xpcs.io import layouts
+from napari_xpcs.io.hdf5 import read_number, read_texts
+from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, KnownGeometry, Sourced
+
+NEEDED = (
+    "energy_kev",
+    "distance_m",
+    "pixel_row_m",
+    "pixel_col_m",
+    "center_row_px",
+    "center_col_px",
+    "frame_time_s",
+)
+"""Values without which no q or no delay can be told; the others have a natural default."""
+
+SAME_VALUE = 1e-6
+"""Relative difference below which two places agree: averages store 2e-5 s as float32."""
+
+_POSITIVE = frozenset({*NEEDED, "count_time_s"} - {"center_row_px", "center_col_px"})
+_PLACEHOLDER_ENERGY_KEV = 1.0
+_LARGEST_TRAVEL_M = 2.0
+_EIGER_PIXEL_M = 75e-6
+_PIXEL_OF_DETECTOR_M = {"rigaku": 76e-6, "lambda": 55e-6}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeometryReport:
+    """Known values, with doubts and gaps in words."""
+
+    known: KnownGeometry
+    problems: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+class _Collector:
+    """Values in the order of their precedence; the first place that tells one wins."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[tuple[float, str]]] = {}
+        self.looked_for: dict[str, list[str]] = {}
+        self.problems: list[str] = []
+
+    def look(self, file: h5py.File, name: str, path: str, label: str) -> None:
+        self.looked_for.setdefault(name, []).append(path)
+        value = read_number(file, path)
+        if value is None:
+            return
+        origin = f"{label}{path}"
+        doubt = _doubt(name, value)
+        if doubt:
+            self.problems.append(f"{name} = {value:g} in {origin} is not used: {doubt}.")
+        else:
+            self.found.setdefault(name, []).append((value, origin))
+
+
+def _doubt(name: str, value: float) -> str:
+    """Say why ``value`` cannot be meant, or return an empty string."""
+    if not isfinite(value):
+        return "it is not a finite number"
+    if name in _POSITIVE and value <= 0:
+        return "it must be positive"
+    if name == "energy_kev" and value == _PLACEHOLDER_ENERGY_KEV:
+        return "1 keV is the placeholder of the acquisition software"
+    return ""
+
+
+def read_known_geometry(
+    file: h5py.File, *, qmap_group: str | None = None, metadata: h5py.File | None = None
+) -> GeometryReport:
+    """Collect the geometry that ``file`` and the ``metadata`` file beside it tell.
+
+    The Q-map group comes before ``/entry/instrument``: where they disagree, the bins were made
+    with the former.  What other places say is kept in ``Sourced.others``.  A value that no
+    place tells is unknown; nothing is assumed.
+
+    Raises
+    ------
+    FileFormatError
+        A value is there and cannot be read.
+    """
+    collector = _Collector()
+    if qmap_group is not None:
+        for name, leaf in layouts.QMAP_GEOMETRY.items():
+            collector.look(file, name, f"{qmap_group}/{leaf}", "")
+    entries = [(file, "")]
+    if metadata is not None:
+        entries.append((metadata, f"{Path(metadata.filename).name}:"))
+    for source, label in entries:
+        for name, path in layouts.ENTRY_GEOMETRY.items():
+            collector.look(source, name, path, label)
+        _shift_center_by_stage(collector, source, label)
+        _doubt_pixel_size(collector, source, label)
+    if qmap_group is not None:
+        _take_swing_out_of_center(collector, qmap_group)
+    return GeometryReport(
+        known=_sourced(collector),
+        problems=(*collector.problems, *_contradictions(collector)),
+        missing=tuple(_gaps(collector)),
+    )
+
+
+def geometry_as_known(geometry: Geometry, origin: str) -> dict[str, Sourced]:
+    """Return the values of a complete geometry with one origin for all."""
+    values = {name: getattr(geometry, name, None) for name in FIELD_UNITS}
+    return {
+        name: Sourced(value=float(value), unit=FIELD_UNITS[name], origin=origin)
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _shift_center_by_stage(collector: _Collector, file: h5py.File, label: str) -> None:
+    """Move the beam centre of the metadata by what the detector stage moved since it was set.
+
+    8-ID: centre = beam_center + (position - beam_center_position) / pixel, all lengths in m.
+    Files of 2025 hold pixels and mm in these places; a travel of metres shows it.
+    """
+    for name, axis in (("center_row_px", "y"), ("center_col_px", "x")):
+        path = layouts.ENTRY_GEOMETRY[name]
+        base = layouts.DETECTOR
+        moved = read_number(file, f"{base}/position_{axis}")
+        reference = read_number(file, f"{base}/beam_center_position_{axis}")
+        pixel_m = read_number(file, f"{base}/{axis}_pixel_size")
+        values = collector.found.get(name, [])
+        at = [i for i, (_, origin) in enumerate(values) if origin == f"{label}{path}"]
+        if not at or moved is None or reference is None or not pixel_m or moved == reference:
+            continue
+        travel = moved - reference
+        if not isfinite(travel) or abs(travel) > _LARGEST_TRAVEL_M:
+            if at[0] == 0:
+                collector.problems.append(
+                    f"The stage position {label}{base}/position_{axis} = {moved:g} and its "
+                    f"reference {reference:g} cannot both be in m: {name} is not corrected for "
+                    "stage travel."
+                )
+            continue
+        value, origin = values[at[0]]
+        values[at[0]] = (value + travel / pixel_m, f"{origin}, moved by the stage {travel:g} m")
+
+
+def _doubt_pixel_size(collector: _Collector, file: h5py.File, label: str) -> None:
+    """Point out the Eiger's pixel written for another detector, as 8-ID did before 2026-09."""
+    detector = " ".join(read_texts(file, layouts.DETECTOR_NAME))
+    for pixel_m, origin in collector.found.get("pixel_row_m", [])[:1]:
+        for maker, right_m in _PIXEL_OF_DETECTOR_M.items():
+            if maker in detector.lower() and _same(pixel_m, _EIGER_PIXEL_M):
+                collector.problems.append(
+                    f"The pixel in {origin} is 75 um, that of an Eiger, but the detector is named "
+                    f"{detector} in {label}{layouts.DETECTOR_NAME}, whose pixels are "
+                    f"{right_m * 1e6:.0f} um: check q."
+                )
+
+
+def _take_swing_out_of_center(collector: _Collector, qmap_group: str) -> None:
+    """Undo the shift of a swung detector in the Q-map's beam centre.
+
+    The Q-map stores centre + distance tan(swing) / pixel; the geometry of this house holds the
+    centre at zero swing.
+    """
+    for center, swing, pixel in (
+        ("center_row_px", "swing_vertical_deg", "pixel_row_m"),
+        ("center_col_px", "swing_horizontal_deg", "pixel_col_m"),
+    ):
+        values = collector.found.get(center, [])
+        swing_deg = collector.found.get(swing, [(0.0, "")])[0][0]
+        needed = [collector.found.get(name) for name in ("distance_m", pixel)]
+        stored = f"{qmap_group}/{layouts.QMAP_GEOMETRY[center]}"
+        if not values or values[0][1] != stored or swing_deg == 0 or not all(needed):
+            continue
+        distance_m, pixel_m = (found[0][0] for found in needed if found)
+        shift = distance_m * tan(radians(swing_deg)) / pixel_m
+        values[0] = (values[0][0] - shift, f"{stored} less the swing of {swing_deg:g} deg")
+
+
+def _sourced(collector: _Collector) -> dict[str, Sourced]:
+    known = {}
+    for name, unit in FIELD_UNITS.items():
+        values = collector.found.get(name)
+        if not values:
+            known[name] = Sourced(value=None, unit=unit, origin="")
+            continue
+        value, origin = values[0]
+        others = tuple(other for other in values[1:] if not _same(other[0], value))
+        known[name] = Sourced(value=value, unit=unit, origin=origin, others=others)
+    return known
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) <= SAME_VALUE * max(abs(a), abs(b))
+
+
+def _contradictions(collector: _Collector) -> Iterable[str]:
+    for name, (first, *rest) in collector.found.items():
+        value, origin = first
+        for other, place in rest:
+            if not _same(other, value):
+                yield (
+                    f"{name} is {value:g} in {origin} and {other:g} in {place}; the first is used."
+                )
+
+
+def _gaps(collector: _Collector) -> Iterable[str]:
+    for name in NEEDED:
+        if name not in collector.found:
+            places = " and ".join(dict.fromkeys(collector.looked_for.get(name, [])))
+            yield f"{name} (looked for {places})" if places else name

@@ -1,0 +1,111 @@
+"""Every HDF5 path that this house reads or writes, and how a layout is told from another.
+
+A facility is added by a row in :data:`LAYOUTS` and, where its geometry stands elsewhere, rows
+in :data:`GEOMETRY_PLACES`.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["frames", "results", "partition"]
+
+FRAMES = "/entry/data/data"
+SIMULATION = "/simulation"
+
+PARTITION_FILE_GROUP = "/qmap"
+RESULT_PARTITION_GROUP = "/xpcs/qmap"
+ROI_MAP = "dynamic_roi_map"
+
+MULTITAU = "/xpcs/multitau"
+MULTITAU_DELAYS = f"{MULTITAU}/delay_list"
+MULTITAU_G2 = f"{MULTITAU}/normalized_g2"
+MULTITAU_G2_ERR = f"{MULTITAU}/normalized_g2_err"
+TWOTIME = "/xpcs/twotime"
+TWOTIME_MAPS = f"{TWOTIME}/correlation_map"
+TWOTIME_BINS = f"{TWOTIME}/processed_bins"
+TWOTIME_G2 = f"{TWOTIME}/normalized_g2"
+TWOTIME_SEGMENTS = f"{TWOTIME}/normalized_g2_segments"
+SCATTERING_2D = "/xpcs/temporal_mean/scattering_2d"
+SCATTERING_1D = "/xpcs/temporal_mean/scattering_1d"
+SCATTERING_1D_SEGMENTS = "/xpcs/temporal_mean/scattering_1d_segments"
+INTENSITY_VS_TIME = "/xpcs/spatial_mean/intensity_vs_time"
+RAW_PATH = "/xpcs/rawdata_path"
+AVERAGED_FILES = "/xpcs/average/file_list"
+OWN_GROUP = "/xpcs/napari_xpcs"
+FITS = f"{OWN_GROUP}/fits"
+
+ENTRY = "/entry"
+START_TIME = "/entry/start_time"
+DETECTOR = "/entry/instrument/detector_1"
+INCIDENT_ENERGY = "/entry/instrument/incident_beam/incident_energy"
+DETECTOR_NAME = f"{DETECTOR}/detector_name"
+
+METADATA_SUFFIX = "_metadata.hdf"
+
+QMAP_GEOMETRY: dict[str, str] = {
+    "energy_kev": "energy",
+    "distance_m": "detector_distance",
+    "pixel_row_m": "pixel_size",
+    "pixel_col_m": "pixel_size",
+    "center_row_px": "beam_center_y",
+    "center_col_px": "beam_center_x",
+}
+"""Geometry inside a Q-map group, relative to it; keV, m, pixel index."""
+
+ENTRY_GEOMETRY: dict[str, str] = {
+    "energy_kev": INCIDENT_ENERGY,
+    "distance_m": f"{DETECTOR}/distance",
+    "pixel_row_m": f"{DETECTOR}/y_pixel_size",
+    "pixel_col_m": f"{DETECTOR}/x_pixel_size",
+    "center_row_px": f"{DETECTOR}/beam_center_y",
+    "center_col_px": f"{DETECTOR}/beam_center_x",
+    "swing_horizontal_deg": f"{DETECTOR}/flightpath_swing",
+    "swing_vertical_deg": f"{DETECTOR}/flightpath_swing_vertical",
+    "frame_time_s": f"{DETECTOR}/frame_time",
+    "count_time_s": f"{DETECTOR}/count_time",
+}
+"""Geometry in the metadata that 8-ID writes at acquisition.
+
+The units are those of this table: the ``units`` attributes of these files are absent or wrong
+(beam centres in pixels are labelled "m").
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How one kind of file is recognised: it holds one of the paths in ``any_of``."""
+
+    name: str
+    kind: Kind
+    any_of: tuple[str, ...]
+    what: str
+
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout(
+        name="aps-results",
+        kind="results",
+        any_of=(MULTITAU_G2, TWOTIME_MAPS, MULTITAU, TWOTIME),
+        what="results",
+    ),
+    Layout(
+        name="aps-qmap",
+        kind="partition",
+        any_of=(f"{PARTITION_FILE_GROUP}/{ROI_MAP}",),
+        what="a partition",
+    ),
+    Layout(name="hdf5", kind="frames", any_of=(FRAMES,), what="frames"),
+)
+"""In the order in which they are tried: a result file may hold a copy of other groups."""
+
+LOOKED_FOR = tuple(f"{layout.what} at {layout.any_of[0]}" for layout in LAYOUTS)
+"""What a file of interest holds one of."""
+
+
+def find_layout(file: Container[str]) -> Layout | None:
+    """Return the first layout of :data:`LAYOUTS` that ``file`` shows a sign of."""
+    for layout in LAYOUTS:
+        if any(path in file for path in layout.any_of):
+            return layout
+    return None

@@ -1,0 +1,192 @@
+"""One door for every file: look what it is, then open it as that."""
+
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import h5py
+import numpy as np
+
+from napari_xpcs._typing import Mask
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io import layouts
+from napari_xpcs.io.curves_csv import is_curves_csv, read_curves_csv
+from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
+from napari_xpcs.io.frames import HDF5Frames
+from napari_xpcs.io.hdf5 import (
+    HDF5_SUFFIXES,
+    find_images,
+    open_hdf5,
+    read_plain,
+    reading,
+)
+from napari_xpcs.io.known_geometry import GeometryReport, read_known_geometry
+from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.io.result_file import read_result
+
+SniffedKind: TypeAlias = Literal["frames", "results", "partition", "unknown"]
+
+XpcsFile: TypeAlias = FramesFile | ResultFile | PartitionFile
+
+
+class UnknownLayoutError(FileFormatError):
+    """HDF5 in good order that holds none of the things this house knows."""
+
+
+def sniff(path: str | Path) -> SniffedKind | None:
+    """Say at a glance what ``path`` is.
+
+    Returns
+    -------
+    str or None
+        ``None`` for a file that is clearly something else (or nothing); ``"unknown"`` for one
+        that carries the name or the signature of HDF5 but shows no layout of this house, for
+        which :func:`open_path` has a sentence to say.  Never raises.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            return None
+        if path.suffix.lower() == ".csv":
+            return "results" if is_curves_csv(path) else None
+        if not h5py.is_hdf5(path):
+            return "unknown" if path.suffix.lower() in HDF5_SUFFIXES else None
+        with h5py.File(path, "r") as file:
+            layout = layouts.find_layout(file)
+    except (OSError, RuntimeError, ValueError, KeyError):
+        return "unknown" if path.suffix.lower() in HDF5_SUFFIXES else None
+    return "unknown" if layout is None else layout.kind
+
+
+def open_path(path: str | Path, dataset: str | None = None) -> XpcsFile:
+    """Open frames, results or a partition.
+
+    Parameters
+    ----------
+    path
+        HDF5, or a CSV table of curves.
+    dataset
+        Frames at this place of the HDF5 file, whatever else it holds.
+
+    Raises
+    ------
+    FileFormatError
+        With one sentence on what is wrong with which file and what to do.
+    """
+    path = Path(path)
+    if dataset is None and path.suffix.lower() == ".csv":
+        curves = read_curves_csv(path)
+        return ResultFile(path=path, layout="curves-csv", curves=curves)
+    with open_hdf5(path) as file:
+        if dataset is not None:
+            return _open_frames(path, file, dataset)
+        with reading(path, "The list of contents"):
+            layout = layouts.find_layout(file)
+        if layout is None:
+            raise _unknown_layout(path, file)
+        if layout.kind == "frames":
+            return _open_frames(path, file, layouts.FRAMES)
+        if layout.kind == "partition":
+            return _open_partition(path, file, layout.name)
+    return read_result(path)
+
+
+def _unknown_layout(path: Path, file: h5py.File) -> UnknownLayoutError:
+    looked_for = ", ".join(layouts.LOOKED_FOR)
+    images = find_images(file, limit=3)
+    if images:
+        held = f"it holds the arrays {', '.join(images)}; name one to open it as frames"
+    else:
+        names = [f"/{name}" for name in list(file)[:3]]
+        held = f"it holds {', '.join(names)} and no image" if names else "it is empty"
+    return UnknownLayoutError(f"{path.name} holds none of {looked_for}; {held}.")
+
+
+def _open_partition(path: Path, file: h5py.File, layout: str) -> PartitionFile:
+    report = read_known_geometry(file, qmap_group=layouts.PARTITION_FILE_GROUP)
+    return PartitionFile(
+        path=path,
+        layout=layout,
+        partition=read_partition(path),
+        known=report.known,
+        problems=report.problems,
+        missing=tuple(gap for gap in report.missing if not gap.startswith("frame_time_s")),
+    )
+
+
+def _open_frames(path: Path, file: h5py.File, dataset: str) -> FramesFile:
+    frames = HDF5Frames.open(path, dataset)
+    metadata_path, report, problems, missing = _read_metadata(path, file)
+    mask, remark = _unusable_pixels(frames)
+    return FramesFile(
+        path=path,
+        layout="aps-raw" if metadata_path or layouts.DETECTOR in file else "hdf5",
+        frames=frames,
+        known=report.known,
+        mask=mask,
+        truth=_read_truth(path, file),
+        metadata_path=metadata_path,
+        problems=(*problems, *report.problems, *remark),
+        missing=(*missing, *report.missing),
+    )
+
+
+def _read_metadata(
+    path: Path, file: h5py.File
+) -> tuple[Path | None, GeometryReport, tuple[str, ...], tuple[str, ...]]:
+    """Read the geometry of frames from their own file and the metadata file beside it."""
+    own = path.with_name(path.stem + layouts.METADATA_SUFFIX)
+    if own.is_file():
+        chosen: Path | None = own
+        problems: tuple[str, ...] = ()
+    else:
+        # 8-ID keeps one run per folder, sometimes with frames renamed.
+        neighbours = sorted(path.parent.glob(f"*{layouts.METADATA_SUFFIX}"))
+        chosen = neighbours[0] if len(neighbours) == 1 else None
+        problems = (
+            (
+                f"There is no {own.name}; the geometry is read from {chosen.name}, the only "
+                "metadata file in the folder, which may belong to another run.",
+            )
+            if chosen
+            else ()
+        )
+    if chosen is not None:
+        try:
+            with open_hdf5(chosen) as metadata:
+                return chosen, read_known_geometry(file, metadata=metadata), problems, ()
+        except FileFormatError as fault:
+            problems = (f"The metadata file is not used. {fault}",)
+    return None, read_known_geometry(file), problems, (f"metadata file {own.name}",)
+
+
+def _unusable_pixels(frames: HDF5Frames) -> tuple[Mask | None, tuple[str, ...]]:
+    """Return the mask of pixels that hold no counts in the first and in the last frame.
+
+    Detectors write -1 (signed) or the largest number of the type (unsigned, 16 bits or more)
+    where a pixel is a gap, dead or saturated; single saturated events differ between frames.
+    """
+    kind, bits = frames.dtype.kind, frames.dtype.itemsize * 8
+    if kind not in "iu" or (kind == "u" and bits < 16):
+        return None, ()
+    ends = frames[[0, len(frames) - 1]]
+    sign = "below 0" if kind == "i" else str(np.iinfo(frames.dtype).max)
+    bad = ends < 0 if kind == "i" else ends == np.iinfo(frames.dtype).max
+    always = np.asarray(bad.all(axis=0))
+    count = int(always.sum())
+    if count == 0:
+        return None, ()
+    return ~always, (
+        f"{count} pixels are {sign} in the first and the last frame; they are masked.",
+    )
+
+
+def _read_truth(path: Path, file: h5py.File) -> dict[str, Any]:
+    """Return the inputs of a simulation by name, empty for a measured run."""
+    truth: dict[str, Any] = {}
+    with reading(path, layouts.SIMULATION):
+        group = file.get(layouts.SIMULATION)
+        if isinstance(group, h5py.Group):
+            for name, item in group.items():
+                if isinstance(item, h5py.Dataset):
+                    truth[name] = read_plain(item)
+    return truth

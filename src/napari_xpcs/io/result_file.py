@@ -1,0 +1,263 @@
+"""Reading the results of APS 8-ID: multi-tau g2, two-time maps, averages."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from napari_xpcs.errors import FileFormatError, PartitionError
+from napari_xpcs.io import layouts
+from napari_xpcs.io.files import ResultFile
+from napari_xpcs.io.hdf5 import open_hdf5, read_array, read_plain, read_texts, reading
+from napari_xpcs.io.known_geometry import read_known_geometry
+from napari_xpcs.io.not_measured import not_measured_to_nan
+from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.io.twotime_maps import TwoTimeMaps
+from napari_xpcs.kernels.curves import BinTable, G2Curves
+from napari_xpcs.kernels.partition import Partition
+
+
+def read_result(path: Path) -> ResultFile:
+    """Read what the result file at ``path`` holds and name what it lacks.
+
+    A part that is absent or damaged becomes ``None`` with a sentence in ``missing`` or
+    ``problems``; the rest is read all the same.
+
+    Raises
+    ------
+    FileFormatError
+        The file cannot be opened, or nothing in it could be read.
+    """
+    with open_hdf5(path) as file:
+        reader = _ResultReader(path, file)
+        result = reader.read()
+    held = (result.curves, result.twotime, result.scattering, result.partition)
+    if all(part is None for part in held):
+        msg = (
+            f"{path.name} has the layout of a result file but nothing in it can be read: "
+            f"{' '.join((*result.problems, *result.missing))}"
+        )
+        raise FileFormatError(msg)
+    return result
+
+
+class _ResultReader:
+    """One pass over an open file that gathers faults instead of stopping at the first."""
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path = path
+        self.file = file
+        self.problems: list[str] = []
+        self.missing: list[str] = []
+        self.config: dict[str, dict[str, Any]] = {}
+
+    def read(self) -> ResultFile:
+        geometry = read_known_geometry(self.file, qmap_group=layouts.RESULT_PARTITION_GROUP)
+        self.problems.extend(geometry.problems)
+        partition = self._partition()
+        self.config = {group: self._config(group) for group in (layouts.TWOTIME, layouts.MULTITAU)}
+        frame_time_s = geometry.known["frame_time_s"].value
+        curves = self._curves(partition, frame_time_s)
+        twotime = self._twotime(frame_time_s)
+        if curves is None and twotime is None:
+            self.missing.append(f"g2 (looked for {layouts.MULTITAU_G2} and {layouts.TWOTIME_MAPS})")
+        return ResultFile(
+            path=self.path,
+            layout="aps-results",
+            scattering=self._scattering(partition),
+            partition=partition,
+            curves=curves,
+            twotime=twotime,
+            intensity_vs_time=self._array(layouts.INTENSITY_VS_TIME, axes=2),
+            scattering_1d=self._flat(layouts.SCATTERING_1D),
+            scattering_1d_segments=self._array(layouts.SCATTERING_1D_SEGMENTS, axes=2),
+            known=geometry.known,
+            config=self.config[layouts.TWOTIME] | self.config[layouts.MULTITAU],
+            averaged_files=self._texts(layouts.AVERAGED_FILES),
+            problems=tuple(self.problems),
+            missing=(*self.missing, *geometry.missing),
+        )
+
+    def _array(self, name: str, axes: int | None = None, *, needed: bool = True) -> Any:
+        try:
+            value = read_array(self.file, name)
+        except FileFormatError as fault:
+            self.problems.append(str(fault))
+            return None
+        if value is None:
+            if needed:
+                self.missing.append(name)
+            return None
+        if axes is not None and value.ndim != axes:
+            self.problems.append(f"{name} has the shape {value.shape}; {axes} axes were expected.")
+            return None
+        return value
+
+    def _flat(self, name: str, *, needed: bool = True) -> Any:
+        value = self._array(name, needed=needed)
+        return None if value is None else value.reshape(-1)
+
+    def _texts(self, name: str) -> tuple[str, ...]:
+        try:
+            return read_texts(self.file, name)
+        except FileFormatError as fault:
+            self.problems.append(str(fault))
+            return ()
+
+    def _config(self, group: str) -> dict[str, Any]:
+        """Return the options of a run; those that cannot be read are named in ``problems``."""
+        path = f"{group}/config"
+        options: dict[str, Any] = {}
+        try:
+            with reading(self.path, path):
+                found = self.file.get(path)
+                names = list(found) if isinstance(found, h5py.Group) else []
+        except FileFormatError as fault:
+            self.problems.append(str(fault))
+            return {}
+        for name in names:
+            try:
+                with reading(self.path, f"{path}/{name}"):
+                    item = found[name]
+                    if isinstance(item, h5py.Dataset):
+                        options[name] = read_plain(item)
+            except FileFormatError as fault:
+                self.problems.append(str(fault))
+        return options
+
+    def _partition(self) -> Partition | None:
+        group = layouts.RESULT_PARTITION_GROUP
+        if group not in self.file:
+            self.missing.append(group)
+            return None
+        try:
+            return read_partition(self.path, group=group)
+        except (FileFormatError, PartitionError) as fault:
+            self.problems.append(f"The partition is left out. {fault}")
+            return None
+
+    def _scattering(self, partition: Partition | None) -> Any:
+        image = self._array(layouts.SCATTERING_2D)
+        if image is None:
+            return None
+        if image.ndim == 3 and len(image) == 1:
+            image = image[0]
+        if image.ndim != 2 or 0 in image.shape:
+            self.problems.append(
+                f"{layouts.SCATTERING_2D} has the shape {image.shape}, one image was expected."
+            )
+            return None
+        if partition is not None and image.shape != partition.shape:
+            self.problems.append(
+                f"{layouts.SCATTERING_2D} has the shape {image.shape} and the partition "
+                f"{partition.shape}: they belong to different detectors."
+            )
+        return image
+
+    def _frame_step(self, group: str) -> float:
+        """Return how many raw frames one step of the delays stands for."""
+        step = 1.0
+        config = self.config[group]
+        for name in ("stride_frame", "avg_frame"):
+            value = config.get(name)
+            if isinstance(value, int | float) and np.isfinite(value) and value > 0:
+                step *= value
+            else:
+                self.problems.append(
+                    f"{group}/config/{name} is {'absent' if value is None else value}; "
+                    "delays are given as if it were 1."
+                )
+        return step
+
+    def _curves(self, partition: Partition | None, frame_time_s: float | None) -> G2Curves | None:
+        if layouts.MULTITAU not in self.file:
+            return None
+        delays = self._flat(layouts.MULTITAU_DELAYS)
+        g2 = self._array(layouts.MULTITAU_G2, axes=2)
+        error = self._array(layouts.MULTITAU_G2_ERR, axes=2)
+        if g2 is None or delays is None:
+            return None
+        if frame_time_s is None:
+            self.problems.append(
+                "The g2 curves are left out: without frame_time no delay in s is known."
+            )
+            return None
+        if error is not None and error.shape != g2.shape:
+            self.problems.append(
+                f"{layouts.MULTITAU_G2_ERR} has the shape {error.shape} and g2 {g2.shape}: "
+                "the errors are left out."
+            )
+            error = None
+        if len(delays) != len(g2):
+            self.problems.append(
+                f"The g2 curves are left out: {len(g2)} rows of g2 for {len(delays)} delays."
+            )
+            return None
+        if error is None:
+            error = np.full(g2.shape, np.nan)
+        g2, error = not_measured_to_nan(g2, error)
+        return G2Curves(
+            delay_s=delays.astype(np.float64) * frame_time_s * self._frame_step(layouts.MULTITAU),
+            g2=g2,
+            error=error,
+            bins=self._bins(partition, g2.shape[1]),
+            source=str(self.path),
+        )
+
+    def _bins(self, partition: Partition | None, count: int) -> BinTable:
+        if partition is not None and len(partition.dynamic) == count:
+            return partition.table()
+        if partition is not None:
+            self.problems.append(
+                f"g2 has {count} columns and the partition {len(partition.dynamic)} bins: "
+                "q of the curves is unknown."
+            )
+        unknown = np.full(count, np.nan)
+        return BinTable(
+            label=np.arange(1, count + 1),
+            q=unknown,
+            phi_deg=unknown.copy(),
+            pixels=np.zeros(count, np.int64),
+        )
+
+    def _twotime(self, frame_time_s: float | None) -> TwoTimeMaps | None:
+        group = layouts.TWOTIME_MAPS
+        with reading(self.path, group):
+            found = self.file.get(group)
+            names = sorted(found) if isinstance(found, h5py.Group) else []
+        maps = [name for name in names if name.startswith("c2_") and name[3:].isdigit()]
+        if not maps:
+            return None
+        return TwoTimeMaps(
+            path=self.path,
+            datasets=tuple(f"{group}/{name}" for name in maps),
+            bins=self._bins_of_maps([int(name[3:]) for name in maps]),
+            frame_time_s=None
+            if frame_time_s is None
+            else frame_time_s * self._frame_step(layouts.TWOTIME),
+            g2=self._array(layouts.TWOTIME_G2, axes=2),
+            segments=self._array(layouts.TWOTIME_SEGMENTS, axes=3),
+        )
+
+    def _bins_of_maps(self, numbers: list[int]) -> np.ndarray:
+        """Return the label of each map.
+
+        The map numbers count the maps in one generation of files and the bins in another;
+        ``processed_bins`` tells which.
+        """
+        processed = self._flat(layouts.TWOTIME_BINS)
+        if processed is None:
+            self.problems.append(
+                f"{layouts.TWOTIME_BINS} is absent; the maps are taken to be numbered by bin."
+            )
+            return np.array(numbers)
+        if len(processed) == len(numbers) and numbers == list(range(1, len(numbers) + 1)):
+            return np.asarray(processed, dtype=np.int64)
+        if set(numbers) <= set(processed.astype(np.int64).tolist()):
+            return np.array(numbers)
+        self.problems.append(
+            f"The two-time maps are numbered {numbers}, {layouts.TWOTIME_BINS} holds "
+            f"{processed.tolist()}: the maps are taken to be numbered by bin."
+        )
+        return np.array(numbers)
