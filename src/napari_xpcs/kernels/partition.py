@@ -1,22 +1,73 @@
 """Bins over the detector: dynamic bins that g2 is computed for, static bins that refine them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import isfinite
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from napari_xpcs._typing import LabelImage, Mask
+from napari_xpcs._typing import Array, LabelImage, Mask
+from napari_xpcs.backends import BackendProtocol, ensure_numpy
+from napari_xpcs.errors import PartitionError
+from napari_xpcs.kernels.axis_bins import (
+    AXIS_UNITS,
+    AxisBins,
+    AxisRequest,
+    Intervals,
+    Spacing,
+    axis_bins,
+    bin_axis,
+    extent,
+    fold_centers,
+    padded_length,
+    place,
+)
 from napari_xpcs.kernels.curves import BinTable
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.mask import check_mask_shape
+from napari_xpcs.kernels.qmap import QMaps, q_maps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionSpec:
     """What bins are wanted; the options of ``napari-xpcs qmap``.
 
-    ``dq dp`` dynamic and ``sq sp`` static numbers along the first and second axis.
-    Ranges in 1/angstrom and degrees.
+    Options named q belong to the first axis of ``mode`` and options named phi to the
+    second, whatever these axes are called, in the unit of the axis: 1/angstrom, degrees,
+    pixels.
+
+    Parameters
+    ----------
+    dq, dp
+        Numbers of dynamic bins along the first and second axis.
+    sq, sp
+        Numbers of static bins; raised to the next multiple of ``dq``, ``dp``.
+    mode
+        Two of q, phi, x (column), y (row), qx, qy, tth (scattering angle), joined by "-".
+    spacing, spacing_phi
+        Equal steps or equal ratios along each axis.  Ratios over the range of the data are
+        made along q only; other axes need a range for them.
+    edges
+        "data": equal steps from the smallest to the largest unmasked value;
+        "equal-count": about equally many pixels in each bin of an axis.
+    q_range, phi_range_deg
+        Pixels outside are left out.  (150, -150) along phi is the sector through 180.
+    edges_q, edges_phi
+        Dynamic bins themselves: increasing edges, or (low, high) pairs with gaps between.
+        They replace ``dq`` or ``dp``; static bins divide each of them evenly.
+    phi_offset_deg
+        Added to phi before anything else; ranges and edges along phi count it in.
+    phi_fold
+        Fold of the symmetry: phi and phi + 360/fold fall into the same bin.
+    q_convention
+        As in :func:`napari_xpcs.kernels.qmap.q_maps`.
+
+    Raises
+    ------
+    PartitionError
+        An option is impossible or contradicts another.
     """
 
     dq: int = 36
@@ -24,13 +75,136 @@ class PartitionSpec:
     dp: int = 1
     sp: int = 1
     mode: str = "q-phi"
-    spacing: Literal["linear", "log"] = "linear"
+    spacing: Spacing = "linear"
+    spacing_phi: Spacing = "linear"
     edges: Literal["data", "equal-count"] = "data"
     q_range: tuple[float, float] | None = None
     phi_range_deg: tuple[float, float] | None = None
+    edges_q: tuple[float, ...] | Intervals | None = None
+    edges_phi: tuple[float, ...] | Intervals | None = None
     phi_offset_deg: float | None = None
     phi_fold: int = 1
     q_convention: Literal["exact", "sin2theta"] = "exact"
+
+    def __post_init__(self) -> None:
+        for name in ("dq", "sq", "dp", "sp", "phi_fold"):
+            if getattr(self, name) < 1:
+                msg = f"{name} must be 1 or more, got {getattr(self, name)}."
+                raise PartitionError(msg)
+        if (
+            len(set(self.names)) != 2
+            or len(self.names) != 2
+            or not set(self.names) <= {*AXIS_UNITS}
+        ):
+            known = ", ".join(AXIS_UNITS)
+            msg = f"A mode is two of {known} joined by '-', such as q-phi; got {self.mode!r}."
+            raise PartitionError(msg)
+        if self.phi_offset_deg is not None and not isfinite(self.phi_offset_deg):
+            msg = f"phi_offset_deg must be a finite number, got {self.phi_offset_deg}."
+            raise PartitionError(msg)
+        for request in self.requests():
+            _check_request(request)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the two axes."""
+        return tuple(self.mode.split("-"))
+
+    def requests(self) -> tuple[AxisRequest, AxisRequest]:
+        """Return what is wanted along each axis, static numbers raised to nest in dynamic ones."""
+        first = self._request(0, self.dq, self.sq, self.spacing, self.q_range, self.edges_q)
+        second = self._request(
+            1, self.dp, self.sp, self.spacing_phi, self.phi_range_deg, self.edges_phi
+        )
+        return first, second
+
+    def _request(
+        self,
+        axis: int,
+        dynamic: int,
+        static: int,
+        spacing: Spacing,
+        limits: tuple[float, float] | None,
+        edges: tuple[float, ...] | Intervals | None,
+    ) -> AxisRequest:
+        name = self.names[axis]
+        if limits is not None and edges is not None:
+            msg = f"Bins along {name} have both a range and explicit edges; give one of them."
+            raise PartitionError(msg)
+        intervals = None if edges is None else _intervals(edges)
+        dynamic = dynamic if intervals is None else len(intervals)
+        if name != "q" and limits is None and intervals is None:
+            spacing = "linear"
+        return AxisRequest(
+            name=name,
+            dynamic=dynamic,
+            static=-(-static // dynamic) * dynamic,
+            spacing=spacing,
+            equal_count=self.edges == "equal-count",
+            limits=limits,
+            intervals=intervals,
+            offset_deg=self.phi_offset_deg if name == "phi" else None,
+            fold=self.phi_fold if name == "phi" else 1,
+        )
+
+    def settled(self) -> tuple["PartitionSpec", tuple[str, ...]]:
+        """Return the options that bins can be made with, and in words what had to be changed."""
+        first, second = self.requests()
+        changes = []
+        for request, static, spacing in zip(
+            (first, second), (self.sq, self.sp), (self.spacing, self.spacing_phi), strict=True
+        ):
+            if request.static != static:
+                changes.append(
+                    f"The number of static bins along {request.name} was raised from {static} to "
+                    f"{request.static}, a multiple of the {request.dynamic} dynamic bins."
+                )
+            if request.spacing != spacing:
+                changes.append(
+                    f"Bins along {request.name} are linear: log bins there need a range."
+                )
+        spec = replace(
+            self,
+            dq=first.dynamic,
+            sq=first.static,
+            dp=second.dynamic,
+            sp=second.static,
+            spacing=first.spacing,
+            spacing_phi=second.spacing,
+        )
+        return spec, tuple(changes)
+
+
+def _intervals(edges: tuple[float, ...] | Intervals) -> Intervals:
+    pairs = [edge for edge in edges if isinstance(edge, tuple)]
+    if len(pairs) == len(edges):
+        return tuple(pairs)
+    return tuple(pairwise(edge for edge in edges if not isinstance(edge, tuple)))
+
+
+def _check_request(request: AxisRequest) -> None:
+    name, unit = request.name, AXIS_UNITS[request.name]
+    if request.span is None:
+        return
+    start, stop = request.span
+    if request.intervals is not None:
+        flat = [edge for pair in request.intervals for edge in pair]
+        rising = all(low < high for low, high in request.intervals) and flat == sorted(flat)
+    else:
+        flat = [start, stop]
+        rising = start < stop
+    if not flat or not all(isfinite(edge) for edge in flat) or not rising:
+        msg = f"Edges along {name} must be finite and increase, got {flat} {unit}."
+        raise PartitionError(msg)
+    if request.spacing == "log" and start <= 0:
+        msg = f"Log bins along {name} must start above 0, got {start} {unit}."
+        raise PartitionError(msg)
+    if request.period is not None and stop - start > request.period:
+        msg = (
+            f"A range along {name} covers at most one period of {request.period:g} deg, "
+            f"got {start:g} to {stop:g}."
+        )
+        raise PartitionError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +222,9 @@ class Bins:
     centers
         Bin centres along each axis, full length ``grid``.
     edges
-        Bin edges along each axis, or ``None`` where a file does not hold them.
+        Bin edges along each axis, shape (n + 1,), or (n, 2) with the low and high edge of
+        each bin where bins have gaps between them; ``None`` where a file does not hold them.
+        phi edges are counted after the offset, from the start of the range on.
     pixels
         Pixel count of label k in entry k-1.
     """
@@ -73,7 +249,11 @@ class Bins:
 class Partition:
     """Mask, dynamic and static bins of one detector.
 
-    ``names`` and ``units`` belong to the two axes, by default q in 1/angstrom and phi in degrees.
+    ``mask`` holds the pixels that are used: both label images are 0 outside and not 0
+    inside.  ``blemish`` holds the good pixels of the detector, a larger set where a range
+    leaves good pixels out; ``None`` where it is unknown.  ``names`` and ``units`` belong to
+    the two axes, by default q in 1/angstrom and phi in degrees.  ``notes`` says in words
+    what had to be changed about the bins that were asked for.
     """
 
     mask: Mask
@@ -83,6 +263,8 @@ class Partition:
     units: tuple[str, str] = ("Å⁻¹", "deg")
     geometry: Geometry | None = None
     spec: PartitionSpec | None = None
+    blemish: Mask | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -96,7 +278,9 @@ class Partition:
         axes = {name: axis for axis, name in enumerate(self.names)}
 
         def values(name: str) -> Float[np.ndarray, " bin"]:
-            return self.dynamic.center_of_bins(axes[name]) if name in axes else np.full(count, np.nan)
+            return (
+                self.dynamic.center_of_bins(axes[name]) if name in axes else np.full(count, np.nan)
+            )
 
         return BinTable(
             label=np.arange(1, count + 1),
@@ -104,3 +288,223 @@ class Partition:
             phi_deg=values("phi"),
             pixels=self.dynamic.pixels,
         )
+
+
+def make_partition(
+    geometry: Geometry, mask: Mask, spec: PartitionSpec, *, xp: BackendProtocol
+) -> Partition:
+    """Return the bins of ``spec`` over the unmasked pixels of a detector.
+
+    Parameters
+    ----------
+    geometry
+        Detector, beam and photon energy.
+    mask
+        True = the pixel is used; of the shape of the detector.
+    spec
+        Bins that are wanted.
+    xp
+        Backend to compute on; the partition itself is NumPy.
+
+    Raises
+    ------
+    PartitionError
+        The mask has another shape, or no pixel is left for the bins.
+    """
+    check_mask_shape(mask, geometry.shape)
+    maps = q_maps(geometry, xp=xp, convention=spec.q_convention)
+    return partition_from_maps(maps, mask, spec, geometry, xp=xp)
+
+
+def partition_from_maps(
+    maps: QMaps,
+    mask: Mask,
+    spec: PartitionSpec,
+    geometry: Geometry,
+    *,
+    xp: BackendProtocol,
+) -> Partition:
+    """Return what :func:`make_partition` returns, from maps made earlier for ``geometry``.
+
+    New numbers, ranges or masks need no new maps; a new ``spec.q_convention`` does.
+    """
+    check_mask_shape(mask, geometry.shape)
+    spec, notes = spec.settled()
+    requests = spec.requests()
+    raw = [_axis_values(maps, request.name, geometry.shape, xp=xp) for request in requests]
+    used = xp.asarray(mask)
+    if not np.any(mask):
+        msg = "The mask leaves no pixel: unmask the part that scatters."
+        raise PartitionError(msg)
+    values = []
+    for request, pixels in zip(requests, raw, strict=True):
+        placed, inside = place(pixels, used, request, xp=xp)
+        if request.span is not None and not bool(xp.any(inside)):
+            raise PartitionError(_nothing_inside(request, request.span, pixels, used, xp=xp))
+        used = inside
+        values.append(placed)
+
+    axes = [
+        axis_bins(pixels, used, request, xp=xp)
+        for request, pixels in zip(requests, values, strict=True)
+    ]
+    natural, counts = _number_pixels(values, used, axes, xp=xp)
+    if not counts[1:].any():
+        msg = "All unmasked pixels lie in gaps between the bins: move the edges."
+        raise PartitionError(msg)
+    static = _Table.of(counts[1:], (len(axes[0]), len(axes[1])))
+    dynamic = static.grouped(axes[0].parts, axes[1].parts)
+
+    def bins(table: _Table, parts: tuple[int, int]) -> Bins:
+        lookup = np.zeros(padded_length(len(counts)), dtype=np.int32)
+        lookup[1 : len(counts)] = table.label
+        centers = [
+            _centers(axis, request, pixels, used, group, xp=xp)
+            for axis, request, pixels, group in zip(axes, requests, raw, parts, strict=True)
+        ]
+        return Bins(
+            labels=ensure_numpy(xp.take(xp.asarray(lookup), natural)),
+            grid=table.grid,
+            index=table.index,
+            centers=(centers[0], centers[1]),
+            edges=(axes[0].edges(parts[0]), axes[1].edges(parts[1])),
+            pixels=table.pixels,
+        )
+
+    static_bins = bins(static, (1, 1))
+    return Partition(
+        mask=static_bins.labels > 0,
+        dynamic=bins(dynamic, (axes[0].parts, axes[1].parts)),
+        static=static_bins,
+        names=(requests[0].name, requests[1].name),
+        units=(AXIS_UNITS[requests[0].name], AXIS_UNITS[requests[1].name]),
+        geometry=geometry,
+        spec=spec,
+        blemish=np.array(mask),
+        notes=notes,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Table:
+    """Compact labels of natural positions; ``label`` is per *static* natural position."""
+
+    grid: tuple[int, int]
+    label: Int[np.ndarray, " position"]
+    index: Int[np.ndarray, " bin"]
+    pixels: Int[np.ndarray, " bin"]
+
+    @classmethod
+    def of(
+        cls,
+        counts: Int[np.ndarray, " position"],
+        grid: tuple[int, int],
+        position: Int[np.ndarray, " position"] | None = None,
+    ) -> "_Table":
+        """Number the positions that have pixels; ``position`` maps static positions to them."""
+        index = np.flatnonzero(counts)
+        label = np.zeros(len(counts), dtype=np.int32)
+        label[index] = np.arange(1, len(index) + 1)
+        label = label if position is None else label[position]
+        return cls(grid=grid, label=label, index=index, pixels=counts[index])
+
+    def grouped(self, first: int, second: int) -> "_Table":
+        """Return the table of groups of ``first`` times ``second`` bins."""
+        rows, cols = self.grid[0] // first, self.grid[1] // second
+        along, across = np.divmod(np.arange(self.grid[0] * self.grid[1]), self.grid[1])
+        position = (along // first) * cols + across // second
+        counts = np.zeros(rows * cols, dtype=np.int64)
+        np.add.at(counts, position[self.index], self.pixels)
+        return _Table.of(counts, (rows, cols), position)
+
+
+def _axis_values(
+    maps: QMaps, name: str, shape: tuple[int, int], *, xp: BackendProtocol
+) -> Float[Array, "row col"]:
+    rows, cols = shape
+    if name == "x":
+        return xp.broadcast_to(xp.arange(cols, dtype=xp.float64)[None, :], shape)
+    if name == "y":
+        return xp.broadcast_to(xp.arange(rows, dtype=xp.float64)[:, None], shape)
+    arrays = {
+        "q": maps.q,
+        "phi": maps.phi_deg,
+        "qx": maps.qx,
+        "qy": maps.qy,
+        "tth": maps.two_theta_deg,
+    }
+    return arrays[name]
+
+
+def _nothing_inside(
+    request: AxisRequest,
+    span: tuple[float, float],
+    values: Float[Array, "row col"],
+    used: Bool[Array, "row col"],
+    *,
+    xp: BackendProtocol,
+) -> str:
+    start, stop = span
+    low, high = extent(values, used, xp=xp)
+    unit = AXIS_UNITS[request.name]
+    return (
+        f"No unmasked pixel has {request.name} from {start:g} to {stop:g} {unit}: "
+        f"they span {low:g} to {high:g}. Choose a range within."
+    )
+
+
+def _number_pixels(
+    values: list[Float[Array, "row col"]],
+    used: Bool[Array, "row col"],
+    axes: list[AxisBins],
+    *,
+    xp: BackendProtocol,
+) -> tuple[Int[Array, "row col"], Int[np.ndarray, " position"]]:
+    """Return 1 + the natural static position of every pixel, and the pixels at each."""
+    positions = len(axes[0]) * len(axes[1]) + 1
+    compiled = xp.jit(_natural_numbers, static_argnames=("length", "xp"))
+    natural, counts = compiled(
+        tuple(values),
+        used,
+        tuple(tuple(xp.asarray(array) for array in axis.segments()) for axis in axes),
+        tuple(axis.top for axis in axes),
+        tuple(len(axis) for axis in axes),
+        length=padded_length(positions),
+        xp=xp,
+    )
+    return natural, ensure_numpy(counts)[:positions]
+
+
+def _natural_numbers(
+    values: tuple[Array, Array],
+    used: Bool[Array, "row col"],
+    segments: tuple[tuple[Array, Array], tuple[Array, Array]],
+    tops: tuple[Array, Array],
+    lengths: tuple[Array, Array],
+    *,
+    length: int,
+    xp: BackendProtocol,
+) -> tuple[Int[Array, "row col"], Int[Array, " position"]]:
+    first, second = (
+        bin_axis(values[axis], used, *segments[axis], tops[axis], lengths[axis], xp=xp)
+        for axis in (0, 1)
+    )
+    natural = xp.where((first > 0) & (second > 0), (first - 1) * lengths[1] + second, 0)
+    return natural, xp.bincount(xp.ravel(natural), length=length)
+
+
+def _centers(
+    axis: AxisBins,
+    request: AxisRequest,
+    values: Float[Array, "row col"],
+    used: Bool[Array, "row col"],
+    parts: int,
+    *,
+    xp: BackendProtocol,
+) -> Float[np.ndarray, " n"]:
+    if request.name != "phi" or request.span is None:
+        if request.fold > 1:
+            return fold_centers(values, used, axis, request, parts, xp=xp)
+        return axis.centers(parts)
+    # A range may run past 180 degrees; a centre is told as an angle in (-180, 180].
+    return 180.0 - np.mod(180.0 - axis.centers(parts), 360.0)

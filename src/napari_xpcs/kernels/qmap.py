@@ -1,0 +1,146 @@
+"""Momentum transfer and angles at the centre of every pixel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from jaxtyping import Float
+
+from napari_xpcs._typing import Array, ScalarLike
+from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.units import HC_KEV_ANGSTROM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class QMaps:
+    r"""Maps of one detector, arrays of the backend that made them.
+
+    Parameters
+    ----------
+    q
+        Magnitude of the momentum transfer, 1/angstrom.
+    phi_deg
+        Azimuth about the direct beam, degrees in [-180, 180]: 0 along +column,
+        counter-clockwise on screen (rows run downwards).
+    two_theta_deg
+        Scattering angle, degrees.
+    qx, qy
+        Components, 1/angstrom.  Transmission: along +column and up the detector.
+        Grazing incidence: along the surface away from the source, and across the beam.
+    qz, qr
+        Grazing incidence only: along the surface normal, and the component in the surface.
+    """
+
+    q: Float[Array, "row col"]
+    phi_deg: Float[Array, "row col"]
+    two_theta_deg: Float[Array, "row col"]
+    qx: Float[Array, "row col"]
+    qy: Float[Array, "row col"]
+    qz: Float[Array, "row col"] | None = None
+    qr: Float[Array, "row col"] | None = None
+
+
+def q_maps(
+    geometry: Geometry,
+    *,
+    xp: BackendProtocol,
+    convention: Literal["exact", "sin2theta"] = "exact",
+) -> QMaps:
+    r"""Return the maps of every pixel of ``geometry``.
+
+    Compiled once per detector shape: all values of the geometry are traced, so that
+    dragging the beam centre does not compile again.
+
+    Parameters
+    ----------
+    geometry
+        Detector, beam and photon energy.  A swing turns the flat detector about the
+        sample; an incident angle makes it grazing incidence, with the specular beam
+        taken to lie straight up the detector (towards smaller rows) from the direct beam.
+    xp
+        Backend to compute on; the maps stay on it.
+    convention
+        ``"exact"``: :math:`q = (4\pi/\lambda)\sin\theta`.  ``"sin2theta"``:
+        :math:`q = (2\pi/\lambda)\sin 2\theta`, as stored by pySimpleMask before 0.3; only
+        ``q`` differs.
+
+    Returns
+    -------
+    QMaps
+        Arrays of shape ``geometry.shape``.
+
+    Notes
+    -----
+    :math:`2\theta = \mathrm{atan2}(\sqrt{x^2+y^2}, z)` of the pixel in the frame of the
+    laboratory, which keeps all digits next to the beam where an arccos loses them.
+    """
+    values = {
+        field.name: float(getattr(geometry, field.name))
+        for field in fields(geometry)
+        if field.name != "shape" and getattr(geometry, field.name) is not None
+    }
+    compiled = xp.jit(map_arrays, static_argnames=("shape", "convention", "xp"))
+    return QMaps(**compiled(values, shape=geometry.shape, convention=convention, xp=xp))
+
+
+def map_arrays(
+    values: Mapping[str, ScalarLike],
+    *,
+    shape: tuple[int, int],
+    convention: str,
+    xp: BackendProtocol,
+) -> dict[str, Float[Array, "row col"]]:
+    r"""Return the fields of :class:`QMaps` by name; differentiable in every value.
+
+    Parameters
+    ----------
+    values
+        The fields of :class:`~napari_xpcs.kernels.geometry.Geometry` by name, numbers or
+        traced scalars; ``incident_angle_deg`` is left out for transmission.
+    shape, convention, xp
+        As in :func:`q_maps`.
+
+    Notes
+    -----
+    The pixel :math:`(X, Y, D)`, rows down, is turned by :math:`R_y R_x` with the vertical
+    swing about x first.  With :math:`L` the distance of the pixel from the sample and
+    :math:`\alpha` the incident angle, the momentum transfer in the frame of the surface is
+    :math:`q_x = k[(z/L - 1)\cos\alpha - (y/L)\sin\alpha]`, :math:`q_y = k\,x/L`,
+    :math:`q_z = -k[(z/L - 1)\sin\alpha + (y/L)\cos\alpha]`, the usual
+    :math:`k(\cos\alpha_f\cos 2\theta_f - \cos\alpha)`, :math:`k\cos\alpha_f\sin 2\theta_f`,
+    :math:`k(\sin\alpha + \sin\alpha_f)` without its cancellation near the beam.
+    No derivative exists at the pixel that the direct beam hits exactly.
+    """
+    k = 2 * xp.pi * values["energy_kev"] / HC_KEV_ANGSTROM
+    # One row and one column of coordinates are enough: the swings mix them by outer sums.
+    across = (xp.arange(shape[1]) - values["center_col_px"]) * values["pixel_col_m"]
+    down = (xp.arange(shape[0]) - values["center_row_px"]) * values["pixel_row_m"]
+    vertical = xp.deg2rad(values["swing_vertical_deg"])
+    horizontal = xp.deg2rad(values["swing_horizontal_deg"])
+    y = (xp.cos(vertical) * down - xp.sin(vertical) * values["distance_m"])[:, None]
+    depth = (xp.sin(vertical) * down + xp.cos(vertical) * values["distance_m"])[:, None]
+    x = xp.cos(horizontal) * across[None, :] - xp.sin(horizontal) * depth
+    z = xp.sin(horizontal) * across[None, :] + xp.cos(horizontal) * depth
+
+    off_beam_squared = x * x + y * y
+    two_theta = xp.arctan2(xp.sqrt(off_beam_squared), z)
+    length = xp.sqrt(off_beam_squared + z * z)
+    k_per_length = k / length
+    q = k * xp.sin(two_theta) if convention == "sin2theta" else 2 * k * xp.sin(two_theta / 2)
+    maps = {
+        "q": q,
+        "phi_deg": xp.rad2deg(-xp.arctan2(y, x)),
+        "two_theta_deg": xp.rad2deg(two_theta),
+    }
+    if "incident_angle_deg" not in values:
+        return maps | {"qx": x * k_per_length, "qy": -y * k_per_length}
+
+    incident = xp.deg2rad(values["incident_angle_deg"])
+    # z/L - 1, written so that it does not cancel for a pixel near the beam.
+    forward = -k_per_length * off_beam_squared / (length + z)
+    upward = -y * k_per_length
+    qx = forward * xp.cos(incident) + upward * xp.sin(incident)
+    qy = x * k_per_length
+    qz = upward * xp.cos(incident) - forward * xp.sin(incident)
+    return maps | {"qx": qx, "qy": qy, "qz": qz, "qr": xp.hypot(qx, qy)}
