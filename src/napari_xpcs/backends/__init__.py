@@ -19,6 +19,7 @@ from napari_xpcs.backends._conversions import (
 )
 from napari_xpcs.backends._device import DeviceConfig, DeviceInfo, DeviceManager
 from napari_xpcs.backends._numpy_backend import NumPyBackend
+from napari_xpcs.backends._report import status_line, system_report
 
 if TYPE_CHECKING:
     from napari_xpcs.backends._jax_backend import JAXBackend
@@ -37,6 +38,8 @@ __all__ = [
     "get_backend",
     "reset_backend",
     "set_backend",
+    "status_line",
+    "system_report",
 ]
 
 

@@ -671,7 +671,10 @@ class BackendProtocol(Protocol):
     def jit(
         self, fun: Callable[..., Any], *, static_argnames: Sequence[str] = ()
     ) -> Callable[..., Any]:
-        """Return ``fun`` compiled, once per function and static names; keep ``fun`` module-level."""
+        """Return ``fun`` compiled, once per function and static names.
+
+        Give functions of a module: one made anew for every call is compiled every time.
+        """
         ...
 
     def grad(

@@ -270,4 +270,4 @@ class JAXBackend(SharedMembers):
         return jax.lax.cond(pred, true_fun, false_fun, *operands)
 
     def block_until_ready(self, x: Tree) -> Tree:
-        return jax.block_until_ready(x)
+        return jax.block_until_ready(x)  # type: ignore[no-untyped-call]

@@ -1,6 +1,7 @@
 """Loops over arrays nested in tuples, named tuples, lists and dicts, without JAX."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ def vmap(fun: Callable[..., Any], in_axes: Any, out_axes: int, args: tuple[Tree,
         # Only a call tells what a result looks like.
         result = at(lambda x, axis: np.zeros(np.delete(x.shape, axis), x.dtype))
         return map_tree(lambda y: np.stack([y], out_axes).take([], axis=out_axes), result)
-    results = [at(lambda x, axis, i=i: np.moveaxis(x, axis, 0)[i]) for i in range(steps)]
+    results = [at(partial(_entry, i)) for i in range(steps)]
     return stack_trees(results, out_axes)
 
 
@@ -112,3 +113,7 @@ def axis_of_leaves(axes: Any, tree: Tree) -> list[int | None]:
         for part, branch in zip(axes, tree, strict=True)
         for axis in axis_of_leaves(part, branch)
     ]
+
+
+def _entry(i: int, x: np.ndarray[Any, Any], axis: int) -> Any:
+    return np.moveaxis(x, axis, 0)[i]

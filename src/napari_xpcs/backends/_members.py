@@ -75,9 +75,9 @@ class SharedMembers:
         return self._np.empty(shape, np.float64 if dtype is None else dtype)
 
     def arange(self, start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Array:
-        if stop is None:
-            start, stop = 0, start
-        return self.asarray(np.arange(start, stop, 1 if step is None else step, dtype))
+        first, end = (0, start) if stop is None else (start, stop)
+        values: Array = np.arange(first, end, 1 if step is None else step, dtype=dtype)
+        return self.asarray(values)
 
     def eye(self, n: int, m: int | None = None, *, dtype: Any = None) -> Array:
         return self._np.eye(n, m, dtype=np.float64 if dtype is None else dtype)
