@@ -1,21 +1,38 @@
-"""Reading the results of APS 8-ID: multi-tau g2, two-time maps, averages."""
+"""Results in the layout of APS 8-ID: multi-tau g2, two-time maps, averages.
 
+Every dataset that the viewer of the beamline insists on is written; see ``layouts`` for the paths.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from napari_xpcs import __version__
+from napari_xpcs.backends import ensure_numpy
 from napari_xpcs.errors import FileFormatError, PartitionError
 from napari_xpcs.io import layouts
+from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.entry_group import write_entry
 from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.hdf5 import open_hdf5, read_array, read_plain, read_texts, reading
-from napari_xpcs.io.known_geometry import read_known_geometry
+from napari_xpcs.io.known_geometry import geometry_as_known, read_known_geometry
 from napari_xpcs.io.not_measured import not_measured_to_nan
-from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.io.partition_file import read_partition, write_qmap_group
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
 from napari_xpcs.kernels.curves import BinTable, G2Curves
+from napari_xpcs.kernels.geometry import KnownGeometry
 from napari_xpcs.kernels.partition import Partition
+
+if TYPE_CHECKING:
+    from napari_xpcs.kernels.multitau import MultiTauResult
+    from napari_xpcs.kernels.twotime import TwoTimeResult
+
+_COMPRESS_ABOVE = 8192
+"""Elements; what boost_corr does, lzf being in every h5py."""
 
 
 def read_result(path: Path) -> ResultFile:
@@ -261,3 +278,162 @@ class _ResultReader:
             f"{processed.tolist()}: the maps are taken to be numbered by bin."
         )
         return np.array(numbers)
+
+
+def write_result(
+    path: str | Path,
+    *,
+    source: str | Path,
+    partition: Partition,
+    multitau: "MultiTauResult | None" = None,
+    twotime: "TwoTimeResult | None" = None,
+    metadata_path: str | Path | None = None,
+    known: KnownGeometry | None = None,
+    config: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> None:
+    """Write results so that the programs of APS 8-ID open them.
+
+    Parameters
+    ----------
+    source
+        The frames file.
+    partition
+        The bins that the results belong to.
+    multitau, twotime
+        At least one of them.
+    metadata_path
+        Metadata of the run, copied into the file; by default the ``*_metadata.hdf`` beside
+        ``source`` where there is one.
+    known
+        Geometry and times that the metadata lack; by default those of ``partition``.
+    config
+        Further options of the run to note, such as the engine; ``None`` values are left out.
+    force
+        Replace a file that is there.
+
+    Raises
+    ------
+    FileFormatError
+        The file is there already or cannot be written, or there is nothing to write.
+    """
+    means = twotime if multitau is None else multitau
+    if means is None:
+        msg = f"There are no results to write to {path}: give multi-tau or two-time results."
+        raise FileFormatError(msg)
+    source, path = Path(source), Path(path)
+    beside = source.with_name(source.stem + layouts.METADATA_SUFFIX)
+    metadata = Path(metadata_path) if metadata_path else beside if beside.is_file() else None
+    with atomic_path(path, force) as unfinished, h5py.File(unfinished, "w") as file:
+        if metadata is not None:
+            _copy_entry(metadata, file)
+        _write_frame_time(file, means.frame_time_s)
+        write_entry(file, _known_to_write(partition, known), identifier=source.stem)
+        qmap = file.create_group(layouts.RESULT_PARTITION_GROUP)
+        write_qmap_group(qmap, partition, source=str(source))
+        file[layouts.RAW_PATH] = str(source)
+        _write_means(file, means)
+        if multitau is not None:
+            _write_multitau(file, multitau)
+            _write_config(file, layouts.MULTITAU, "multitau", multitau, source, config)
+        if twotime is not None:
+            _write_twotime(file, twotime)
+            _write_config(file, layouts.TWOTIME, "twotime", twotime, source, config)
+        own = file.require_group(layouts.OWN_GROUP)
+        own.attrs["version"] = __version__
+        own.attrs["written"] = datetime.now(UTC).isoformat(timespec="seconds")
+        own.attrs["normalization"] = means.normalization
+
+
+def _copy_entry(metadata: Path, file: h5py.File) -> None:
+    with open_hdf5(metadata) as source, reading(metadata, layouts.ENTRY):
+        if layouts.ENTRY in source:
+            source.copy(source[layouts.ENTRY], file, name=layouts.ENTRY)
+
+
+def _write_frame_time(file: h5py.File, frame_time_s: float) -> None:
+    """Write the period that the delays were made with; keep another one of the metadata aside."""
+    path = layouts.ENTRY_GEOMETRY["frame_time_s"]
+    if path in file:
+        stored = file[path]
+        if stored.size == 1 and float(np.asarray(stored[()]).reshape(-1)[0]) == frame_time_s:
+            return
+        file.require_group(layouts.OWN_GROUP)["frame_time_in_metadata"] = stored[()]
+        del file[path]
+    file[path] = np.float64(frame_time_s)
+    file[path].attrs["units"] = "s"
+
+
+def _known_to_write(partition: Partition, known: KnownGeometry | None) -> KnownGeometry:
+    """Join what is known of the run with the geometry that the bins were made for."""
+    geometry = partition.geometry
+    made_for = {} if geometry is None else geometry_as_known(geometry, "partition")
+    given = {name: sourced for name, sourced in (known or {}).items() if sourced.value is not None}
+    return made_for | given
+
+
+def _put(file: h5py.File, name: str, values: Any, **options: Any) -> None:
+    """Write floats as float32 and compress what is large, as boost_corr does."""
+    array = ensure_numpy(values)
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32)
+    options = {"compression": "lzf", **options} if array.size > _COMPRESS_ABOVE else {}
+    file.create_dataset(name, data=array, **options)
+
+
+def _write_means(file: h5py.File, means: "MultiTauResult | TwoTimeResult") -> None:
+    image = ensure_numpy(means.mean_frame)[None]
+    _put(file, layouts.SCATTERING_2D, image, chunks=image.shape)
+    total, segments = (
+        np.nan_to_num(ensure_numpy(values))
+        for values in (means.scattering_1d, means.scattering_1d_segments)
+    )
+    _put(file, layouts.SCATTERING_1D, total.reshape(1, -1))
+    _put(file, layouts.SCATTERING_1D_SEGMENTS, segments)
+    _put(file, layouts.INTENSITY_VS_TIME, means.intensity_vs_time)
+
+
+def _write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
+    delays = ensure_numpy(result.delay_frames).astype(np.int64)
+    g2, error = ensure_numpy(result.g2), ensure_numpy(result.g2_err)
+    measured = np.isfinite(g2)
+    file[layouts.MULTITAU_DELAYS] = delays
+    _put(file, layouts.MULTITAU_G2, np.where(measured, g2, 0.0))
+    _put(file, layouts.MULTITAU_G2_ERR, np.where(measured & np.isfinite(error), error, 0.0))
+
+
+def _write_twotime(file: h5py.File, result: "TwoTimeResult") -> None:
+    for number, half in enumerate(result.maps, start=1):
+        upper = np.triu(ensure_numpy(half))
+        _put(file, f"{layouts.TWOTIME_MAPS}/c2_{number:05d}", upper, chunks=upper.shape)
+    file[layouts.TWOTIME_BINS] = ensure_numpy(result.processed_bins).astype(np.int64)
+    _put(file, layouts.TWOTIME_G2, result.g2)
+    _put(file, layouts.TWOTIME_SEGMENTS, result.segments)
+
+
+def _write_config(
+    file: h5py.File,
+    group: str,
+    analysis: str,
+    result: "MultiTauResult | TwoTimeResult",
+    source: Path,
+    config: Mapping[str, Any] | None,
+) -> None:
+    selection = result.selection
+    options: dict[str, Any] = {
+        "analysis_type": analysis,
+        "type": analysis,
+        "begin_frame": selection.begin,
+        "end_frame": -1 if selection.end is None else selection.end,
+        "stride_frame": selection.stride,
+        "avg_frame": selection.average,
+        "smooth": "sqmap",
+        "normalization": result.normalization,
+        "raw": str(source),
+        "software": "napari-xpcs",
+        "version": __version__,
+        **(config or {}),
+    }
+    for name, value in options.items():
+        if value is not None:
+            file[f"{group}/config/{name}"] = value

@@ -1,0 +1,64 @@
+"""Files that are whole or not there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from napari_xpcs.errors import FileFormatError
+
+
+@contextmanager
+def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
+    """Give a temporary name beside ``path``, renamed to it when the block ends well.
+
+    An interrupted, failed or cancelled job removes what it began and leaves an older file at
+    ``path`` as it was.
+
+    Parameters
+    ----------
+    path
+        The file to be.
+    force
+        Replace a file that is there.
+
+    Raises
+    ------
+    FileFormatError
+        Something is there already and ``force`` is not set, or the folder cannot be written to.
+    """
+    path = Path(path)
+    refuse_to_overwrite(path, force)
+    if not path.parent.is_dir():
+        msg = f"There is no folder {path.parent} to write {path.name} into."
+        raise FileFormatError(msg)
+    # A symbolic link is followed: the file that it points to is replaced, not the link.
+    final = path.resolve()
+    unfinished = final.with_name(f".{final.name}.{uuid4().hex[:8]}.part")
+    try:
+        yield unfinished
+        refuse_to_overwrite(path, force)
+        unfinished.replace(final)
+    except OSError as fault:
+        reason = os.strerror(fault.errno) if fault.errno else str(fault)
+        msg = f"{path} cannot be written: {reason}."
+        raise FileFormatError(msg) from fault
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def refuse_to_overwrite(path: Path, force: bool) -> None:
+    """Raise where ``path`` is taken; a folder is never replaced.
+
+    Raises
+    ------
+    FileFormatError
+        See above.
+    """
+    if path.is_dir():
+        msg = f"{path} is a folder; give the name of a file."
+        raise FileFormatError(msg)
+    if path.exists() and not force:
+        msg = f"{path} exists already; choose another name or allow overwriting (force)."
+        raise FileFormatError(msg)

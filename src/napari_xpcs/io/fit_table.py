@@ -1,0 +1,121 @@
+"""Fitted parameters as a table: for the screen, as CSV, and inside a result file."""
+
+import csv
+import shutil
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import h5py
+import numpy as np
+
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io import layouts
+from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.hdf5 import open_hdf5, reading
+
+if TYPE_CHECKING:
+    from napari_xpcs.fitting.results import G2Fit
+
+Cell: TypeAlias = int | float | str | None
+"""``None`` = not determined."""
+
+
+def fit_columns(fit: "G2Fit") -> list[str]:
+    """Return the names of the columns in their order; units stand in the names."""
+    columns = ["bin", "q_inv_angstrom", "phi_deg", "model", "status", "reduced_chi2", "n_points"]
+    for name in fit.names:
+        columns += [name, f"{name}_err"]
+    return columns
+
+
+def fit_rows(fit: "G2Fit") -> list[dict[str, Cell]]:
+    """Return one row per fitted bin, plain Python values only.
+
+    A number that was not determined is ``None``, never a made-up one.
+    """
+    rows: list[dict[str, Cell]] = []
+    for k in range(len(fit.bins)):
+        row: dict[str, Cell] = {
+            "bin": int(fit.bins.label[k]),
+            "q_inv_angstrom": _known(fit.bins.q[k]),
+            "phi_deg": _known(fit.bins.phi_deg[k]),
+            "model": fit.model,
+            "status": str(fit.status[k]),
+            "reduced_chi2": _known(fit.reduced_chi2[k]),
+            "n_points": int(fit.n_points[k]),
+        }
+        for p, name in enumerate(fit.names):
+            row[name] = _known(fit.value[k, p])
+            row[f"{name}_err"] = _known(fit.error[k, p])
+        rows.append(row)
+    return rows
+
+
+def write_fit_csv(path: str | Path, fit: "G2Fit", force: bool = False) -> None:
+    """Write the table of ``fit`` as CSV; what was not determined is an empty cell.
+
+    Raises
+    ------
+    FileFormatError
+        The file is there already and ``force`` is not set, or it cannot be written.
+    """
+    with (
+        atomic_path(path, force) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.DictWriter(file, fit_columns(fit), lineterminator="\n")
+        table.writeheader()
+        table.writerows(fit_rows(fit))
+
+
+def append_fit(path: str | Path, fit: "G2Fit", force: bool = False) -> None:
+    """Store the table of ``fit`` in the result file ``path``, under its model's name.
+
+    Every column is a dataset of ``/xpcs/napari_xpcs/fits/<model>``; numbers that were not
+    determined are NaN.  The file is copied, the copy extended and renamed: a fault half-way
+    leaves the results as they were.
+
+    Raises
+    ------
+    FileFormatError
+        Not a result file, or it holds a fit with this model and ``force`` is not set.
+    """
+    path = Path(path)
+    place = f"{layouts.FITS}/{fit.model}"
+    with open_hdf5(path) as file, reading(path, place):
+        layout = layouts.find_layout(file)
+        taken = place in file
+    if layout is None or layout.kind != "results":
+        msg = f"{path.name} is not a result file; fits are stored beside the g2 they belong to."
+        raise FileFormatError(msg)
+    if taken and not force:
+        msg = (
+            f"{path.name} holds a fit with the model {fit.model} already; allow overwriting "
+            "(force) to replace it."
+        )
+        raise FileFormatError(msg)
+    with atomic_path(path, force=True) as unfinished:
+        shutil.copy(path, unfinished)
+        with h5py.File(unfinished, "r+") as file:
+            if taken:
+                del file[place]
+            _write_table(file.create_group(place), fit)
+
+
+def _write_table(group: h5py.Group, fit: "G2Fit") -> None:
+    columns, rows = fit_columns(fit), fit_rows(fit)
+    for name in columns:
+        cells = [row[name] for row in rows]
+        if name in ("model", "status"):
+            group.create_dataset(name, data=cells, dtype=h5py.string_dtype())
+        elif name in ("bin", "n_points"):
+            group.create_dataset(name, data=np.array(cells, dtype=np.int64))
+        else:
+            numbers = [np.nan if cell is None else cell for cell in cells]
+            group.create_dataset(name, data=np.array(numbers, dtype=np.float64))
+    group.attrs["columns"] = columns
+
+
+def _known(value: float) -> float | None:
+    return float(value) if isfinite(value) else None

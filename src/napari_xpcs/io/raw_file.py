@@ -1,0 +1,108 @@
+"""Writing frames as the APS writes them: one bitshuffle+LZ4 chunk per frame, metadata beside."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+
+from napari_xpcs.backends import ensure_numpy
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io import layouts
+from napari_xpcs.io.atomic import atomic_path, refuse_to_overwrite
+from napari_xpcs.io.entry_group import write_entry
+from napari_xpcs.io.known_geometry import geometry_as_known
+from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, Sourced
+from napari_xpcs.progress import Progress, Steps
+
+
+def write_raw(
+    path: str | Path,
+    blocks: Iterable[np.ndarray],
+    *,
+    frames: int,
+    geometry: Geometry,
+    frame_time_s: float,
+    count_time_s: float | None = None,
+    truth: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> Steps[Path]:
+    """Write ``blocks`` of frames to ``path`` and the geometry to ``*_metadata.hdf`` beside it.
+
+    Memory holds one block at a time.  Both files appear when all frames are written; a run
+    that is cancelled or fails leaves neither.
+
+    Parameters
+    ----------
+    blocks
+        Arrays (frame, row, col) of one integer type, ``frames`` frames in all.
+    frames
+        Number of frames.
+    geometry
+        Its ``shape`` is the shape of a frame.
+    frame_time_s, count_time_s
+        Period and exposure of a frame, s.
+    truth
+        What the run was simulated from, by name; goes to ``/simulation``.
+    force
+        Replace files that are there.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    FileFormatError
+        A file is there already, or the blocks do not fit the shape or the number of frames.
+    """
+    path = Path(path)
+    metadata = path.with_name(path.stem + layouts.METADATA_SUFFIX)
+    refuse_to_overwrite(metadata, force)
+    known = geometry_as_known(geometry, "simulation")
+    times = {"frame_time_s": frame_time_s, "count_time_s": count_time_s}
+    for name, value in times.items():
+        known[name] = Sourced(value=value, unit=FIELD_UNITS[name], origin="simulation")
+    with atomic_path(path, force) as unfinished:
+        with h5py.File(unfinished, "w") as file:
+            yield from _write_frames(file, path.name, blocks, (frames, *geometry.shape))
+            for name, value in (truth or {}).items():
+                file[f"{layouts.SIMULATION}/{name}"] = value
+        with atomic_path(metadata, force) as described, h5py.File(described, "w") as file:
+            write_entry(file, known, identifier=path.stem)
+    return path
+
+
+def _write_frames(
+    file: h5py.File, name: str, blocks: Iterable[np.ndarray], shape: tuple[int, int, int]
+) -> Steps[None]:
+    dataset: h5py.Dataset | None = None
+    done = 0
+    for given in blocks:
+        block = ensure_numpy(given)
+        if dataset is None:
+            dataset = file.create_dataset(
+                layouts.FRAMES,
+                shape=shape,
+                dtype=block.dtype,
+                chunks=(1, *shape[1:]),
+                **hdf5plugin.Bitshuffle(),
+            )
+        if block.ndim != 3 or block.shape[1:] != shape[1:] or block.dtype != dataset.dtype:
+            msg = (
+                f"{name}: a block of {block.dtype} with the shape {block.shape} does not fit "
+                f"frames of {dataset.dtype} with the shape {shape[1:]}."
+            )
+            raise FileFormatError(msg)
+        if done + len(block) > shape[0]:
+            msg = f"{name}: {done + len(block)} frames came, {shape[0]} were announced."
+            raise FileFormatError(msg)
+        dataset[done : done + len(block)] = block
+        done += len(block)
+        yield Progress(done, shape[0], "frames")
+    if done != shape[0]:
+        msg = f"{name}: {done} frames came, {shape[0]} were announced."
+        raise FileFormatError(msg)
