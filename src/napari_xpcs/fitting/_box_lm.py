@@ -1,0 +1,216 @@
+"""Levenberg-Marquardt within bounds, for many curves at a time, on optimistix.
+
+The loop, the trust region and the autodiff are optimistix's; :class:`_BoxDescent` is the step:
+damped in the metric of diag(J^T J), parameters pressed against a bound left out, clipped to the
+box.  The only module of the package that imports optimistix, and only the solver behind
+:func:`napari_xpcs.fitting.least_squares.fit_g2` imports this one, when it runs.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+from jaxtyping import Array, Bool, Float
+
+from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.fitting._problem import (
+    AT_BOUND,
+    CHUNK,
+    FIRST_DAMPING,
+    GAIN,
+    HIGH_CUTOFF,
+    HIGH_FACTOR,
+    LEAST_DAMPING,
+    LINEAR_STEP_LIMIT,
+    LOG_STEP_LIMIT,
+    LOW_CUTOFF,
+    LOW_FACTOR,
+    MAX_STEPS,
+    SMALLEST_STEP,
+    Problem,
+)
+from napari_xpcs.fitting.models import G2Model, model_g2
+
+_DELAY_MULTIPLE = 16
+"""Delays are padded to a multiple of this, so that most files share one compiled program."""
+
+
+def solve(
+    model: G2Model,
+    problem: Problem,
+    start: Float[np.ndarray, "curve param"],
+    *,
+    xp: BackendProtocol,
+) -> Float[np.ndarray, "curve param"]:
+    """Return the point where each curve's fit ended, in fitted coordinates."""
+    more = (0, -len(problem.t) % _DELAY_MULTIPLE)
+    t = np.pad(problem.t, more, constant_values=1.0)
+    result = np.empty_like(start)
+    # Thread-local, whatever precision another plugin has set for the process.
+    with jax.enable_x64(True):
+        for rows in problem.chunks():
+            chunk = problem.take(rows)
+            pad = (0, CHUNK - len(chunk))
+            solved = _solve_chunk(
+                t,
+                np.pad(chunk.g2, (pad, more)),
+                np.pad(chunk.root_weight, (pad, more)),
+                np.pad(chunk.freedom, pad, constant_values=1),
+                np.pad(start[rows], (pad, (0, 0))),
+                np.pad(chunk.lower, (pad, (0, 0))),
+                np.pad(chunk.upper, (pad, (0, 0))),
+                model=model,
+                xp=xp,
+            )
+            result[rows] = np.asarray(solved)[: len(chunk)]
+    return result
+
+
+@partial(jax.jit, static_argnames=("model", "xp"))
+def _solve_chunk(
+    t: Float[Array, " delay"],
+    g2: Float[Array, "curve delay"],
+    root_weight: Float[Array, "curve delay"],
+    freedom: Array,
+    start: Float[Array, "curve param"],
+    lower: Float[Array, "curve param"],
+    upper: Float[Array, "curve param"],
+    *,
+    model: G2Model,
+    xp: BackendProtocol,
+) -> Float[Array, "curve param"]:
+    limit = jnp.array([LOG_STEP_LIMIT if p.log else LINEAR_STEP_LIMIT for p in model.parameters])
+
+    def residual(x: Array, curve: tuple[Array, Array]) -> Array:
+        return jnp.asarray((model_g2(model, t, x, xp=xp) - curve[0]) * curve[1])
+
+    def one(
+        g2: Array, root_weight: Array, freedom: Array, x0: Array, lo: Array, hi: Array
+    ) -> Array:
+        solution = optx.least_squares(
+            residual,
+            _BoxLM(_BoxDescent(lo, hi, limit), freedom),
+            x0,
+            (g2, root_weight),
+            max_steps=MAX_STEPS,
+            throw=False,
+        )
+        return jnp.clip(solution.value, lo, hi)
+
+    return jax.vmap(one)(g2, root_weight, freedom, start, lower, upper)
+
+
+class _BoxState(eqx.Module):
+    """What the step needs to know about the last accepted point ``y``."""
+
+    y: Float[Array, " param"]
+    gradient: Float[Array, " param"]
+    normal: Float[Array, "param param"]
+    free: Bool[Array, " param"]
+
+
+class _BoxDescent(optx.AbstractDescent):  # type: ignore[misc]
+    """A damped Newton step that stays inside the box."""
+
+    lower: Float[Array, " param"]
+    upper: Float[Array, " param"]
+    limit: Float[Array, " param"]
+
+    def init(self, y: Array, f_info_struct: optx.FunctionInfo.ResidualJac) -> _BoxState:
+        del f_info_struct
+        nothing = jnp.zeros_like(y)
+        return _BoxState(y, nothing, jnp.outer(nothing, nothing), nothing > 0)
+
+    def query(self, y: Array, f_info: optx.FunctionInfo.ResidualJac, state: _BoxState) -> _BoxState:
+        del state
+        derivative = f_info.jac.as_matrix()
+        gradient = derivative.T @ f_info.residual
+        margin = AT_BOUND * (self.upper - self.lower)
+        pressed_low = (y <= self.lower + margin) & (gradient > 0)
+        pressed_high = (y >= self.upper - margin) & (gradient < 0)
+        free = (self.upper > self.lower) & ~pressed_low & ~pressed_high
+        return _BoxState(y, gradient, derivative.T @ derivative, free)
+
+    def step(self, step_size: Array, state: _BoxState) -> tuple[Array, optx.RESULTS]:
+        damping = jnp.maximum(FIRST_DAMPING / step_size, LEAST_DAMPING)
+        step = jnp.clip(-_damped_solution(state, damping), -self.limit, self.limit)
+        trial = jnp.clip(state.y + step, self.lower, self.upper)
+        return trial - state.y, optx.RESULTS.successful
+
+
+class _BoxLM(optx.AbstractGaussNewton):  # type: ignore[misc]
+    """optimistix's Gauss-Newton loop with the step above; ends by the distance to the minimum."""
+
+    descent: _BoxDescent
+    freedom: Array
+    search: optx.ClassicalTrustRegion = eqx.field(
+        default_factory=lambda: optx.ClassicalTrustRegion(
+            high_cutoff=HIGH_CUTOFF,
+            low_cutoff=LOW_CUTOFF,
+            high_constant=HIGH_FACTOR,
+            low_constant=LOW_FACTOR,
+        )
+    )
+    # The base class asks for these; its own test of convergence is replaced below.
+    rtol: float = 1e-4
+    atol: float = 1e-4
+    norm: Callable[[Any], Array] = optx.max_norm
+    verbose: Callable[..., None] = eqx.field(static=True, default=lambda **_: None)
+
+    def terminate(
+        self,
+        fn: Callable[..., Any],
+        y: Array,
+        args: Any,
+        options: dict[str, Any],
+        state: Any,
+        tags: frozenset[object],
+    ) -> tuple[Bool[Array, ""], optx.RESULTS]:
+        """Return whether a Newton step could still lower chi2 by a noticeable amount."""
+        del fn, y, args, options, tags
+        point = state.descent_state
+        gain = 0.5 * jnp.sum(
+            jnp.where(point.free, point.gradient, 0)
+            * _damped_solution(point, jnp.asarray(LEAST_DAMPING))
+        )
+        chi2 = jnp.sum(state.f_info.residual**2)
+        small = gain <= GAIN * jnp.maximum(1, chi2 / self.freedom)
+        stuck = state.search_state.step_size < SMALLEST_STEP
+        return ~state.first_step & (small | stuck), optx.RESULTS.successful
+
+
+def _damped_solution(point: _BoxState, damping: Float[Array, ""]) -> Float[Array, " param"]:
+    """Solve (A + damping diag A) x = gradient on the free parameters by Cholesky.
+
+    Unrolled: a model has at most 7 parameters, and JAX calls LAPACK once per matrix on a CPU.
+    """
+    diagonal = jnp.diagonal(point.normal)
+    scale = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
+    both = point.free[:, None] & point.free[None, :]
+    matrix = jnp.where(both, point.normal / (scale[:, None] * scale[None, :]), 0)
+    matrix = matrix + jnp.diag(jnp.where(point.free, damping, 1))
+    side = jnp.where(point.free, point.gradient / scale, 0)
+
+    size = len(side)
+    factor: list[list[Array]] = [[] for _ in range(size)]
+    for i in range(size):
+        for j in range(i):
+            inner = sum((factor[i][k] * factor[j][k] for k in range(j)), start=jnp.zeros(()))
+            factor[i].append((matrix[i, j] - inner) / factor[j][j])
+        pivot = matrix[i, i] - sum((v**2 for v in factor[i]), start=jnp.zeros(()))
+        factor[i].append(jnp.sqrt(jnp.maximum(pivot, LEAST_DAMPING)))
+    half: list[Array] = []
+    for i in range(size):
+        inner = sum((factor[i][k] * half[k] for k in range(i)), start=jnp.zeros(()))
+        half.append((side[i] - inner) / factor[i][i])
+    x: list[Array] = []
+    for i in reversed(range(size)):
+        later = zip(range(size - 1, i, -1), x, strict=True)
+        inner = sum((factor[k][i] * value for k, value in later), start=jnp.zeros(()))
+        x.append((half[i] - inner) / factor[i][i])
+    return jnp.stack(x[::-1]) / scale

@@ -1,0 +1,164 @@
+"""Levenberg-Marquardt within bounds, for many curves at a time, in NumPy.
+
+The algorithm is that of :mod:`napari_xpcs.fitting._box_lm`, step for step, so that the answer
+does not depend on the backend; this one starts at once, has no compiler to wait for, and drops
+every curve from the batch as soon as it has converged.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.fitting._problem import (
+    AT_BOUND,
+    FIRST_DAMPING,
+    GAIN,
+    HIGH_CUTOFF,
+    HIGH_FACTOR,
+    LEAST_DAMPING,
+    LINEAR_STEP_LIMIT,
+    LOG_STEP_LIMIT,
+    LOW_CUTOFF,
+    LOW_FACTOR,
+    MAX_STEPS,
+    SMALLEST_STEP,
+    Problem,
+)
+from napari_xpcs.fitting.models import G2Model, model_g2, natural
+
+_DIFFERENCE = 6e-6
+"""Step of the central differences: the cube root of the float64 rounding error."""
+
+
+def solve(
+    model: G2Model, problem: Problem, start: Float[np.ndarray, "curve param"]
+) -> Float[np.ndarray, "curve param"]:
+    """Return the point where each curve's fit ended, in fitted coordinates."""
+    result = start.copy()
+    alive = np.arange(len(start))
+    x, step_size = start, np.ones(len(start))
+    residual = residuals(model, problem, x)
+    gradient, normal = normal_equations(model, problem, x, residual)
+    limit = np.where(
+        [parameter.log for parameter in model.parameters], LOG_STEP_LIMIT, LINEAR_STEP_LIMIT
+    )
+    for _ in range(MAX_STEPS):
+        half_chi2 = 0.5 * np.sum(residual**2, axis=1)
+        free = free_parameters(problem, x, gradient)
+        enough = GAIN * np.maximum(1, 2 * half_chi2 / problem.freedom)
+        done = (newton_gain(gradient, normal, free) <= enough) | (step_size < SMALLEST_STEP)
+        if done.any():
+            result[alive[done]] = x[done]
+            keep = np.flatnonzero(~done)
+            alive, problem = alive[keep], problem.take(keep)
+            x, step_size, residual, gradient, normal, half_chi2, free = (
+                each[keep] for each in (x, step_size, residual, gradient, normal, half_chi2, free)
+            )
+        if not len(alive):
+            break
+        damping = np.maximum(FIRST_DAMPING / step_size, LEAST_DAMPING)
+        step = np.clip(-_damped_solution(gradient, normal, free, damping), -limit, limit)
+        trial = np.clip(x + step, problem.lower, problem.upper)
+        step = trial - x
+        predicted = np.sum(gradient * step, axis=1)
+        predicted += 0.5 * np.einsum("ci,cij,cj->c", step, normal, step)
+        trial_residual = residuals(model, problem, trial)
+        change = 0.5 * np.sum(trial_residual**2, axis=1) - half_chi2
+
+        accepted = change <= LOW_CUTOFF * predicted
+        good = accepted & (change < HIGH_CUTOFF * predicted) & (predicted < 0)
+        step_size = step_size * np.where(good, HIGH_FACTOR, np.where(accepted, 1.0, LOW_FACTOR))
+        x = np.where(accepted[:, None], trial, x)
+        residual = np.where(accepted[:, None], trial_residual, residual)
+        moved = np.flatnonzero(accepted)
+        if len(moved):
+            gradient[moved], normal[moved] = normal_equations(
+                model, problem.take(moved), x[moved], residual[moved]
+            )
+    result[alive] = x
+    return result
+
+
+def residuals(
+    model: G2Model, problem: Problem, x: Float[np.ndarray, "curve param"]
+) -> Float[np.ndarray, "curve delay"]:
+    """Return (model - g2) / error, 0 where a point is not used."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        fitted = model_g2(model, problem.t, x, xp=NumPyBackend())
+        return np.asarray((fitted - problem.g2) * problem.root_weight)
+
+
+def jacobian(
+    model: G2Model, problem: Problem, x: Float[np.ndarray, "curve param"]
+) -> Float[np.ndarray, "curve param delay"]:
+    """Return the derivative of the residuals by every fitted coordinate.
+
+    Exact for baseline and contrast, which are linear; by central differences, good to ten
+    digits, for the parameters of the shape.
+    """
+    xp = NumPyBackend()
+    _, contrast, *theta = natural(model, x, xp=xp)
+    shape = model.shape(problem.t, *theta, xp=xp)
+    columns = [np.ones_like(shape), shape]
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for i in range(len(theta)):
+            values = []
+            for sign in (-1, 1):
+                moved = x[:, i + 2, None] + sign * _DIFFERENCE
+                moved = np.exp(moved) if model.parameters[i + 2].log else moved
+                values.append(model.shape(problem.t, *theta[:i], moved, *theta[i + 1 :], xp=xp))
+            columns.append(contrast * (values[1] - values[0]) / (2 * _DIFFERENCE))
+    return np.asarray(np.stack(columns, axis=1) * problem.root_weight[:, None, :])
+
+
+def normal_equations(
+    model: G2Model,
+    problem: Problem,
+    x: Float[np.ndarray, "curve param"],
+    residual: Float[np.ndarray, "curve delay"],
+) -> tuple[Float[np.ndarray, "curve param"], Float[np.ndarray, "curve param param"]]:
+    """Return gradient and Gauss-Newton matrix of chi2/2."""
+    derivative = jacobian(model, problem, x)
+    gradient = np.matmul(derivative, residual[:, :, None])[:, :, 0]
+    return gradient, np.matmul(derivative, np.swapaxes(derivative, 1, 2))
+
+
+def free_parameters(
+    problem: Problem,
+    x: Float[np.ndarray, "curve param"],
+    gradient: Float[np.ndarray, "curve param"],
+) -> Bool[np.ndarray, "curve param"]:
+    """Return which parameters may move: not fixed, and not pressed against a bound."""
+    margin = AT_BOUND * (problem.upper - problem.lower)
+    pressed_low = (x <= problem.lower + margin) & (gradient > 0)
+    pressed_high = (x >= problem.upper - margin) & (gradient < 0)
+    return np.asarray((problem.upper > problem.lower) & ~pressed_low & ~pressed_high)
+
+
+def newton_gain(
+    gradient: Float[np.ndarray, "curve param"],
+    normal: Float[np.ndarray, "curve param param"],
+    free: Bool[np.ndarray, "curve param"],
+) -> Float[np.ndarray, " curve"]:
+    """Return by how much a full Newton step would lower chi2/2: the distance to the minimum."""
+    damping = np.full(len(gradient), LEAST_DAMPING)
+    step = _damped_solution(gradient, normal, free, damping)
+    return np.asarray(0.5 * np.sum(np.where(free, gradient, 0) * step, axis=1))
+
+
+def _damped_solution(
+    gradient: Float[np.ndarray, "curve param"],
+    normal: Float[np.ndarray, "curve param param"],
+    free: Bool[np.ndarray, "curve param"],
+    damping: Float[np.ndarray, " curve"],
+) -> Float[np.ndarray, "curve param"]:
+    """Solve (A + damping diag A) x = gradient on the free parameters."""
+    diagonal = np.diagonal(normal, axis1=1, axis2=2)
+    # A parameter without any effect gets the scale 1 and, with a zero gradient, no step.
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    both = free[:, :, None] & free[:, None, :]
+    matrix = np.where(both, normal / (scale[:, :, None] * scale[:, None, :]), 0)
+    identity = np.eye(normal.shape[1])
+    matrix = matrix + identity * np.where(free, damping[:, None], 1)[:, None, :]
+    side = np.where(free, gradient / scale, 0)
+    return np.linalg.solve(matrix, side[:, :, None])[:, :, 0] / scale

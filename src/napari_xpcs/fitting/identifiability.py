@@ -1,0 +1,238 @@
+"""What a curve says about the parameters: covariance, and the reason where it says nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.fitting._lm_numpy import (
+    free_parameters,
+    newton_gain,
+    normal_equations,
+    residuals,
+)
+from napari_xpcs.fitting._problem import AT_BOUND, Problem
+from napari_xpcs.fitting.models import G2Model, natural
+from napari_xpcs.fitting.results import ErrorKind
+
+MIN_POINTS = 8
+"""Fewest usable points of a curve that is fitted."""
+
+MIN_GAIN_OVER_CONSTANT = 25.0
+"""Least drop of chi2 from a constant to the model, errors scaled: a 5 sigma decay."""
+
+MIN_DECAY_SEEN = 0.4
+"""Least part of the decay inside the measured delays, where baseline and contrast are both free."""
+
+MAX_LOG_ERROR = 1.0
+"""Largest error of ln(value) of a time, rate or velocity that counts as determined."""
+
+MAX_LINEAR_ERROR = 0.5
+"""Largest error of an exponent, fraction or baseline, and largest relative one of the contrast."""
+
+UNFINISHED = 1e-3
+"""Newton gain, in units of max(1, reduced chi2), above which a fit has not converged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Verdict:
+    """Errors in fitted coordinates, and the status of every curve."""
+
+    status: tuple[str, ...]
+    determined: Bool[np.ndarray, "curve param"]
+    covariance: Float[np.ndarray, "curve param param"]
+    reduced_chi2: Float[np.ndarray, " curve"]
+    error_kind: tuple[ErrorKind, ...]
+
+
+def enough_points(problem: Problem) -> Bool[np.ndarray, " curve"]:
+    """Return which curves have points enough to be fitted."""
+    return np.asarray(problem.n_points >= np.maximum(MIN_POINTS, problem.n_free + 2))
+
+
+def judge(
+    model: G2Model,
+    problem: Problem,
+    x: Float[np.ndarray, "curve param"],
+    scale: Float[np.ndarray, "curve param"],
+    first_delay_s: float,
+) -> Verdict:
+    """Judge fits that ended at ``x``.
+
+    Parameters
+    ----------
+    model, problem, x
+        The model, curves with points enough, and the point where each fit ended.
+    scale
+        Turns fitted numbers into the units of the parameters; for the reasons in words.
+    first_delay_s
+        Unit of ``problem.t``, s.
+    """
+    residual = residuals(model, problem, x)
+    chi2 = np.sum(residual**2, axis=1)
+    reduced = chi2 / problem.freedom
+    gradient, normal = normal_equations(model, problem, x, residual)
+    finite = np.isfinite(chi2) & np.all(np.isfinite(normal), axis=(1, 2))
+    gradient = np.where(finite[:, None], gradient, 0)
+    normal = np.where(finite[:, None, None], normal, 0)
+    free = free_parameters(problem, x, gradient)
+    gain = newton_gain(gradient, normal, free)
+    converged = finite & (gain <= UNFINISHED * np.maximum(1, reduced))
+
+    # Without errors of their own the points weigh alike and their scatter is the only error.
+    noise = np.where(problem.scale_from_scatter, reduced, np.maximum(1, reduced))
+    noise = np.maximum(noise, np.finfo(float).tiny)
+    kinds: tuple[ErrorKind, ...] = tuple(
+        "scatter" if alone else "scaled" if value > 1 else "stated"
+        for alone, value in zip(problem.scale_from_scatter, reduced, strict=True)
+    )
+
+    margin = AT_BOUND * (problem.upper - problem.lower)
+    fixed = problem.upper <= problem.lower
+    low = ~fixed & (x <= problem.lower + margin)
+    high = ~fixed & (x >= problem.upper - margin)
+    inside = ~fixed & ~low & ~high
+    covariance = _inverse(normal, inside) * noise[:, None, None]
+    too_wide = inside & (_error_in_limits(model, x, covariance) > 1)
+
+    gain_over_constant = (_chi2_of_constant(problem) - chi2) / noise
+    seen = _decay_seen(model, problem, x)
+    level_and_size_free = ~fixed[:, 0] & ~fixed[:, 1]
+    used = problem.root_weight > 0
+    first_s = np.min(np.where(used, problem.t, np.inf), axis=1) * first_delay_s
+    last_s = np.max(np.where(used, problem.t, 0.0), axis=1) * first_delay_s
+    value = np.stack([v[:, 0] for v in natural(model, x, xp=NumPyBackend())], axis=1) * scale
+
+    determined = np.zeros_like(inside)
+    status = []
+    for i in range(len(problem)):
+        if not finite[i]:
+            reason = "failed: the model has no finite value for this curve"
+        elif low[i, 1] and problem.lower[i, 1] == 0:
+            reason = "at_bound: contrast is at its lower bound 0, so no decay is seen"
+        elif gain_over_constant[i] < MIN_GAIN_OVER_CONSTANT:
+            reason = (
+                "not_identifiable: a constant describes the curve as well as a decay"
+                f" (chi2 differs by {max(gain_over_constant[i], 0):.2g},"
+                f" a decay that stands out of the noise needs {MIN_GAIN_OVER_CONSTANT:.0f})"
+            )
+        elif not converged[i]:
+            reason = "failed: the fit found no minimum; try a model with fewer parameters"
+        elif level_and_size_free[i] and seen[i, 1] < MIN_DECAY_SEEN:
+            reason = (
+                f"not_identifiable: the decay is slower than the longest delay {last_s[i]:.3g} s"
+            )
+        elif (
+            level_and_size_free[i]
+            and seen[i, 0] > 1 - MIN_DECAY_SEEN / 10
+            and (too_wide[i].any() or low[i].any() or high[i].any())
+        ):
+            reason = (
+                f"not_identifiable: the decay is faster than the shortest delay {first_s[i]:.3g} s"
+            )
+        elif low[i].any() or high[i].any():
+            determined[i] = inside[i] & ~too_wide[i] | fixed[i]
+            reason = _at_bound(model, value[i], low[i], high[i])
+        elif too_wide[i].any():
+            determined[i] = inside[i] & ~too_wide[i] | fixed[i]
+            reason = _too_wide(model, x[i], covariance[i], too_wide[i])
+        else:
+            determined[i] = True
+            reason = "ok"
+        status.append(reason)
+    determined |= fixed
+    reduced = np.where(problem.scale_from_scatter | ~finite, np.nan, reduced)
+    return Verdict(
+        status=tuple(status),
+        determined=determined,
+        covariance=covariance,
+        reduced_chi2=reduced,
+        error_kind=kinds,
+    )
+
+
+def _inverse(
+    normal: Float[np.ndarray, "curve param param"], inside: Bool[np.ndarray, "curve param"]
+) -> Float[np.ndarray, "curve param param"]:
+    """Return the inverse on the parameters inside, 0 elsewhere; huge, never infinite."""
+    diagonal = np.diagonal(normal, axis1=1, axis2=2)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, np.finfo(float).eps))
+    both = inside[:, :, None] & inside[:, None, :]
+    outer = scale[:, :, None] * scale[:, None, :]
+    matrix = np.where(both, normal / outer, np.eye(normal.shape[1]))
+    eigenvalue, vector = np.linalg.eigh(matrix)
+    eigenvalue = np.maximum(eigenvalue, 1e-14)
+    inverse = np.matmul(vector / eigenvalue[:, None, :], np.swapaxes(vector, 1, 2))
+    return np.where(both, inverse / outer, 0)
+
+
+def _error_in_limits(
+    model: G2Model,
+    x: Float[np.ndarray, "curve param"],
+    covariance: Float[np.ndarray, "curve param param"],
+) -> Float[np.ndarray, "curve param"]:
+    """Return every error in units of the largest that still counts as determined."""
+    error = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    limit = np.empty_like(x)
+    for i, parameter in enumerate(model.parameters):
+        limit[:, i] = MAX_LOG_ERROR if parameter.log else MAX_LINEAR_ERROR
+    limit[:, 1] = MAX_LINEAR_ERROR * np.maximum(x[:, 1], np.finfo(float).tiny)
+    return np.asarray(error / limit)
+
+
+def _chi2_of_constant(problem: Problem) -> Float[np.ndarray, " curve"]:
+    weight = problem.root_weight**2
+    mean = np.sum(weight * problem.g2, axis=1) / np.sum(weight, axis=1)
+    level = np.clip(mean, problem.lower[:, 0], problem.upper[:, 0])
+    return np.asarray(np.sum(weight * (problem.g2 - level[:, None]) ** 2, axis=1))
+
+
+def _decay_seen(
+    model: G2Model, problem: Problem, x: Float[np.ndarray, "curve param"]
+) -> Float[np.ndarray, "curve 2"]:
+    """Return the part of the decay that is over at the first and at the last usable delay."""
+    xp = NumPyBackend()
+    theta = natural(model, x, xp=xp)[2:]
+    used = problem.root_weight > 0
+    first = np.min(np.where(used, problem.t, np.inf), axis=1)
+    last = np.max(np.where(used, problem.t, 0.0), axis=1)
+    # A million times the longest delay stands for the end: heterodyne does not decay to 0.
+    times = np.stack([first, last, 1e6 * problem.t.max() * np.ones_like(last)], axis=1)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        s = model.shape(times, *theta, xp=xp)
+    end = np.where(s[:, 2:] < s[:, :1], s[:, 2:], 0)
+    return np.asarray((1 - s[:, :2]) / np.maximum(1 - end, 1e-12))
+
+
+def _at_bound(
+    model: G2Model,
+    value: Float[np.ndarray, " param"],
+    low: Bool[np.ndarray, " param"],
+    high: Bool[np.ndarray, " param"],
+) -> str:
+    parts = [
+        f"{parameter.name} is at its {'lower' if low[i] else 'upper'} bound {value[i]:.3g}"
+        f"{' ' + parameter.unit if parameter.unit else ''}"
+        for i, parameter in enumerate(model.parameters)
+        if low[i] or high[i]
+    ]
+    return "at_bound: " + " and ".join(parts)
+
+
+def _too_wide(
+    model: G2Model,
+    x: Float[np.ndarray, " param"],
+    covariance: Float[np.ndarray, "param param"],
+    wide: Bool[np.ndarray, " param"],
+) -> str:
+    parts = []
+    for i in np.flatnonzero(wide):
+        parameter, error = model.parameters[i], np.sqrt(covariance[i, i])
+        if not parameter.log:
+            parts.append(f"{parameter.name} {x[i]:.2g} is uncertain by {error:.2g}")
+        elif error < np.log(1e3):
+            parts.append(f"{parameter.name} is uncertain by a factor of {np.exp(error):.2g}")
+        else:
+            parts.append(f"{parameter.name} is not determined at all")
+    return "not_identifiable: " + " and ".join(parts)

@@ -1,0 +1,88 @@
+"""The outcome of a fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.fitting.models import G2_MODELS, unit_scale
+from napari_xpcs.kernels.curves import BinTable
+
+FitStatus: TypeAlias = Literal["ok", "at_bound", "not_identifiable", "no_data", "failed"]
+"""First word of a status; after it, unless it is ``ok``, a colon and the reason in words."""
+
+ErrorKind: TypeAlias = Literal["stated", "scaled", "scatter"]
+"""Where the error of a parameter comes from.
+
+``stated``: from the errors of g2 as they are.  ``scaled``: these were smaller than the scatter
+of the curve about the model, the result is multiplied by sqrt(reduced chi2).  ``scatter``: the
+curve has no errors, all points weigh alike and their scatter is the error.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class G2Fit:
+    """Parameters of one model for many bins; row i of every array belongs to ``bins`` entry i.
+
+    Parameters
+    ----------
+    model
+        Key in :data:`napari_xpcs.fitting.models.G2_MODELS`.
+    names, units
+        Parameter names, baseline and contrast first, and their units.
+    bins
+        The fitted bins.
+    value, error
+        Parameters and their standard errors (1 sigma).  NaN where the curve does not determine
+        the parameter; the error of a fixed parameter is 0.
+    status
+        ``ok``, or ``at_bound``, ``not_identifiable``, ``no_data``, ``failed`` followed by
+        ``: `` and the reason in words.
+    reduced_chi2
+        chi2 per degree of freedom; NaN where nothing was fitted or there are no errors.
+    n_points
+        Points of the curve that were used.
+    covariance
+        Of ``value``, scaled like ``error``; NaN where a parameter is not determined.
+    error_kind
+        Where the errors come from, per bin.
+    optimum
+        Where the fit ended, determined or not: for drawing the curve, not for tables.
+    fixed
+        Parameters that were held, with their values.
+    backend
+        Name of the backend that solved it.
+    """
+
+    model: str
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    bins: BinTable
+    value: Float[np.ndarray, "bin param"]
+    error: Float[np.ndarray, "bin param"]
+    status: tuple[str, ...]
+    reduced_chi2: Float[np.ndarray, " bin"]
+    n_points: Int[np.ndarray, " bin"]
+    covariance: Float[np.ndarray, "bin param param"]
+    error_kind: tuple[ErrorKind, ...]
+    optimum: Float[np.ndarray, "bin param"]
+    fixed: Mapping[str, float]
+    backend: str
+
+    @property
+    def ok(self) -> Bool[np.ndarray, " bin"]:
+        """Which bins have the status ``ok``."""
+        return np.array([status == "ok" for status in self.status], dtype=bool)
+
+    def curve(
+        self, bin_index: int, delay_s: Float[np.ndarray, " delay"]
+    ) -> Float[np.ndarray, " delay"]:
+        """Return the fitted g2 of row ``bin_index`` at delays in s; NaN where there is no fit."""
+        model = G2_MODELS[self.model]
+        scale = unit_scale(model, self.bins.q[bin_index : bin_index + 1], 1.0)[0]
+        baseline, contrast, *theta = self.optimum[bin_index] / scale
+        shape = model.shape(delay_s, *theta, xp=NumPyBackend())
+        return np.asarray(baseline + contrast * shape)
