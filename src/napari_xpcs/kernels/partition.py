@@ -1,5 +1,6 @@
 """Bins over the detector: dynamic bins that g2 is computed for, static bins that refine them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
@@ -401,7 +402,7 @@ class _Table:
         grid: tuple[int, int],
         position: Int[np.ndarray, " position"] | None = None,
     ) -> "_Table":
-        """Number the positions that have pixels; ``position`` maps static positions to them."""
+        """Return compact labels; ``position`` maps static positions to those of ``counts``."""
         index = np.flatnonzero(counts)
         label = np.zeros(len(counts), dtype=np.int32)
         label[index] = np.arange(1, len(index) + 1)
@@ -462,13 +463,13 @@ def _number_pixels(
 ) -> tuple[Int[Array, "row col"], Int[np.ndarray, " position"]]:
     """Return 1 + the natural static position of every pixel, and the pixels at each."""
     positions = len(axes[0]) * len(axes[1]) + 1
-    compiled = xp.jit(_natural_numbers, static_argnames=("length", "xp"))
+    lookups = [axis.lookup() for axis in axes]
+    compiled = xp.jit(_natural_numbers, static_argnames=("steps", "length", "xp"))
     natural, counts = compiled(
         tuple(values),
         used,
-        tuple(tuple(xp.asarray(array) for array in axis.segments()) for axis in axes),
-        tuple(axis.top for axis in axes),
-        tuple(len(axis) for axis in axes),
+        tuple(lookup.arrays(xp=xp) for lookup in lookups),
+        steps=tuple(lookup.steps for lookup in lookups),
         length=padded_length(positions),
         xp=xp,
     )
@@ -478,18 +479,17 @@ def _number_pixels(
 def _natural_numbers(
     values: tuple[Array, Array],
     used: Bool[Array, "row col"],
-    segments: tuple[tuple[Array, Array], tuple[Array, Array]],
-    tops: tuple[Array, Array],
-    lengths: tuple[Array, Array],
+    tables: tuple[Mapping[str, Array], Mapping[str, Array]],
     *,
+    steps: tuple[int, int],
     length: int,
     xp: BackendProtocol,
 ) -> tuple[Int[Array, "row col"], Int[Array, " position"]]:
     first, second = (
-        bin_axis(values[axis], used, *segments[axis], tops[axis], lengths[axis], xp=xp)
-        for axis in (0, 1)
+        bin_axis(values[axis], tables[axis], steps=steps[axis], xp=xp) for axis in (0, 1)
     )
-    natural = xp.where((first > 0) & (second > 0), (first - 1) * lengths[1] + second, 0)
+    binned = used & (first > 0) & (second > 0)
+    natural = xp.where(binned, (first - 1) * tables[1]["last"] + second, 0)
     return natural, xp.bincount(xp.ravel(natural), length=length)
 
 
