@@ -258,3 +258,17 @@ def find_images(file: h5py.File, limit: int = 5) -> list[str]:
     with reading(Path(file.filename), "The list of datasets"):
         file.visititems(visit)
     return [text for _, text in sorted(found, key=lambda pair: pair[0])[:limit]]
+
+
+def find_broken_links(file: h5py.File) -> list[str]:
+    """Return the names of the missing files that external links of ``file`` point to."""
+    master = Path(file.filename)
+    found: set[str] = set()
+
+    def visit(_: str, link: object) -> None:
+        if isinstance(link, h5py.ExternalLink) and _locate(master, str(link.filename)) is None:
+            found.add(str(link.filename))
+
+    with reading(master, "The list of links"):
+        file.visititems_links(visit)
+    return sorted(found)

@@ -14,6 +14,7 @@ from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
 from napari_xpcs.io.frames import HDF5Frames
 from napari_xpcs.io.hdf5 import (
     HDF5_SUFFIXES,
+    find_broken_links,
     find_images,
     open_hdf5,
     read_plain,
@@ -95,6 +96,9 @@ def _unknown_layout(path: Path, file: h5py.File) -> UnknownLayoutError:
     images = find_images(file, limit=3)
     if images:
         held = f"it holds the arrays {', '.join(images)}; name one to open it as frames"
+    elif broken := find_broken_links(file):
+        others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        held = f"it links to {broken[0]}{others}, which cannot be found beside it"
     else:
         names = [f"/{name}" for name in list(file)[:3]]
         held = f"it holds {', '.join(names)} and no image" if names else "it is empty"

@@ -1,0 +1,77 @@
+"""A file is whole or as it was before."""
+
+from pathlib import Path
+
+import pytest
+
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.atomic import atomic_path
+
+
+def test_appears_when_the_block_ends_well(tmp_path: Path) -> None:
+    path = tmp_path / "new.hdf"
+    with atomic_path(path) as unfinished:
+        unfinished.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt, GeneratorExit])
+def test_a_fault_leaves_the_old_file(tmp_path: Path, fault: type[BaseException]) -> None:
+    path = tmp_path / "old.hdf"
+    path.write_text("old")
+
+    def interrupted() -> None:
+        with atomic_path(path, force=True) as unfinished:
+            unfinished.write_text("half")
+            raise fault
+
+    with pytest.raises(fault):
+        interrupted()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_never_overwrites_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "old.hdf"
+    path.write_text("old")
+    with pytest.raises(FileFormatError, match="exists already"), atomic_path(path):
+        pytest.fail("the block must not run")
+    with atomic_path(path, force=True) as unfinished:
+        unfinished.write_text("new")
+    assert path.read_text() == "new"
+
+
+def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "late.hdf"
+
+    def overtaken() -> None:
+        with atomic_path(path) as unfinished:
+            unfinished.write_text("ours")
+            path.write_text("theirs")
+
+    with pytest.raises(FileFormatError, match="exists already"):
+        overtaken()
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_keeps_pointing_at_the_replaced_file(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.hdf", tmp_path / "link.hdf"
+    target.write_text("old")
+    link.symlink_to(target)
+    with atomic_path(link, force=True) as unfinished:
+        unfinished.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_impossible_places_are_refused(tmp_path: Path) -> None:
+    for path, sentence in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "no" / "such.hdf", "There is no folder"),
+        (Path("/proc/version/x.hdf"), "There is no folder"),
+    ):
+        with pytest.raises(FileFormatError, match=sentence), atomic_path(path):
+            pass
