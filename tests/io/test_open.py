@@ -80,8 +80,6 @@ def test_synthetic_run_with_its_metadata(shared_data: Path) -> None:
         "Z0001_Synthetic-D100_a0004_f001000_r00001_metadata.hdf:"
         "/entry/instrument/incident_beam/incident_energy"
     )
-        "_metadata.hdf:" + "/entry/instrument/incident_beam/incident_energy"
-    )
 
 
 def test_masked_pixels_of_a_real_eiger_frame(shared_data: Path) -> None:

@@ -8,7 +8,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from napari_xpcs.backends import ensure_numpy
+from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path, refuse_to_overwrite
@@ -82,7 +82,7 @@ def _write_frames(
     dataset: h5py.Dataset | None = None
     done = 0
     for given in blocks:
-        block = ensure_numpy(given)
+        block = hdf5_adapter.to_numpy(given)
         if dataset is None:
             dataset = file.create_dataset(
                 layouts.FRAMES,

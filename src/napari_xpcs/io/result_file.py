@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from napari_xpcs import __version__
-from napari_xpcs.backends import ensure_numpy
+from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.errors import FileFormatError, PartitionError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path
@@ -374,7 +374,7 @@ def _known_to_write(partition: Partition, known: KnownGeometry | None) -> KnownG
 
 def _put(file: h5py.File, name: str, values: Any, **options: Any) -> None:
     """Write floats as float32 and compress what is large, as boost_corr does."""
-    array = ensure_numpy(values)
+    array = hdf5_adapter.to_numpy(values)
     if array.dtype.kind == "f":
         array = array.astype(np.float32)
     options = {"compression": "lzf", **options} if array.size > _COMPRESS_ABOVE else {}
@@ -382,10 +382,10 @@ def _put(file: h5py.File, name: str, values: Any, **options: Any) -> None:
 
 
 def _write_means(file: h5py.File, means: "MultiTauResult | TwoTimeResult") -> None:
-    image = ensure_numpy(means.mean_frame)[None]
+    image = hdf5_adapter.to_numpy(means.mean_frame)[None]
     _put(file, layouts.SCATTERING_2D, image, chunks=image.shape)
     total, segments = (
-        np.nan_to_num(ensure_numpy(values))
+        np.nan_to_num(hdf5_adapter.to_numpy(values))
         for values in (means.scattering_1d, means.scattering_1d_segments)
     )
     _put(file, layouts.SCATTERING_1D, total.reshape(1, -1))
@@ -394,8 +394,8 @@ def _write_means(file: h5py.File, means: "MultiTauResult | TwoTimeResult") -> No
 
 
 def _write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
-    delays = ensure_numpy(result.delay_frames).astype(np.int64)
-    g2, error = ensure_numpy(result.g2), ensure_numpy(result.g2_err)
+    delays = hdf5_adapter.to_numpy(result.delay_frames).astype(np.int64)
+    g2, error = hdf5_adapter.to_numpy(result.g2), hdf5_adapter.to_numpy(result.g2_err)
     measured = np.isfinite(g2)
     file[layouts.MULTITAU_DELAYS] = delays
     _put(file, layouts.MULTITAU_G2, np.where(measured, g2, 0.0))
@@ -404,9 +404,9 @@ def _write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
 
 def _write_twotime(file: h5py.File, result: "TwoTimeResult") -> None:
     for number, half in enumerate(result.maps, start=1):
-        upper = np.triu(ensure_numpy(half))
+        upper = np.triu(hdf5_adapter.to_numpy(half))
         _put(file, f"{layouts.TWOTIME_MAPS}/c2_{number:05d}", upper, chunks=upper.shape)
-    file[layouts.TWOTIME_BINS] = ensure_numpy(result.processed_bins).astype(np.int64)
+    file[layouts.TWOTIME_BINS] = hdf5_adapter.to_numpy(result.processed_bins).astype(np.int64)
     _put(file, layouts.TWOTIME_G2, result.g2)
     _put(file, layouts.TWOTIME_SEGMENTS, result.segments)
 
