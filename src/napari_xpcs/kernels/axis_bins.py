@@ -97,7 +97,9 @@ class AxisBins:
     def centers(self, parts: int = 1) -> Float[np.ndarray, " n"]:
         """Return the centres of groups of ``parts`` bins: arithmetic mean, geometric for log."""
         lower, upper = self.lower[::parts], self.upper[parts - 1 :: parts]
-        return np.sqrt(lower * upper) if self.spacing == "log" else (lower + upper) / 2
+        log = self.spacing == "log"
+        centers: np.ndarray = np.sqrt(lower * upper) if log else (lower + upper) / 2
+        return centers
 
     def lookup(self) -> "SegmentLookup":
         """Return what a kernel needs to find the bin of a value without a search."""
@@ -181,7 +183,8 @@ def place(
     if request.span is not None:
         start, stop = request.span
         compiled = xp.jit(_inside, static_argnames=("period", "xp"))
-        return compiled(values, used, start, stop, period=request.period, xp=xp)
+        values, used = compiled(values, used, start, stop, period=request.period, xp=xp)
+        return values, used
     if request.fold > 1:
         values = xp.mod(values + 180.0, request.period)
     # Edges of equal-count bins are values themselves, so both must be rounded.
@@ -365,7 +368,8 @@ def fold_centers(
     )
     first = counts_first > 0
     counts = np.where(first, counts_first, counts_all)
-    return np.where(first, phi_first, phi_all) / np.maximum(counts, 1)
+    centers: np.ndarray = np.where(first, phi_first, phi_all) / np.maximum(counts, 1)
+    return centers
 
 
 def _fold_sums(

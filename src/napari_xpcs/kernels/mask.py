@@ -41,12 +41,14 @@ def combine_masks(*masks: Mask) -> Mask:
     """
     for mask in masks[1:]:
         check_mask_shape(mask, masks[0].shape)
-    return np.logical_and.reduce(masks)
+    used: Mask = np.logical_and.reduce(masks)
+    return used
 
 
 def pixel_mask_to_mask(flags: Shaped[np.ndarray, "row col"]) -> Mask:
     """Return the usable pixels of a NeXus or DECTRIS ``pixel_mask`` bit field."""
-    return (flags.astype(np.uint64) & BAD_PIXEL_BITS) == 0
+    used: Mask = (flags.astype(np.uint64) & BAD_PIXEL_BITS) == 0
+    return used
 
 
 def _size(shape: tuple[int, ...]) -> str:

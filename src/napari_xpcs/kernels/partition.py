@@ -100,6 +100,9 @@ class PartitionSpec:
             known = ", ".join(AXIS_UNITS)
             msg = f"A mode is two of {known} joined by '-', such as q-phi; got {self.mode!r}."
             raise PartitionError(msg)
+        if self.edges not in {"data", "equal-count"}:
+            msg = f"Edges are made from 'data' or 'equal-count', got {self.edges!r}."
+            raise PartitionError(msg)
         if self.phi_offset_deg is not None and not isfinite(self.phi_offset_deg):
             msg = f"phi_offset_deg must be a finite number, got {self.phi_offset_deg}."
             raise PartitionError(msg)
@@ -243,7 +246,8 @@ class Bins:
     def center_of_bins(self, axis: int) -> Float[np.ndarray, " bin"]:
         """Return the centre of every label along ``axis``."""
         position = self.index // self.grid[1] if axis == 0 else self.index % self.grid[1]
-        return self.centers[axis][position]
+        centers: np.ndarray = self.centers[axis][position]
+        return centers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
