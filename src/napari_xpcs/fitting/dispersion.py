@@ -6,6 +6,8 @@ Brownian particles have :math:`\tau = 1/(D q^2)` [1]_; any other exponent of
 References
 ----------
 .. [1] Berne & Pecora, *Dynamic Light Scattering*, ch. 5.
+.. [2] Paule & Mandel, J. Res. Natl. Bur. Stand. 87, 377 (1982): a common scatter on top of
+   stated errors, such that the reduced chi2 is 1.
 """
 
 from dataclasses import dataclass
@@ -31,8 +33,8 @@ class Dispersion:
     Parameters
     ----------
     law
-        Which law ``tau`` and ``reduced_chi2`` belong to: ``diffusion``, tau = 1/(D q^2), or
-        ``power``, tau proportional to q^-exponent.
+        Which law ``tau``, ``reduced_chi2`` and ``scatter`` belong to: ``diffusion``,
+        tau = 1/(D q^2), or ``power``, tau proportional to q^-exponent.
     status
         ``ok``, or ``no_data: `` and the reason in words; every number is then NaN.
     D_m2_per_s, D_m2_per_s_err
@@ -42,8 +44,11 @@ class Dispersion:
     n_bins
         Bins that took part: those whose fit is ``ok``.
     reduced_chi2
-        Scatter of the bins about the law against their errors; NaN without degrees of freedom.
-        Where it is above 1, the errors above are scaled by its root.
+        Scatter of the bins about the law against their own errors; NaN without a degree of
+        freedom.
+    scatter
+        Relative scatter of the relaxation times that their own errors leave unexplained; it is
+        part of the errors above.
     q_reference, tau_reference_s
         A point of the law, 1/angstrom and s.
     """
@@ -56,32 +61,23 @@ class Dispersion:
     exponent_err: float
     n_bins: int
     reduced_chi2: float
+    scatter: float
     q_reference: float
     tau_reference_s: float
 
     def tau(self, q: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
         """Return the relaxation time of the law, s, for q in 1/angstrom."""
         exponent = 2.0 if self.law == "diffusion" else self.exponent
-        return self.tau_reference_s * (np.asarray(q) / self.q_reference) ** -exponent
-
-    def text(self) -> str:
-        """Return the diffusion coefficient and the exponent with their errors, or why not."""
-        if self.status != "ok":
-            return self.status
-        text = (
-            f"D = ({self.D_m2_per_s:.4g} ± {self.D_m2_per_s_err:.2g}) m²/s from {self.n_bins} bins"
-        )
-        if np.isfinite(self.exponent):
-            text += f"; τ ∝ q^-n with n = {self.exponent:.2f} ± {self.exponent_err:.2f}"
-        return text
+        return np.asarray(self.tau_reference_s * (np.asarray(q) / self.q_reference) ** -exponent)
 
 
 def fit_dispersion(fit: G2Fit, law: Law = "diffusion") -> Dispersion:
     r"""Fit :math:`\tau(q)` over the bins whose own fit is ``ok``.
 
-    A straight line in :math:`\ln\tau` over :math:`\ln q`, weights the inverse squared relative
-    errors.  Neighbouring delays of g2 share frames, so the errors of single bins are too small;
-    where the bins scatter more about the line than their errors say, the scatter is the error.
+    A straight line in :math:`\ln\tau` over :math:`\ln q`, weighted by inverse squared relative
+    errors.  Neighbouring delays of g2 share frames, so the errors of single bins are too small,
+    most of all at low q where few relaxation times fit into the run.  Where the bins scatter more
+    about the line than their errors say, a common scatter is added to all of them [2]_.
 
     Raises
     ------
@@ -100,61 +96,82 @@ def fit_dispersion(fit: G2Fit, law: Law = "diffusion") -> Dispersion:
         return _nothing(law, n_bins, len(fit.status))
 
     log_tau = _RELAXATION[name] * np.log(value[used])
+    variance = (error[used] / value[used]) ** 2
     log_q = np.log(q[used])
-    relative = error[used] / value[used]
-    # tau held by hand, or noiseless curves, have no error: all bins then weigh alike.
-    stated = bool(np.all(relative > 0))
-    weight = relative**-2 if stated else np.ones_like(relative)
+    centre = float(np.mean(log_q))
+    level = np.ones((n_bins, 1))
 
     # Diffusion is the line of slope -2: only its height is free.
-    height = np.average(log_tau + 2 * log_q, weights=weight)
-    height_err, chi2 = _scaled_error(
-        1 / weight.sum(), log_tau + 2 * log_q - height, weight, free=1, stated=stated
-    )
-    diffusion = np.exp(-height) * ANGSTROM_M**2
-
-    centre = np.average(log_q, weights=weight)
-    spread = np.sum(weight * (log_q - centre) ** 2)
-    exponent = exponent_err = power_chi2 = np.nan
-    middle = np.average(log_tau, weights=weight)
+    diffusion = _line(level, log_tau + 2 * (log_q - centre), variance)
+    D = np.exp(-diffusion.height - 2 * centre) * ANGSTROM_M**2
+    power = None
     if np.ptp(log_q) > 1e-9:
-        exponent = -np.sum(weight * (log_q - centre) * log_tau) / spread
-        exponent_err, power_chi2 = _scaled_error(
-            1 / spread,
-            log_tau - middle + exponent * (log_q - centre),
-            weight,
-            free=2,
-            stated=stated,
-        )
-    tau_at_centre = np.exp(height - 2 * centre) if law == "diffusion" else np.exp(middle)
+        power = _line(np.column_stack([level, centre - log_q]), log_tau, variance)
+    shown = diffusion if law == "diffusion" or power is None else power
     return Dispersion(
         law=law,
         status="ok",
-        D_m2_per_s=float(diffusion),
-        D_m2_per_s_err=float(diffusion * height_err),
-        exponent=float(exponent),
-        exponent_err=float(exponent_err),
+        D_m2_per_s=float(D),
+        D_m2_per_s_err=float(D * diffusion.height_err),
+        exponent=np.nan if power is None else power.slope,
+        exponent_err=np.nan if power is None else power.slope_err,
         n_bins=n_bins,
-        reduced_chi2=float(chi2 if law == "diffusion" else power_chi2),
+        reduced_chi2=shown.reduced_chi2,
+        scatter=shown.scatter,
         q_reference=float(np.exp(centre)),
-        tau_reference_s=float(tau_at_centre),
+        tau_reference_s=float(np.exp(shown.height)),
     )
 
 
-def _scaled_error(
-    variance: float,
-    residual: Float[np.ndarray, " bin"],
-    weight: Float[np.ndarray, " bin"],
-    *,
-    free: int,
-    stated: bool,
-) -> tuple[float, float]:
-    """Return the error of a fitted number and the reduced chi2 that it was scaled with."""
-    freedom = len(residual) - free
-    reduced = float(np.sum(weight * residual**2) / freedom) if freedom else np.nan
-    if not stated:
-        return float(np.sqrt(variance * reduced)), np.nan
-    return float(np.sqrt(variance * max(1.0, np.nan_to_num(reduced, nan=1.0)))), reduced
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    height: float
+    height_err: float
+    slope: float
+    slope_err: float
+    reduced_chi2: float
+    scatter: float
+
+
+def _line(
+    design: Float[np.ndarray, "bin term"],
+    y: Float[np.ndarray, " bin"],
+    variance: Float[np.ndarray, " bin"],
+) -> _Line:
+    """Fit a line with the least common scatter that makes the reduced chi2 at most 1."""
+    freedom = len(y) - design.shape[1]
+    _, _, chi2 = _weighted(design, y, variance)
+    scatter2 = 0.0
+    if chi2 > freedom > 0:
+        # chi2 falls as the scatter grows; at the sum of all squares it is below 1.
+        low, high = 0.0, float(np.sum((y - y.mean()) ** 2))
+        while high - low > 1e-6 * high:
+            scatter2 = 0.5 * (low + high)
+            _, _, with_scatter = _weighted(design, y, variance + scatter2)
+            low, high = (scatter2, high) if with_scatter > freedom else (low, scatter2)
+    terms, covariance, _ = _weighted(design, y, variance + scatter2)
+    error = np.sqrt(np.diagonal(covariance))
+    return _Line(
+        height=float(terms[0]),
+        height_err=float(error[0]),
+        slope=float(terms[-1]),
+        slope_err=float(error[-1]),
+        # Without errors of the bins there is no chi2, only scatter.
+        reduced_chi2=float(chi2 / freedom) if freedom and np.all(variance > 0) else np.nan,
+        scatter=float(np.sqrt(scatter2)),
+    )
+
+
+def _weighted(
+    design: Float[np.ndarray, "bin term"],
+    y: Float[np.ndarray, " bin"],
+    variance: Float[np.ndarray, " bin"],
+) -> tuple[Float[np.ndarray, " term"], Float[np.ndarray, "term term"], float]:
+    """Return the terms of a weighted linear fit, their covariance, and chi2."""
+    weight = 1 / np.maximum(variance, 1e-24)
+    covariance = np.linalg.inv(design.T @ (design * weight[:, None]))
+    terms = covariance @ (design.T @ (weight * y))
+    return terms, covariance, float(np.sum(weight * (y - design @ terms) ** 2))
 
 
 def _nothing(law: Law, usable: int, of: int) -> Dispersion:
@@ -168,6 +185,7 @@ def _nothing(law: Law, usable: int, of: int) -> Dispersion:
         exponent_err=np.nan,
         n_bins=usable,
         reduced_chi2=np.nan,
+        scatter=np.nan,
         q_reference=np.nan,
         tau_reference_s=np.nan,
     )
