@@ -729,6 +729,10 @@ class BackendProtocol(Protocol):
         """Return ``true_fun(*operands)`` or ``false_fun(*operands)``, same shapes and types."""
         ...
 
+    def optimization_barrier(self, x: Tree) -> Tree:
+        """Return ``x``; a compiler computes and stores it before anything that uses it."""
+        ...
+
     def block_until_ready(self, x: Tree) -> Tree:
         """Return ``x`` once its values have been computed."""
         ...

@@ -67,7 +67,9 @@ class JAXBackend(SharedMembers):
             return jnp.asarray(values, dtype)
         host = np.asarray(values)
         refuse_objects(host, values)
-        return jnp.asarray(host.astype(host.dtype.newbyteorder("="), copy=False), dtype)
+        if not host.dtype.isnative:
+            host = host.astype(host.dtype.newbyteorder("="))
+        return jnp.asarray(host, dtype)
 
     def linspace(
         self, start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dtype: Any = None
@@ -140,12 +142,13 @@ class JAXBackend(SharedMembers):
         size: int | None = None,
         fill_value: Any = None,
     ) -> Any:
+        x = self.asarray(x)
         found = jnp.unique(
-            self.asarray(x),
+            x,
             return_inverse=return_inverse,
             return_counts=return_counts,
             size=size,
-            fill_value=fill_value,
+            fill_value=0 if fill_value is None and x.size == 0 else fill_value,
         )
         if not (return_inverse or return_counts):
             return found
@@ -268,6 +271,9 @@ class JAXBackend(SharedMembers):
         *operands: Tree,
     ) -> Tree:
         return jax.lax.cond(pred, true_fun, false_fun, *operands)
+
+    def optimization_barrier(self, x: Tree) -> Tree:
+        return jax.lax.optimization_barrier(x)  # type: ignore[no-untyped-call]
 
     def block_until_ready(self, x: Tree) -> Tree:
         return jax.block_until_ready(x)  # type: ignore[no-untyped-call]

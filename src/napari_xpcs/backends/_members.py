@@ -296,46 +296,42 @@ class SharedMembers:
     def max(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
         return self._np.max(self.asarray(x), axis=axis, keepdims=keepdims)
 
-    @silent
     def percentile(self, x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
-        x, q = self._inexact(x), self._inexact(q)
-        if _count(x.shape, axis) == 0:
-            return self.nanpercentile(x, q, axis, keepdims=keepdims)
-        return self._np.percentile(x, q.astype(x.dtype), axis=axis, keepdims=keepdims)
+        x = self._inexact(x)
+        ranked = self.nanpercentile(x, q, axis, keepdims=keepdims)
+        return self.where(self.any(self._np.isnan(x), axis, keepdims=keepdims), np.nan, ranked)
 
     @silent
     def nanpercentile(
         self, x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False
     ) -> Array:
-        # numpy.nanpercentile warns where nothing is left; Python's warning filters are no
-        # thread's own, so that the warning cannot be silenced around the call.
+        # Not the namespace's own: NumPy's warns where nothing is left (and warning filters
+        # belong to all threads, so that it cannot be silenced around a call), and both lose
+        # an exact hit beside an infinite value to 0 * inf.
         x, q = self._inexact(x), self._inexact(q)
         axes = _axes(x.ndim, axis)
         kept = tuple(x.shape[i] for i in range(x.ndim) if i not in axes)
         rows = self._np.moveaxis(x, axes, tuple(range(-len(axes), 0)))
         rows = self._np.sort(rows.reshape(*kept, _count(x.shape, axis)), axis=-1)
         # A NaN in front of the sorted values is what an empty row picks.
-        rows = self._np.concatenate([self._np.full((*kept, 1), np.nan, rows.dtype), rows], axis=-1)
+        first = self._np.full((*kept, 1), np.nan, rows.dtype)
+        rows = self._np.concatenate([first, rows], axis=-1)
         count = self._np.sum(~self._np.isnan(rows), axis=-1)
-        position = (q.astype(x.dtype) / 100).reshape(q.shape + (1,) * count.ndim) * (
-            self._np.maximum(count - 1, 0).astype(x.dtype)
-        )
+        share = (q.astype(x.dtype) / 100).reshape(q.shape + (1,) * count.ndim)
+        position = share * self._np.maximum(count - 1, 0).astype(x.dtype)
         below = self._np.floor(position)
-        step = position - below
         start = self._np.minimum(count, 1) + below.astype(np.int64)
-        end = self._np.minimum(start + 1, count)
-
-        def pick(at: Array) -> Array:
-            shape = (*q.shape, *rows.shape)
-            spread = self._np.broadcast_to(rows, shape)
-            return self._np.take_along_axis(spread, at[..., None], axis=-1)[..., 0]
-
-        low, high = pick(start), pick(end)
-        result = low + self.where(step > 0, (high - low) * step, 0)
-        if keepdims:
-            ones = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-            result = result.reshape(q.shape + ones)
-        return result
+        rows = self._np.broadcast_to(rows, q.shape + rows.shape)
+        low, high = (
+            self._np.take_along_axis(rows, at[..., None], axis=-1)[..., 0]
+            for at in (start, self._np.minimum(start + 1, count))
+        )
+        step = position - below
+        between = (step > 0) & (high != low)
+        ranked = low + self.where(between, (high - low) * step, 0)
+        if not keepdims:
+            return ranked
+        return ranked.reshape(q.shape + tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
     @silent
     def median(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:

@@ -34,10 +34,11 @@ class NumPyBackend(SharedMembers):
         return np.array(self.asarray(values), dtype)
 
     def asarray(self, values: Any, dtype: Any = None) -> Array:
-        if not isinstance(values, np.ndarray) or values.dtype.hasobject:
-            values = np.asarray(values)
-            refuse_objects(values, values)
-        return np.asarray(values, dtype)
+        array = np.asarray(values)
+        refuse_objects(array, values)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        return array if dtype is None else array.astype(dtype, copy=False)
 
     def linspace(
         self, start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dtype: Any = None
@@ -98,8 +99,9 @@ class NumPyBackend(SharedMembers):
             self.asarray(x), return_inverse=True, return_counts=True
         )
         if size is not None:
-            fill = values[0] if fill_value is None and len(values) else fill_value or 0
-            values = _resize(values, size, fill)
+            if fill_value is None:
+                fill_value = values[0] if len(values) else 0
+            values = _resize(values, size, fill_value)
             counts = _resize(counts, size, 0)
         extras = [inverse] * return_inverse + [counts] * return_counts
         return (values, *extras) if extras else values
@@ -258,6 +260,9 @@ class NumPyBackend(SharedMembers):
         *operands: Tree,
     ) -> Tree:
         return true_fun(*operands) if pred else false_fun(*operands)
+
+    def optimization_barrier(self, x: Tree) -> Tree:
+        return x
 
     def block_until_ready(self, x: Tree) -> Tree:
         return x

@@ -52,10 +52,11 @@ def system_report() -> dict[str, Any]:
             "compilation_cache": "off: NumPy does not compile",
         }
     report["float64"] = backend.asarray(1.0).dtype == backend.float64
-    report["machine"] = (
-        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    )
-    report["versions"] = {"napari-xpcs": napari_xpcs.__version__} | _versions()
+    report["machine"] = f"{platform.system()} {platform.machine()}"
+    report["versions"] = {
+        "napari-xpcs": napari_xpcs.__version__,
+        "python": platform.python_version(),
+    } | _versions()
     return report
 
 
