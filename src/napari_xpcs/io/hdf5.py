@@ -187,6 +187,18 @@ def _require_filters(dataset: h5py.Dataset, name: str) -> None:
             raise FileFormatError(msg)
 
 
+def holds(file: h5py.File, name: str) -> bool:
+    """Say whether there is something at ``name``.
+
+    Raises
+    ------
+    FileFormatError
+        The way to it is damaged.
+    """
+    with reading(Path(file.filename), name):
+        return name in file
+
+
 def read_array(file: h5py.File, name: str) -> np.ndarray | None:
     """Return the numbers of the dataset ``name``, or ``None`` where there is none.
 
@@ -196,9 +208,8 @@ def read_array(file: h5py.File, name: str) -> np.ndarray | None:
         It is there but is no numeric array, or cannot be read.
     """
     path = Path(file.filename)
-    with reading(path, name):
-        if name not in file:
-            return None
+    if not holds(file, name):
+        return None
     dataset = open_dataset(file, name)
     with reading(path, name):
         value = np.asarray(dataset[()])

@@ -1,14 +1,16 @@
 """What a file tells about the experiment, every value with the place it was read from."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import isfinite, radians, tan
 from pathlib import Path
 
 import h5py
 
+from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
-from napari_xpcs.io.hdf5 import read_number, read_texts
+from napari_xpcs.io.hdf5 import holds, read_number, read_texts
+from napari_xpcs.io.partition_file import OWN_EXTRAS
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, KnownGeometry, Sourced
 
 NEEDED = (
@@ -49,9 +51,16 @@ class _Collector:
         self.looked_for: dict[str, list[str]] = {}
         self.problems: list[str] = []
 
+    def read(self, file: h5py.File, path: str) -> float | None:
+        try:
+            return read_number(file, path)
+        except FileFormatError as fault:
+            self.problems.append(str(fault))
+            return None
+
     def look(self, file: h5py.File, name: str, path: str, label: str) -> None:
         self.looked_for.setdefault(name, []).append(path)
-        value = read_number(file, path)
+        value = self.read(file, path)
         if value is None:
             return
         origin = f"{label}{path}"
@@ -80,17 +89,17 @@ def read_known_geometry(
 
     The Q-map group comes before ``/entry/instrument``: where they disagree, the bins were made
     with the former.  What other places say is kept in ``Sourced.others``.  A value that no
-    place tells is unknown; nothing is assumed.
+    place tells is unknown, one that cannot be read is told in ``problems``; nothing is assumed.
 
     Raises
     ------
     FileFormatError
-        A value is there and cannot be read.
+        The Q-map group is damaged.
     """
     collector = _Collector()
     if qmap_group is not None:
-        for name, leaf in layouts.QMAP_GEOMETRY.items():
-            collector.look(file, name, f"{qmap_group}/{leaf}", "")
+        for name, path in _places_in_qmap(file, qmap_group).items():
+            collector.look(file, name, path, "")
     entries = [(file, "")]
     if metadata is not None:
         entries.append((metadata, f"{Path(metadata.filename).name}:"))
@@ -106,6 +115,15 @@ def read_known_geometry(
         problems=(*collector.problems, *_contradictions(collector)),
         missing=tuple(_gaps(collector)),
     )
+
+
+def _places_in_qmap(file: h5py.File, group: str) -> dict[str, str]:
+    """Return where a Q-map group holds geometry: complete in our own extras, or the shared part."""
+    own = f"{group}/{OWN_EXTRAS}/geometry"
+    if holds(file, own):
+        names = (field.name for field in fields(Geometry) if field.name != "shape")
+        return {name: f"{own}/{name}" for name in names}
+    return {name: f"{group}/{leaf}" for name, leaf in layouts.QMAP_GEOMETRY.items()}
 
 
 def geometry_as_known(geometry: Geometry, origin: str) -> dict[str, Sourced]:
@@ -127,12 +145,14 @@ def _shift_center_by_stage(collector: _Collector, file: h5py.File, label: str) -
     for name, axis in (("center_row_px", "y"), ("center_col_px", "x")):
         path = layouts.ENTRY_GEOMETRY[name]
         base = layouts.DETECTOR
-        moved = read_number(file, f"{base}/position_{axis}")
-        reference = read_number(file, f"{base}/beam_center_position_{axis}")
-        pixel_m = read_number(file, f"{base}/{axis}_pixel_size")
         values = collector.found.get(name, [])
         at = [i for i, (_, origin) in enumerate(values) if origin == f"{label}{path}"]
-        if not at or moved is None or reference is None or not pixel_m or moved == reference:
+        if not at:
+            continue
+        moved = collector.read(file, f"{base}/position_{axis}")
+        reference = collector.read(file, f"{base}/beam_center_position_{axis}")
+        pixel_m = collector.read(file, f"{base}/{axis}_pixel_size")
+        if moved is None or reference is None or not pixel_m or moved == reference:
             continue
         travel = moved - reference
         if not isfinite(travel) or abs(travel) > _LARGEST_TRAVEL_M:

@@ -107,12 +107,14 @@ def _unknown_layout(path: Path, file: h5py.File) -> UnknownLayoutError:
 
 def _open_partition(path: Path, file: h5py.File, layout: str) -> PartitionFile:
     report = read_known_geometry(file, qmap_group=layouts.PARTITION_FILE_GROUP)
+    with reading(path, layouts.PARTITION_FILE_GROUP):
+        partition = read_partition(path)
     return PartitionFile(
         path=path,
         layout=layout,
-        partition=read_partition(path),
+        partition=partition,
         known=report.known,
-        problems=report.problems,
+        problems=(*report.problems, *partition.notes),
         missing=tuple(gap for gap in report.missing if not gap.startswith("frame_time_s")),
     )
 

@@ -18,7 +18,7 @@ from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.entry_group import write_entry
 from napari_xpcs.io.files import ResultFile
-from napari_xpcs.io.hdf5 import open_hdf5, read_array, read_plain, read_texts, reading
+from napari_xpcs.io.hdf5 import holds, open_hdf5, read_array, read_plain, read_texts, reading
 from napari_xpcs.io.known_geometry import geometry_as_known, read_known_geometry
 from napari_xpcs.io.not_measured import not_measured_to_nan
 from napari_xpcs.io.partition_file import read_partition, write_qmap_group
@@ -145,14 +145,17 @@ class _ResultReader:
 
     def _partition(self) -> Partition | None:
         group = layouts.RESULT_PARTITION_GROUP
-        if group not in self.file:
+        if not holds(self.file, group):
             self.missing.append(group)
             return None
         try:
-            return read_partition(self.path, group=group)
+            with reading(self.path, group):
+                partition = read_partition(self.path, group=group)
         except (FileFormatError, PartitionError) as fault:
             self.problems.append(f"The partition is left out. {fault}")
             return None
+        self.problems.extend(partition.notes)
+        return partition
 
     def _scattering(self, partition: Partition | None) -> Any:
         image = self._array(layouts.SCATTERING_2D)
@@ -188,7 +191,7 @@ class _ResultReader:
         return step
 
     def _curves(self, partition: Partition | None, frame_time_s: float | None) -> G2Curves | None:
-        if layouts.MULTITAU not in self.file:
+        if not holds(self.file, layouts.MULTITAU):
             return None
         delays = self._flat(layouts.MULTITAU_DELAYS)
         g2 = self._array(layouts.MULTITAU_G2, axes=2)
