@@ -1,6 +1,6 @@
 """Which backend this process computes on: one, found at first use."""
 
-from importlib.util import find_spec
+import logging
 from threading import RLock
 
 from napari_xpcs.backends._base import BackendProtocol
@@ -9,6 +9,8 @@ from napari_xpcs.backends._numpy_backend import NumPyBackend
 from napari_xpcs.errors import BackendError
 
 BACKEND_NAMES = ("jax", "numpy")
+
+_logger = logging.getLogger("napari_xpcs")
 
 _lock = RLock()
 _active: BackendProtocol | None = None
@@ -75,8 +77,21 @@ def reset_backend() -> None:
 def _wanted() -> str:
     use_jax = DeviceManager.instance().config.use_jax
     if use_jax == "auto":
-        return "numpy" if find_spec("jax") is None else "jax"
+        return "jax" if _jax_can_be_imported() else "numpy"
     return "jax" if use_jax == "true" else "numpy"
+
+
+def _jax_can_be_imported() -> bool:
+    try:
+        import jax  # noqa: F401 - only whether it works is asked
+    except ModuleNotFoundError as error:
+        if error.name != "jax":
+            _logger.warning("JAX lacks a part of itself (%s): computing with NumPy.", error)
+        return False
+    except ImportError as error:
+        _logger.warning("JAX is installed but broken (%s): computing with NumPy.", error)
+        return False
+    return True
 
 
 def _make(name: str) -> BackendProtocol:

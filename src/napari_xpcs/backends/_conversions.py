@@ -36,6 +36,18 @@ def ensure_numpy(x: Any) -> np.ndarray[Any, Any]:
     >>> ensure_numpy([1, 2.5])
     array([1. , 2.5])
     """
+    array = host_array(x)
+    return array if array.flags.writeable else array.copy()
+
+
+def host_array(x: Any) -> np.ndarray[Any, Any]:
+    """Return ``x`` as a NumPy array that may be read-only and share its memory.
+
+    Raises
+    ------
+    ConversionError
+        As :func:`ensure_numpy` says.
+    """
     if isinstance(x, np.ma.MaskedArray):
         message = (
             "A masked array was given where plain numbers were expected: its mask would be lost. "
@@ -46,22 +58,17 @@ def ensure_numpy(x: Any) -> np.ndarray[Any, Any]:
         array = np.asarray(x)
     except (TypeError, ValueError) as error:
         message = (
-            f"{type(x).__name__} cannot become an array of numbers ({str(error).splitlines()[0]}) "
+            f"{type(x).__name__} cannot become an array of numbers. "
             "Give values of one shape, and none that jit is tracing."
         )
         raise ConversionError(message) from error
-    refuse_objects(array, x)
-    return array if array.flags.writeable else array.copy()
-
-
-def refuse_objects(array: np.ndarray[Any, Any], origin: Any) -> None:
-    """Raise :class:`ConversionError` where ``array`` holds Python objects."""
     if array.dtype.hasobject:
         message = (
-            f"{type(origin).__name__} holds Python objects where numbers were expected; "
+            f"{type(x).__name__} holds Python objects where numbers were expected; "
             "give an array with a numeric type."
         )
         raise ConversionError(message)
+    return array
 
 
 def ensure_backend_array(x: Any, dtype: Any = None) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_xpcs._typing import Array
 from napari_xpcs.backends._base import Tree
-from napari_xpcs.backends._conversions import ensure_numpy, refuse_objects
+from napari_xpcs.backends._conversions import ensure_numpy, host_array
 from napari_xpcs.backends._device import DeviceManager
 from napari_xpcs.backends._members import SharedMembers
 
@@ -65,8 +65,7 @@ class JAXBackend(SharedMembers):
             isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(values)
         ):
             return jnp.asarray(values, dtype)
-        host = np.asarray(values)
-        refuse_objects(host, values)
+        host = host_array(values)
         if not host.dtype.isnative:
             host = host.astype(host.dtype.newbyteorder("="))
         return jnp.asarray(host, dtype)

@@ -9,7 +9,7 @@ import numpy as np
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import _loops
 from napari_xpcs.backends._base import Tree
-from napari_xpcs.backends._conversions import ensure_numpy, refuse_objects
+from napari_xpcs.backends._conversions import ensure_numpy, host_array
 from napari_xpcs.backends._members import SharedMembers, silent
 
 
@@ -34,8 +34,7 @@ class NumPyBackend(SharedMembers):
         return np.array(self.asarray(values), dtype)
 
     def asarray(self, values: Any, dtype: Any = None) -> Array:
-        array = np.asarray(values)
-        refuse_objects(array, values)
+        array = host_array(values)
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
         return array if dtype is None else array.astype(dtype, copy=False)

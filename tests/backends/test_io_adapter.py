@@ -1,0 +1,65 @@
+"""How many conversions, how long: the doors count when asked to."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from napari_xpcs.backends import BackendProtocol, ConversionError, reset_backend
+from napari_xpcs.backends.io_adapter import (
+    HDF5Adapter,
+    MatplotlibAdapter,
+    NapariAdapter,
+    conversion_report,
+    monitor_conversions,
+    napari_adapter,
+)
+
+
+@pytest.fixture
+def monitored() -> Iterator[None]:
+    monitor_conversions(True)
+    napari_adapter.clear()
+    yield
+    monitor_conversions(None)
+    napari_adapter.clear()
+
+
+@pytest.mark.parametrize("adapter", [NapariAdapter, HDF5Adapter, MatplotlibAdapter])
+def test_a_door_passes_writable_numpy_arrays(
+    xp: BackendProtocol, adapter: type[NapariAdapter]
+) -> None:
+    door = adapter()
+    array = door.to_numpy(xp.asarray([1.0, 2.0]))
+    array += 1.0
+    np.testing.assert_array_equal(array, [2.0, 3.0])
+    assert door.counted().count == 0
+    with pytest.raises(ConversionError):
+        door.to_numpy(None)
+
+
+@pytest.mark.usefixtures("monitored")
+def test_32_threads_are_counted() -> None:
+    image = np.zeros((16, 16))
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(lambda _: napari_adapter.to_numpy(image), range(640)))
+    counted = napari_adapter.counted()
+    assert (counted.count, counted.total_bytes) == (640, 640 * image.nbytes)
+    assert counted.mean_s == pytest.approx(counted.total_s / 640)
+    line = conversion_report().splitlines()[0].split()
+    assert line[:5] == ["napari", "640", "arrays", "1.2", "MiB"]
+
+
+def test_the_environment_starts_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = NapariAdapter()
+    assert "XPCS_MONITOR=true" in conversion_report()
+    monkeypatch.setenv("XPCS_MONITOR", "yes")
+    reset_backend()
+    door.to_numpy([1.0])
+    assert door.counted().count == 1
+    assert len(conversion_report().splitlines()) == 3
+    monkeypatch.undo()
+    reset_backend()
+    door.to_numpy([1.0])
+    assert door.counted().count == 1
