@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.open import open_path, sniff
 from napari_xpcs.io.result_file import read_result, write_result
 from napari_xpcs.kernels.geometry import Geometry, Sourced
+from napari_xpcs.kernels.multitau import MultiTauResult
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.kernels.selection import FrameSelection
 
@@ -183,12 +185,12 @@ def means(frames: int = 20) -> dict[str, object]:
     }
 
 
-def multitau() -> SimpleNamespace:
+def multitau() -> MultiTauResult:
     rng = np.random.default_rng(2)
     g2 = 1 + rng.random((5, 3))
     error = rng.random((5, 3)) * 0.1
     g2[4, 1] = error[4, 1] = np.nan
-    return SimpleNamespace(delay_frames=np.array([1, 2, 3, 4, 6]), g2=g2, g2_err=error, **means())
+    return MultiTauResult(delay_frames=np.array([1, 2, 3, 4, 6]), g2=g2, g2_err=error, **means())
 
 
 def twotime() -> SimpleNamespace:
@@ -261,8 +263,7 @@ def test_every_name_that_the_viewer_needs_is_there(tmp_path: Path) -> None:
 
 def test_what_is_large_is_compressed_with_lzf(tmp_path: Path) -> None:
     path = tmp_path / "results.hdf"
-    result = multitau()
-    result.intensity_vs_time = np.zeros((2, 5000))
+    result = replace(multitau(), intensity_vs_time=np.zeros((2, 5000)))
     write_result(path, source="run.h5", partition=partition(), multitau=result)
     with h5py.File(path) as file:
         assert file["/xpcs/spatial_mean/intensity_vs_time"].compression == "lzf"
@@ -293,11 +294,29 @@ def test_metadata_beside_the_frames_is_copied(shared_data: Path, tmp_path: Path)
         assert file[f"{DETECTOR}/count_time"][()] == 0.00099
         # The delays were made with 2 ms, the metadata say 1 ms: both are kept.
         assert file[f"{DETECTOR}/frame_time"][()] == 2e-3
-        assert file["/xpcs/napari_xpcs/frame_time_in_metadata"][()] == 1e-3
+        assert file["/xpcs/napari_xpcs/frame_time_s_in_metadata"][()] == 1e-3
     known = read_result(path).known
     assert known["frame_time_s"].value == 2e-3
+    assert known["energy_kev"].value == 10.0
     assert known["distance_m"].value == 5.0
     assert known["distance_m"].others[0][0] == 8.0
+
+
+def test_an_energy_typed_by_the_user_reaches_the_viewer(shared_data: Path, tmp_path: Path) -> None:
+    """The viewer takes the energy from /entry and the rest of the geometry from the Q-map."""
+    name = "Z0001_Synthetic-D100_a0004_f001000_r00001_metadata.hdf"
+    path = tmp_path / "results.hdf"
+    bins_at_11_kev = replace(partition(), geometry=replace(GEOMETRY, energy_kev=11.0))
+    write_result(
+        path,
+        source="run.h5",
+        partition=bins_at_11_kev,
+        multitau=multitau(),
+        metadata_path=shared_data / "synthetic" / name,
+    )
+    with h5py.File(path) as file:
+        assert file["/entry/instrument/incident_beam/incident_energy"][()] == 11.0
+        assert file["/xpcs/napari_xpcs/energy_kev_in_metadata"][()] == 10.0
 
 
 def test_nothing_to_write_and_nothing_overwritten(tmp_path: Path) -> None:
@@ -308,10 +327,15 @@ def test_nothing_to_write_and_nothing_overwritten(tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(FileFormatError, match="exists already"):
         write_result(path, source="run.h5", partition=partition(), multitau=multitau())
-    broken = multitau()
-    broken.g2 = "nothing"
     with pytest.raises(TypeError):
-        write_result(path, source="x.h5", partition=partition(), multitau=broken, force=True)
+        write_result(
+            path,
+            source="run.h5",
+            partition=partition(),
+            multitau=multitau(),
+            config={"engine": object()},
+            force=True,
+        )
     assert path.read_bytes() == before
 
 

@@ -27,8 +27,11 @@ class _Point:
 
 def is_curves_csv(path: Path) -> bool:
     """Say whether the first line of ``path`` names the columns of a table of curves."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = file.readline(4096)
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            header = file.readline(4096)
+    except OSError:
+        return False
     return set(COLUMNS) <= {name.strip() for name in header.split(",")}
 
 

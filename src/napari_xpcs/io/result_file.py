@@ -18,13 +18,21 @@ from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.entry_group import write_entry
 from napari_xpcs.io.files import ResultFile
-from napari_xpcs.io.hdf5 import holds, open_hdf5, read_array, read_plain, read_texts, reading
+from napari_xpcs.io.hdf5 import (
+    holds,
+    open_hdf5,
+    read_array,
+    read_number,
+    read_plain,
+    read_texts,
+    reading,
+)
 from napari_xpcs.io.known_geometry import geometry_as_known, read_known_geometry
 from napari_xpcs.io.not_measured import not_measured_to_nan
 from napari_xpcs.io.partition_file import read_partition, write_qmap_group
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
 from napari_xpcs.kernels.curves import BinTable, G2Curves
-from napari_xpcs.kernels.geometry import KnownGeometry
+from napari_xpcs.kernels.geometry import FIELD_UNITS, KnownGeometry
 from napari_xpcs.kernels.partition import Partition
 
 if TYPE_CHECKING:
@@ -325,12 +333,13 @@ def write_result(
         msg = f"There are no results to write to {path}: give multi-tau or two-time results."
         raise FileFormatError(msg)
     source, path = Path(source), Path(path)
-    beside = source.with_name(source.stem + layouts.METADATA_SUFFIX)
-    metadata = Path(metadata_path) if metadata_path else beside if beside.is_file() else None
+    metadata = _metadata_beside(source) if metadata_path is None else Path(metadata_path)
     with atomic_path(path, force) as unfinished, h5py.File(unfinished, "w") as file:
         if metadata is not None:
             _copy_entry(metadata, file)
-        _write_frame_time(file, means.frame_time_s)
+        _write_used(file, "frame_time_s", means.frame_time_s)
+        if partition.geometry is not None:
+            _write_used(file, "energy_kev", partition.geometry.energy_kev)
         write_entry(file, _known_to_write(partition, known), identifier=source.stem)
         qmap = file.create_group(layouts.RESULT_PARTITION_GROUP)
         write_qmap_group(qmap, partition, source=str(source))
@@ -338,14 +347,21 @@ def write_result(
         _write_means(file, means)
         if multitau is not None:
             _write_multitau(file, multitau)
-            _write_config(file, layouts.MULTITAU, "multitau", multitau, source, config)
+            options = {"normalize_frame": multitau.normalize_frame, **(config or {})}
+            _write_config(file, layouts.MULTITAU, "multitau", multitau, source, options)
         if twotime is not None:
             _write_twotime(file, twotime)
-            _write_config(file, layouts.TWOTIME, "twotime", twotime, source, config)
+            _write_config(file, layouts.TWOTIME, "twotime", twotime, source, config or {})
         own = file.require_group(layouts.OWN_GROUP)
         own.attrs["version"] = __version__
         own.attrs["written"] = datetime.now(UTC).isoformat(timespec="seconds")
         own.attrs["normalization"] = means.normalization
+
+
+def _metadata_beside(source: Path) -> Path | None:
+    """Return the metadata file of ``source``; results are worth writing without a damaged one."""
+    beside = source.with_name(source.stem + layouts.METADATA_SUFFIX)
+    return beside if h5py.is_hdf5(beside) else None
 
 
 def _copy_entry(metadata: Path, file: h5py.File) -> None:
@@ -354,17 +370,20 @@ def _copy_entry(metadata: Path, file: h5py.File) -> None:
             source.copy(source[layouts.ENTRY], file, name=layouts.ENTRY)
 
 
-def _write_frame_time(file: h5py.File, frame_time_s: float) -> None:
-    """Write the period that the delays were made with; keep another one of the metadata aside."""
-    path = layouts.ENTRY_GEOMETRY["frame_time_s"]
+def _write_used(file: h5py.File, name: str, value: float) -> None:
+    """Write a value that the results were made with where the viewer of the beamline reads it.
+
+    What the metadata said instead is kept in our own group.
+    """
+    path = layouts.ENTRY_GEOMETRY[name]
     if path in file:
-        stored = file[path]
-        if stored.size == 1 and float(np.asarray(stored[()]).reshape(-1)[0]) == frame_time_s:
+        if read_number(file, path) == value:
             return
-        file.require_group(layouts.OWN_GROUP)["frame_time_in_metadata"] = stored[()]
+        if isinstance(file[path], h5py.Dataset):
+            file.require_group(layouts.OWN_GROUP)[f"{name}_in_metadata"] = file[path][()]
         del file[path]
-    file[path] = np.float64(frame_time_s)
-    file[path].attrs["units"] = "s"
+    file[path] = np.float64(value)
+    file[path].attrs["units"] = FIELD_UNITS[name]
 
 
 def _known_to_write(partition: Partition, known: KnownGeometry | None) -> KnownGeometry:
@@ -420,7 +439,7 @@ def _write_config(
     analysis: str,
     result: "MultiTauResult | TwoTimeResult",
     source: Path,
-    config: Mapping[str, Any] | None,
+    config: Mapping[str, Any],
 ) -> None:
     selection = result.selection
     options: dict[str, Any] = {
@@ -430,12 +449,12 @@ def _write_config(
         "end_frame": -1 if selection.end is None else selection.end,
         "stride_frame": selection.stride,
         "avg_frame": selection.average,
-        "smooth": "sqmap",
+        "smooth": "none" if result.normalization == "no-static" else "sqmap",
         "normalization": result.normalization,
         "raw": str(source),
         "software": "napari-xpcs",
         "version": __version__,
-        **(config or {}),
+        **config,
     }
     for name, value in options.items():
         if value is not None:
