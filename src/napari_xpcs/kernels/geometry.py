@@ -118,3 +118,31 @@ def missing_values(known: KnownGeometry) -> list[str]:
     """Return the names of values that a Q-map needs and ``known`` does not hold."""
     needed = [f.name for f in fields(Geometry) if f.name != "shape" and f.default is MISSING]
     return [name for name in needed if name not in known or known[name].value is None]
+
+
+def override(
+    known: KnownGeometry, values: Mapping[str, float | None], origin: str
+) -> dict[str, Sourced]:
+    """Return ``known`` with ``values`` in front; what stood there before moves to ``others``.
+
+    Parameters
+    ----------
+    known
+        Values with their origins.
+    values
+        New values in the units of :data:`FIELD_UNITS`; ``None`` makes a value unknown.
+    origin
+        Where the new values come from, for example "typed by hand".
+    """
+    merged = dict(known)
+    for name, value in values.items():
+        before = known.get(name)
+        differs = before is not None and before.value is not None and before.value != value
+        others = ((before.value, before.origin), *before.others) if before and differs else ()
+        merged[name] = Sourced(
+            value=value,
+            unit=FIELD_UNITS[name],
+            origin=origin,
+            others=others,  # type: ignore[arg-type]
+        )
+    return merged

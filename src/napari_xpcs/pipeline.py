@@ -1,0 +1,257 @@
+"""The main job, one function a step, from file to file and without a screen.
+
+The commands of the command line and the demonstration are these functions; the docks do
+the same steps on layers.  Long ones are generators of :class:`~napari_xpcs.progress.Progress`.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.correlate.multitau_run import correlate_multitau
+from napari_xpcs.correlate.twotime_run import correlate_twotime
+from napari_xpcs.errors import FileFormatError, FitError, PartitionError
+from napari_xpcs.fitting.dispersion import Dispersion, fit_dispersion
+from napari_xpcs.fitting.least_squares import fit_g2
+from napari_xpcs.fitting.results import G2Fit
+from napari_xpcs.io.atomic import refuse_to_overwrite
+from napari_xpcs.io.curves_csv import is_curves_csv, read_curves_csv
+from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
+from napari_xpcs.io.masks import read_mask
+from napari_xpcs.io.open import open_path
+from napari_xpcs.io.partition_file import write_partition
+from napari_xpcs.io.raw_file import write_raw
+from napari_xpcs.io.result_file import write_result
+from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.kernels.geometry import KnownGeometry, complete_geometry, override
+from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
+from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.simulate import Simulation, simulate_frames
+from napari_xpcs.progress import Steps
+
+OPTION = "option"
+"""Origin of a value that was given as an option."""
+
+
+def simulate_file(path: Path, simulation: Simulation, *, force: bool = False) -> Steps[Path]:
+    """Write a simulated run to ``path`` in the raw layout of the APS, block by block."""
+    return (
+        yield from write_raw(
+            path,
+            simulate_frames(simulation),
+            frames=simulation.frames,
+            geometry=simulation.geometry,
+            frame_time_s=simulation.frame_time_s,
+            truth=simulation.truth(),
+            force=force,
+        )
+    )
+
+
+def partition_file(
+    output: Path,
+    *,
+    frames: Path | None = None,
+    shape: tuple[int, int] | None = None,
+    values: Mapping[str, float],
+    mask: Path | None = None,
+    spec: PartitionSpec,
+    xp: BackendProtocol,
+    force: bool = False,
+) -> Partition:
+    """Make bins and write them to ``output``.
+
+    Parameters
+    ----------
+    frames
+        File to take shape and geometry from.
+    shape
+        Detector shape where there is no file.
+    values
+        Geometry by the names of :data:`~napari_xpcs.kernels.geometry.FIELD_UNITS`; these
+        win over the file.
+    mask
+        Mask file; without one the pixels that the frames file marks as bad are left out.
+    """
+    known: KnownGeometry = {}
+    used = None
+    if frames is not None:
+        opened = open_path(frames)
+        known = opened.known
+        found = _detector(opened)
+        if shape is not None and found is not None and shape != found:
+            msg = (
+                f"The shape {shape[0]} x {shape[1]} was asked for, but {frames} has "
+                f"{found[0]} x {found[1]} pixels."
+            )
+            raise PartitionError(msg)
+        shape = shape or found
+        used = opened.mask if isinstance(opened, FramesFile) else None
+    if shape is None:
+        msg = "The shape of the detector is unknown: name a frames file, or give --shape ROWS COLS."
+        raise PartitionError(msg)
+    geometry = complete_geometry(override(known, values, OPTION), shape)
+    if mask is not None:
+        used = read_mask(mask, shape).mask
+    elif used is None:
+        used = np.ones(shape, dtype=bool)
+    partition = make_partition(geometry, used, spec, xp=xp)
+    write_partition(output, partition, source="" if frames is None else str(frames), force=force)
+    return partition
+
+
+def correlate_file(
+    frames: Path,
+    qmap: Path,
+    output: Path,
+    *,
+    multitau: bool = True,
+    twotime: bool = False,
+    bins: Sequence[int] | None = None,
+    selection: FrameSelection,
+    normalization: str,
+    frame_time_s: float | None = None,
+    dataset: str | None = None,
+    xp: BackendProtocol,
+    force: bool = False,
+) -> Steps[Path]:
+    """Correlate the frames of a file in the bins of another and write a result file.
+
+    ``bins`` are the labels of the two-time maps, all of them by default; ``frame_time_s``
+    wins over what the file says.
+    """
+    refuse_to_overwrite(output, force)
+    opened = open_path(frames, dataset)
+    if not isinstance(opened, FramesFile):
+        msg = f"{frames} holds no frames to correlate; `napari-xpcs info` tells what it holds."
+        raise FileFormatError(msg)
+    bins_file = open_path(qmap)
+    partition = bins_file.partition if isinstance(bins_file, PartitionFile | ResultFile) else None
+    if partition is None:
+        msg = (
+            f"{qmap} holds no bins: expected the group /qmap or /xpcs/qmap. "
+            "Make them with `napari-xpcs qmap`."
+        )
+        raise FileFormatError(msg)
+    known = (
+        opened.known
+        if frame_time_s is None
+        else override(opened.known, {"frame_time_s": frame_time_s}, OPTION)
+    )
+    sourced = known.get("frame_time_s")
+    if sourced is None or sourced.value is None:
+        msg = f"{frames} does not tell the time between frames; give it with --frame-time, in s."
+        raise FileFormatError(msg)
+    common: dict[str, Any] = {"frame_time_s": sourced.value, "xp": xp, "selection": selection}
+    results: dict[str, Any] = {}
+    if multitau:
+        results["multitau"] = yield from correlate_multitau(
+            opened.frames, partition, normalization=normalization, **common
+        )
+    if twotime:
+        results["twotime"] = yield from correlate_twotime(
+            opened.frames, partition, bins=bins, **common
+        )
+    write_result(
+        output,
+        source=str(frames),
+        partition=partition,
+        known=known,
+        metadata_path=opened.metadata_path,
+        force=force,
+        **results,
+    )
+    return output
+
+
+def curves_of(path: Path) -> G2Curves:
+    """Return the g2 curves of a result file or a CSV of curves."""
+    if is_curves_csv(path):
+        return read_curves_csv(path)
+    opened = open_path(path)
+    curves = opened.curves if isinstance(opened, ResultFile) else None
+    if curves is None:
+        msg = f"{path} holds no g2: expected /xpcs/multitau/normalized_g2, or a CSV of curves."
+        raise FitError(msg)
+    return curves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DemoReport:
+    """What the demonstration made and found."""
+
+    frames: Path
+    results: Path
+    fit: G2Fit
+    dispersion: Dispersion
+    true_diffusion_m2_per_s: float
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def verdict(self) -> str:
+        """Return how the fitted D compares with the true one, in a sentence."""
+        law, truth = self.dispersion, self.true_diffusion_m2_per_s
+        if law.status != "ok":
+            return f"D could not be determined: {law.status}"
+        off = law.D_m2_per_s / truth - 1.0
+        sigmas = abs(law.D_m2_per_s - truth) / law.D_m2_per_s_err
+        return (
+            f"D = ({law.D_m2_per_s:.4g} ± {law.D_m2_per_s_err:.2g}) m²/s from {law.n_bins} bins; "
+            f"true D = {truth:.4g} m²/s: {off:+.2%}, {sigmas:.1f} standard errors."
+        )
+
+
+def run_demo(folder: Path, *, xp: BackendProtocol) -> Steps[DemoReport]:
+    """Simulate a run, lay bins, correlate and fit; the files are left in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frames, qmap, results = (
+        folder / "demo.h5",
+        folder / "demo_qmap.hdf",
+        folder / "demo_results.hdf",
+    )
+    simulation = Simulation()
+    seconds: dict[str, float] = {}
+    start = time.perf_counter()
+
+    def lap(step: str) -> None:
+        nonlocal start
+        seconds[step], start = time.perf_counter() - start, time.perf_counter()
+
+    yield from simulate_file(frames, simulation, force=True)
+    lap("simulate")
+    partition_file(qmap, frames=frames, values={}, spec=DEMO_BINS, xp=xp, force=True)
+    lap("qmap")
+    yield from correlate_file(
+        frames,
+        qmap,
+        results,
+        selection=FrameSelection(),
+        normalization="symmetric",
+        xp=xp,
+        force=True,
+    )
+    lap("correlate")
+    fit = yield from fit_g2(curves_of(results), "single", xp=xp)
+    dispersion = fit_dispersion(fit)
+    lap("fit")
+    return DemoReport(
+        frames=frames,
+        results=results,
+        fit=fit,
+        dispersion=dispersion,
+        true_diffusion_m2_per_s=simulation.diffusion_m2_per_s,
+        seconds=seconds,
+    )
+
+
+DEMO_BINS = PartitionSpec(dq=18, sq=90, dp=1, sp=1)
+
+
+def _detector(opened: FramesFile | ResultFile | PartitionFile) -> tuple[int, int] | None:
+    if isinstance(opened, FramesFile):
+        return opened.frames.shape[-2], opened.frames.shape[-1]
+    return None if opened.partition is None else opened.partition.shape

@@ -1,0 +1,137 @@
+"""What all docks share: a scrolling column, layer events, an end when the dock is closed."""
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.components.viewer_model import ViewerModel
+from napari.layers import Layer
+from qtpy.QtCore import QEvent, QLocale, Qt, Signal
+from qtpy.QtGui import QDoubleValidator
+from qtpy.QtWidgets import QComboBox, QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+
+
+class Dock(QWidget):
+    """A dock whose content scrolls, for columns that are 300 px wide and screens that are small.
+
+    Subclasses fill :attr:`column` in ``_build`` and connect in ``_connect``; ``_refresh`` runs
+    whenever layers come, go or change their XPCS metadata; ``_teardown`` when the dock is closed.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = napari_viewer
+        content = QWidget()
+        self.column = QVBoxLayout(content)
+        self.column.setContentsMargins(6, 6, 6, 6)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self._build()
+        for layer in napari_viewer.layers:
+            layer.events.metadata.connect(self._refresh)
+        napari_viewer.layers.events.inserted.connect(self._on_layers_inserted)
+        napari_viewer.layers.events.removed.connect(self._refresh)
+        napari_viewer.layers.events.renamed.connect(self._refresh)
+        self._connect()
+        self._refresh()
+
+    def _build(self) -> None:
+        raise NotImplementedError
+
+    def _connect(self) -> None:
+        raise NotImplementedError
+
+    def _refresh(self, event: object = None) -> None:
+        raise NotImplementedError
+
+    def _teardown(self) -> None:
+        """Let go of what would outlive a closed dock: jobs and mouse callbacks."""
+        raise NotImplementedError
+
+    def _on_layers_inserted(self, event: Any) -> None:
+        event.value.events.metadata.connect(self._refresh)
+        self._refresh()
+
+    def event(self, event: QEvent) -> bool:
+        """Tear down when the dock is closed: napari then only takes the parent away."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._teardown()
+        return bool(super().event(event))
+
+
+class LayerComboBox(QComboBox):
+    """The layers that pass a test, topmost first.
+
+    ``hint`` stands in the box where there are none; with ``optional`` it is a choice of
+    its own, the last one.
+    """
+
+    def __init__(
+        self,
+        hint: str,
+        wanted: Callable[[Layer], bool],
+        *,
+        optional: bool = False,
+        **properties: Any,
+    ) -> None:
+        super().__init__(**properties)
+        self._hint = hint
+        self._wanted = wanted
+        self._optional = optional
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(12)
+
+    def show_layers(self, layers: list[Layer]) -> None:
+        """Offer the wanted ones of ``layers``; the choice stays where it can."""
+        before, chosen_none = self.layer(), self.count() > 1 and self.layer() is None
+        offered: list[Layer | None] = [layer for layer in reversed(layers) if self._wanted(layer)]
+        found = bool(offered)
+        if self._optional or not found:
+            offered.append(None)
+        self.blockSignals(True)
+        self.clear()
+        for layer in offered:
+            self.addItem(self._hint if layer is None else layer.name, layer)
+        if before in offered and (before is not None or chosen_none):
+            self.setCurrentIndex(offered.index(before))
+        self.setEnabled(found)
+        self.blockSignals(False)
+        if self.layer() is not before:
+            self.currentIndexChanged.emit(self.currentIndex())
+
+    def layer(self) -> Layer | None:
+        """Return the chosen layer."""
+        chosen: Layer | None = self.currentData()
+        return chosen
+
+
+class NumberEdit(QLineEdit):
+    """A number, or nothing where it is unknown; no arrows that change it by accident."""
+
+    value_changed = Signal()
+    """The user typed a number or took one away."""
+
+    def __init__(self, parent: QWidget | None = None, **properties: Any) -> None:
+        super().__init__(parent, **properties)
+        self.setPlaceholderText("unknown")
+        validator = QDoubleValidator(self)
+        validator.setLocale(QLocale.c())
+        self.setValidator(validator)
+        self.textEdited.connect(self._on_text_edited)
+
+    def _on_text_edited(self) -> None:
+        if self.hasAcceptableInput() or not self.text():
+            self.value_changed.emit()
+
+    def value(self) -> float | None:
+        """Return the number, ``None`` for an empty or unfinished entry."""
+        return float(self.text()) if self.hasAcceptableInput() else None
+
+    def set_value(self, value: float | None) -> None:
+        """Show ``value`` with ten digits, or an empty field."""
+        self.setText("" if value is None else f"{value:.10g}")

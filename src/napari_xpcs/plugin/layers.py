@@ -1,0 +1,258 @@
+"""The only door between what was measured and napari layers.
+
+What a widget needs later stands in ``layer.metadata["xpcs"]``, a dict with the key
+``role`` (frames, scattering, mask or partition); only this module writes and reads it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from napari.layers import Layer
+from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
+
+from napari_xpcs._typing import Image, Mask
+from napari_xpcs.backends.io_adapter import napari_adapter
+from napari_xpcs.correlate.reading import Frames
+from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
+from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.kernels.geometry import KnownGeometry
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, image_contrast
+
+LAYER_KEY = "xpcs"
+
+LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
+"""What an npe2 reader returns: data, keyword arguments of ``add_*``, layer type."""
+
+
+# -- from what was read or computed to layers
+
+
+def frames_layer(
+    frames: Frames,
+    *,
+    name: str = "frames",
+    known: KnownGeometry,
+    mask: Mask | None = None,
+    truth: Mapping[str, float] | None = None,
+    source: str = "",
+) -> LayerData:
+    """Return a lazy (t, y, x) Image; the time axis is in s where the frame time is known."""
+    frame_time = known["frame_time_s"].value if "frame_time_s" in known else None
+    metadata = {
+        "role": "frames",
+        "frames": frames,
+        "known": known,
+        "mask": mask,
+        "truth": dict(truth or {}),
+        "source": source,
+    }
+    arguments = {
+        "name": name,
+        "rgb": False,
+        "scale": (frame_time or 1.0, 1.0, 1.0),
+        "units": ("s" if frame_time else "pixel", "pixel", "pixel"),
+        "axis_labels": ("t", "y", "x"),
+        "contrast_limits": contrast_limits(frames),
+        "gamma": 0.5,
+        "colormap": "gray",
+        "metadata": {LAYER_KEY: metadata},
+    }
+    return DisplayFrames(frames, mask), arguments, "image"
+
+
+def scattering_layer(
+    scattering: Image, *, known: KnownGeometry, mask: Mask | None = None, source: str = ""
+) -> LayerData:
+    """Return the mean counts per pixel and frame as an Image, unused pixels transparent."""
+    shown = np.array(scattering, dtype=np.float32)
+    if mask is not None:
+        shown[~mask] = np.nan
+    metadata = {"role": "scattering", "known": known, "source": source}
+    arguments = {
+        "name": "scattering",
+        "rgb": False,
+        "axis_labels": ("y", "x"),
+        "contrast_limits": image_contrast(shown),
+        "gamma": 0.4,
+        "colormap": "gray",
+        "metadata": {LAYER_KEY: metadata},
+    }
+    return napari_adapter.to_numpy(shown), arguments, "image"
+
+
+def mask_layer(mask: Mask, *, source: str = "") -> LayerData:
+    """Return the masked-out pixels as label 1 of a Labels layer, so that they can be painted."""
+    arguments = {
+        "name": "mask",
+        "opacity": 0.3,
+        "axis_labels": ("y", "x"),
+        "colormap": DirectLabelColormap(
+            color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: (0.9, 0.2, 0.2, 1.0)}
+        ),
+        "metadata": {LAYER_KEY: {"role": "mask", "source": source}},
+    }
+    return napari_adapter.to_numpy((~mask).astype(np.uint8)), arguments, "labels"
+
+
+def partition_layer(
+    partition: Partition,
+    *,
+    known: KnownGeometry,
+    curves: G2Curves | None = None,
+    source: str = "",
+) -> LayerData:
+    """Return the dynamic bins as Labels whose features napari shows under the cursor."""
+    arguments = {
+        "name": "partition",
+        "opacity": 0.4,
+        "axis_labels": ("y", "x"),
+        "features": bin_features(partition),
+        "colormap": bin_colormap(partition),
+        "metadata": {LAYER_KEY: partition_metadata(partition, known, curves, source)},
+    }
+    return napari_adapter.to_numpy(partition.dynamic.labels), arguments, "labels"
+
+
+def partition_metadata(
+    partition: Partition, known: KnownGeometry, curves: G2Curves | None, source: str
+) -> dict[str, Any]:
+    """Return what a partition layer carries for the widgets."""
+    return {
+        "role": "partition",
+        "partition": partition,
+        "known": known,
+        "curves": curves,
+        "source": source,
+    }
+
+
+def bin_features(partition: Partition) -> pd.DataFrame:
+    """Return one row per label: index, the two axes with units, pixels."""
+    dynamic = partition.dynamic
+    columns: dict[str, np.ndarray] = {"index": np.arange(1, len(dynamic) + 1)}
+    for axis, (name, unit) in enumerate(zip(partition.names, partition.units, strict=True)):
+        if dynamic.grid[axis] > 1 or axis == 0:
+            columns[f"{name} ({unit})"] = np.round(dynamic.center_of_bins(axis), 6)
+    columns["pixels"] = dynamic.pixels
+    return pd.DataFrame(columns)
+
+
+def bin_colormap(partition: Partition) -> DirectLabelColormap:
+    """Return colours that run along the first axis (q), alternating in lightness."""
+    count = len(partition.dynamic)
+    position = partition.dynamic.index // partition.dynamic.grid[1]
+    colors = ensure_colormap("turbo").map(position / max(partition.dynamic.grid[0] - 1, 1))
+    colors[1::2, :3] *= 0.75
+    transparent = (0.0, 0.0, 0.0, 0.0)
+    table: dict[int | None, Any] = {None: transparent, 0: transparent}
+    table.update({label: colors[label - 1] for label in range(1, count + 1)})
+    return DirectLabelColormap(color_dict=table)
+
+
+def frames_file_to_layers(file: FramesFile) -> list[LayerData]:
+    """Return the layers of a frames file."""
+    layers = [
+        frames_layer(
+            file.frames, known=file.known, mask=file.mask, truth=file.truth, source=str(file.path)
+        )
+    ]
+    if file.mask is not None:
+        layers.append(mask_layer(file.mask, source=str(file.path)))
+    return layers
+
+
+def result_file_to_layers(file: ResultFile) -> list[LayerData]:
+    """Return the layers of a result file: what is there of scattering, mask and partition."""
+    source = str(file.path)
+    layers: list[LayerData] = []
+    mask = None if file.partition is None else file.partition.mask
+    if file.scattering is not None:
+        layers.append(scattering_layer(file.scattering, known=file.known, source=source))
+    if mask is not None:
+        layers.append(mask_layer(mask, source=source))
+    if file.partition is not None:
+        layers.append(
+            partition_layer(file.partition, known=file.known, curves=file.curves, source=source)
+        )
+    return layers
+
+
+def partition_file_to_layers(file: PartitionFile) -> list[LayerData]:
+    """Return mask and bins of a partition file."""
+    source = str(file.path)
+    return [
+        mask_layer(file.partition.mask, source=source),
+        partition_layer(file.partition, known=file.known, source=source),
+    ]
+
+
+# -- from layers to what a widget computes with
+
+
+def layer_role(layer: Layer) -> str:
+    """Return the role of a layer of ours, an empty string for any other."""
+    return str(layer.metadata.get(LAYER_KEY, {}).get("role", ""))
+
+
+def layers_with_role(layers: Iterable[Layer], *roles: str) -> list[Layer]:
+    """Return the layers of ours that have one of ``roles``, topmost first."""
+    return [layer for layer in reversed(list(layers)) if layer_role(layer) in roles]
+
+
+def layer_frames(layer: Layer) -> Frames:
+    """Return the raw frames of a frames layer."""
+    frames: Frames = layer.metadata[LAYER_KEY]["frames"]
+    return frames
+
+
+def layer_known(layer: Layer) -> KnownGeometry:
+    """Return what is known of the geometry from the file of the layer."""
+    known: KnownGeometry = layer.metadata[LAYER_KEY]["known"]
+    return known
+
+
+def layer_source(layer: Layer) -> str:
+    """Return the path of the file that the layer was read from, or an empty string."""
+    return str(layer.metadata[LAYER_KEY]["source"])
+
+
+def layer_truth(layer: Layer) -> Mapping[str, float]:
+    """Return the true parameters of a simulated run, empty for a measured one."""
+    truth: Mapping[str, float] = layer.metadata[LAYER_KEY].get("truth", {})
+    return truth
+
+
+def layer_mask(layer: Layer) -> Mask:
+    """Return the mask that a mask layer shows (label 0 = used)."""
+    mask: Mask = np.asarray(layer.data) == 0
+    return mask
+
+
+def layer_partition(layer: Layer) -> Partition:
+    """Return the partition that a partition layer shows."""
+    partition: Partition = layer.metadata[LAYER_KEY]["partition"]
+    return partition
+
+
+def layer_curves(layer: Layer) -> G2Curves | None:
+    """Return the g2 curves that belong to a partition layer, if there are any yet."""
+    curves: G2Curves | None = layer.metadata[LAYER_KEY]["curves"]
+    return curves
+
+
+def attach_curves(layer: Layer, curves: G2Curves | None) -> None:
+    """Give a partition layer its g2 curves and tell the widgets that look at it."""
+    layer.metadata[LAYER_KEY]["curves"] = curves
+    layer.events.metadata()
+
+
+def show_partition(layer: Layer, partition: Partition, known: KnownGeometry, source: str) -> None:
+    """Put a new partition of the same shape into a partition layer; curves of the old one go."""
+    layer.metadata[LAYER_KEY] = partition_metadata(partition, known, None, source)
+    layer.colormap = bin_colormap(partition)
+    layer.data = napari_adapter.to_numpy(partition.dynamic.labels)
+    layer.features = bin_features(partition)
+    layer.events.metadata()

@@ -1,0 +1,56 @@
+"""The napari window with the docks of this plugin laid out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import napari
+from qtpy.QtWidgets import QDockWidget, QWidget
+
+from napari_xpcs.plugin.correlate_widget import CorrelateWidget
+from napari_xpcs.plugin.fit_widget import FitWidget
+from napari_xpcs.plugin.partition_widget import PartitionWidget
+
+DISPLAY_NAME = "XPCS"
+DOCKS = {
+    "XPCS: Geometry & partition": PartitionWidget,
+    "XPCS: Correlate": CorrelateWidget,
+    "XPCS: Fit g2": FitWidget,
+}
+DOCK_WIDTH_PX = 420
+
+
+def new_window(show: bool = True) -> tuple[napari.Viewer, dict[type[QWidget], QWidget]]:
+    """Return a viewer and its docks by class, one behind the other, the fit in front."""
+    viewer = napari.Viewer(title="napari-xpcs", show=show)
+    widgets: dict[type[QWidget], QWidget] = {}
+    for position, (name, kind) in enumerate(DOCKS.items()):
+        widgets[kind] = kind(viewer)
+        # The menu of napari looks for this very name, and shows the dock instead of a second one.
+        dock = viewer.window.add_dock_widget(
+            widgets[kind],
+            name=f"{name} ({DISPLAY_NAME})",
+            area="right",
+            tabify=position > 0,
+            add_vertical_stretch=False,
+        )
+        dock.setMinimumWidth(DOCK_WIDTH_PX)
+        dock.setWindowTitle(dock.windowTitle().replace("&", "&&"))  # the tab underlines after one &
+    return viewer, widgets
+
+
+def bring_to_front(widget: QWidget) -> None:
+    """Show the tab of a dock."""
+    dock = widget.parent()
+    while dock is not None and not isinstance(dock, QDockWidget):
+        dock = dock.parent()
+    if dock is not None:
+        dock.show()
+        dock.raise_()
+
+
+def open_window(files: Sequence[Path]) -> None:
+    """Open ``files`` in a new window and stay until it is closed."""
+    viewer, _ = new_window()
+    for file in files:
+        viewer.open(str(file), plugin="napari-xpcs")
+    napari.run()

@@ -1,0 +1,127 @@
+"""Jobs run in a thread, report once, and are dropped when they are cancelled or replaced."""
+
+import threading
+
+import pytest
+
+from napari_xpcs.errors import FitError
+from napari_xpcs.plugin.job import JobButton, Runner, progress_text
+from napari_xpcs.progress import Progress
+
+
+def counting(result, gate=None):
+    def steps():
+        for done in range(3):
+            yield Progress(done, 3, "steps")
+            if gate is not None:
+                gate.wait(5)
+        return result
+
+    return steps
+
+
+def failing(error):
+    def steps():
+        yield Progress(0, 1, "steps")
+        raise error
+
+    return steps
+
+
+@pytest.fixture
+def runner(qtbot):
+    return Runner()
+
+
+def test_result_and_progress_arrive_in_the_gui_thread(runner, qtbot):
+    threads, progress = [], []
+    runner.progressed.connect(lambda step: progress.append(step.done))
+    runner.finished.connect(lambda _: threads.append(threading.current_thread()))
+    with qtbot.waitSignal(runner.finished, timeout=5000) as got:
+        runner.start(counting("result"))
+    assert got.args == ["result"]
+    assert progress == [0, 1, 2]
+    assert threads == [threading.main_thread()]
+    assert not runner.running
+
+
+def test_replaced_job_never_reports(runner, qtbot):
+    gate, results = threading.Event(), []
+    runner.finished.connect(results.append)
+    runner.start(counting("old", gate))
+    with qtbot.waitSignal(runner.finished, timeout=5000):
+        runner.start(counting("new"))
+    gate.set()
+    qtbot.wait(100)
+    assert results == ["new"]
+
+
+def test_cancelled_job_ends_at_its_next_step_and_reports_nothing(runner, qtbot):
+    gate, results, ended = threading.Event(), [], threading.Event()
+
+    def steps():
+        try:
+            while True:
+                yield Progress(1, 2, "steps")
+                gate.wait(5)
+        finally:
+            ended.set()
+
+    runner.finished.connect(results.append)
+    runner.failed.connect(results.append)
+    with qtbot.waitSignal(runner.progressed, timeout=5000):
+        runner.start(steps)
+    runner.cancel()
+    gate.set()
+    qtbot.waitUntil(ended.is_set, timeout=5000)
+    assert not runner.running
+    assert results == []
+
+
+def test_expected_fault_is_told_in_its_own_words(runner, qtbot):
+    with qtbot.waitSignal(runner.failed, timeout=5000) as got:
+        runner.start(failing(FitError("g2 needs at least 4 delays, got 3.")))
+    assert got.args == ["g2 needs at least 4 delays, got 3."]
+
+
+def test_runtime_error_is_a_fault_not_a_result(runner, qtbot, monkeypatch):
+    from napari.utils.notifications import notification_manager
+
+    told, results = [], []
+    monkeypatch.setattr(notification_manager, "receive_error", lambda *args: told.append(args[1]))
+    runner.finished.connect(results.append)
+    with qtbot.waitSignal(runner.failed, timeout=5000) as got:
+        runner.start(failing(RuntimeError("out of memory")))
+    assert "out of memory" in got.args[0]
+    assert isinstance(told[0], RuntimeError)
+    assert results == []
+
+
+def test_button_turns_into_cancel_and_back(qtbot):
+    job, gate = JobButton("Fit"), threading.Event()
+    qtbot.addWidget(job)
+    job.clicked.connect(lambda: job.start(counting("late", gate)))
+    job.button.click()
+    qtbot.waitUntil(lambda: "0 of 3" in job.message.text() or "steps" in job.message.text())
+    assert job.button.text() == "Cancel"
+    assert not job.bar.isHidden()
+    job.button.click()
+    gate.set()
+    assert job.button.text() == "Fit"
+    assert job.bar.isHidden()
+    assert job.message.text() == "Cancelled."
+
+
+def test_button_says_why_it_is_disabled(qtbot):
+    job = JobButton("Fit")
+    qtbot.addWidget(job)
+    job.allow("Open a result file.")
+    assert not job.button.isEnabled()
+    assert job.message.text() == job.button.toolTip() == "Open a result file."
+    job.allow()
+    assert job.button.isEnabled()
+
+
+def test_progress_text_tells_rate_and_rest():
+    text = progress_text(Progress(200, 1000, "frames"), 2.0)
+    assert text == "200 of 1000 frames, 100 per s, 8 s left"

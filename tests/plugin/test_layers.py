@@ -1,0 +1,68 @@
+"""From files to layers and back."""
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+
+from napari_xpcs.io.open import open_path
+from napari_xpcs.plugin import layers as xpcs_layers
+
+
+def add(viewer, layer_data):
+    return viewer.add_layer(Layer.create(*layer_data))
+
+
+def test_frames_keep_time_in_s_and_pixels_in_px(viewer, known):
+    frames = np.zeros((5, 48, 64), np.uint16)
+    layer = add(viewer, xpcs_layers.frames_layer(frames, known=known, truth={"D_m2_per_s": 5e-14}))
+    assert layer.scale.tolist() == [1e-3, 1.0, 1.0]
+    assert [str(unit) for unit in layer.units] == ["second", "pixel", "pixel"]
+    assert xpcs_layers.layer_frames(layer) is frames
+    assert xpcs_layers.layer_truth(layer) == {"D_m2_per_s": 5e-14}
+
+
+def test_status_bar_tells_bin_q_and_pixels(viewer, partition, known):
+    layer = add(viewer, xpcs_layers.partition_layer(partition, known=known))
+    row, col = np.argwhere(partition.dynamic.labels == 3)[0]
+    status = layer.get_status((row, col), view_direction=None, dims_displayed=[0, 1], world=True)
+    q, pixels = partition.table().q[2], partition.table().pixels[2]
+    assert f"q (Å⁻¹): {q:.6g}"[:14] in status["coordinates"]
+    assert f"pixels: {pixels}" in status["coordinates"]
+
+
+def test_partition_survives_the_layer(viewer, partition, known, curves):
+    layer = add(viewer, xpcs_layers.partition_layer(partition, known=known, curves=curves))
+    assert xpcs_layers.layer_partition(layer) is partition
+    assert xpcs_layers.layer_curves(layer) is curves
+    np.testing.assert_array_equal(layer.data, partition.dynamic.labels)
+
+
+def test_new_bins_forget_the_curves_of_the_old_ones(viewer, partition, known, curves):
+    layer = add(viewer, xpcs_layers.partition_layer(partition, known=known, curves=curves))
+    told = []
+    layer.events.metadata.connect(lambda event: told.append(event))
+    xpcs_layers.show_partition(layer, partition, known, "")
+    assert xpcs_layers.layer_curves(layer) is None
+    assert told
+
+
+def test_mask_is_the_painted_pixels(viewer, partition):
+    layer = add(viewer, xpcs_layers.mask_layer(partition.mask))
+    np.testing.assert_array_equal(xpcs_layers.layer_mask(layer), partition.mask)
+    layer.data = np.where(np.arange(48)[:, None] < 10, 1, layer.data).astype(np.uint8)
+    assert not xpcs_layers.layer_mask(layer)[:10].any()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["E0173_H06-c6c5-4_a0009_f100000_r00001", "Average_B0147_S3_7_300C10p_att00_Rq0_00001_00200"],
+)
+def test_real_results_become_image_mask_and_bins_of_one_shape(viewer, shared_data, name):
+    file = open_path(shared_data / "aps_8idi" / f"{name}_results.hdf")
+    found = [add(viewer, one) for one in xpcs_layers.result_file_to_layers(file)]
+    assert [xpcs_layers.layer_role(layer) for layer in found] == ["scattering", "mask", "partition"]
+    scattering, mask, partition = found
+    assert scattering.data.shape == mask.data.shape == partition.data.shape
+    curves = xpcs_layers.layer_curves(partition)
+    assert curves.g2.shape[1] == partition.data.max() == len(partition.features)
+    np.testing.assert_array_equal(mask.data != 0, partition.data == 0)

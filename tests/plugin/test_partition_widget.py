@@ -1,0 +1,139 @@
+"""Typing geometry and bins changes the layer; nothing is invented, nothing late is shown."""
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton, QSpinBox
+
+from napari_xpcs.backends import reset_backend, set_backend
+from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.partition_widget import TYPED, PartitionWidget
+
+
+@pytest.fixture(autouse=True)
+def numpy_backend():
+    set_backend("numpy")
+    yield
+    reset_backend()
+
+
+@pytest.fixture
+def widget(viewer, qtbot):
+    widget = PartitionWidget(viewer)
+    qtbot.addWidget(widget)
+    yield widget
+    widget._teardown()
+
+
+def add_frames(viewer, known):
+    data = xpcs_layers.frames_layer(np.zeros((3, 48, 64), np.uint16), known=known)
+    return viewer.add_layer(Layer.create(*data))
+
+
+def type_into(field, text):
+    """Type as a person does: setText alone is the program speaking."""
+    field.setText(text)
+    field.setModified(True)
+    field.textEdited.emit(text)
+
+
+def state(widget):
+    return widget.findChild(QLabel, "state").text()
+
+
+def partition_layers(viewer):
+    return xpcs_layers.layers_with_role(viewer.layers, "partition")
+
+
+def test_empty_window_says_what_to_do(widget):
+    assert "Open a frames or result file" in state(widget)
+    assert not widget.findChild(QPushButton, "save").isEnabled()
+
+
+def test_bins_appear_over_the_frames_and_follow_the_numbers(widget, viewer, known, qtbot):
+    add_frames(viewer, known)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    (layer,) = partition_layers(viewer)
+    assert len(layer.features) == 36
+    widget.findChild(QSpinBox, "dq").setValue(7)
+    qtbot.waitUntil(lambda: len(layer.features) == 7, timeout=10000)
+    assert layer.data.max() == 7
+    assert partition_layers(viewer) == [layer]
+    assert "7 dynamic and" in state(widget)
+
+
+def test_form_shows_the_file_in_the_units_of_its_labels(widget, viewer, known):
+    add_frames(viewer, known)
+    assert widget.findChild(QLineEdit, "pixel_row_m").text() == "75"
+    assert widget.findChild(QLineEdit, "center_col_px").text() == "-3"
+    assert widget.findChild(QLineEdit, "incident_angle_deg").text() == ""
+    assert "test file" in widget.findChild(QLineEdit, "energy_kev").toolTip()
+
+
+def test_typed_value_wins_and_the_file_is_still_told(widget, viewer, known, qtbot):
+    add_frames(viewer, known)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    (layer,) = partition_layers(viewer)
+    q_before = xpcs_layers.layer_partition(layer).table().q
+    type_into(widget.findChild(QLineEdit, "distance_m"), "4")
+    qtbot.waitUntil(
+        lambda: xpcs_layers.layer_known(layer)["distance_m"].value == 4.0, timeout=10000
+    )
+    sourced = xpcs_layers.layer_known(layer)["distance_m"]
+    assert sourced.origin == TYPED
+    assert sourced.others == ((8.0, "test file"),)
+    np.testing.assert_allclose(
+        xpcs_layers.layer_partition(layer).table().q, 2 * q_before, rtol=1e-6
+    )
+
+
+def test_unknown_value_is_empty_and_named_until_it_is_typed(widget, viewer, known, qtbot):
+    unknown = {name: value for name, value in known.items() if name != "energy_kev"}
+    add_frames(viewer, unknown)
+    field = widget.findChild(QLineEdit, "energy_kev")
+    assert field.text() == ""
+    assert "Photon energy" in widget.findChild(QLabel, "origin").text()
+    qtbot.waitUntil(lambda: "energy_kev unknown" in state(widget), timeout=10000)
+    assert partition_layers(viewer) == []
+    type_into(field, "10")
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+
+
+def test_mask_layer_takes_pixels_out_of_the_bins(widget, viewer, known, partition, qtbot):
+    viewer.add_layer(Layer.create(*xpcs_layers.mask_layer(partition.mask)))
+    add_frames(viewer, known)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    np.testing.assert_array_equal(partition_layers(viewer)[0].data > 0, partition.mask)
+
+
+def test_result_for_a_picture_that_is_gone_is_dropped(widget, viewer, known, partition):
+    widget._on_runner_finished((None, partition))
+    assert partition_layers(viewer) == []
+
+
+def test_bins_of_a_file_stay_until_something_is_edited(
+    widget, viewer, known, partition, curves, qtbot
+):
+    loaded = xpcs_layers.partition_layer(partition, known=known, curves=curves)
+    layer = viewer.add_layer(Layer.create(*loaded))
+    add_frames(viewer, known)
+    qtbot.wait(400)
+    assert partition_layers(viewer) == [layer]
+    widget.findChild(QSpinBox, "dq").setValue(5)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 2, timeout=10000)
+    assert xpcs_layers.layer_curves(layer) is curves
+
+
+def test_saved_file_holds_the_bins_on_the_screen(widget, viewer, known, tmp_path, qtbot):
+    add_frames(viewer, known)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    widget.save(tmp_path / "bins.hdf")
+    saved = read_partition(tmp_path / "bins.hdf")
+    np.testing.assert_array_equal(saved.dynamic.labels, partition_layers(viewer)[0].data)
+
+
+def test_impossible_numbers_are_told(widget, viewer, known, qtbot):
+    add_frames(viewer, known)
+    type_into(widget.findChild(QLineEdit, "distance_m"), "-1")
+    qtbot.waitUntil(lambda: "distance_m must be positive, got -1" in state(widget), timeout=10000)

@@ -1,0 +1,45 @@
+"""The reader of napari: what is ours, and one sentence for what is not."""
+
+import h5py
+import pytest
+
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.plugin._reader import get_reader
+
+
+def test_foreign_files_are_left_to_others(tmp_path):
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG")
+    assert get_reader(str(picture)) is None
+
+
+def test_text_named_h5_is_refused_with_a_sentence(tmp_path):
+    path = tmp_path / "notes.h5"
+    path.write_text("beam time notes")
+    with pytest.raises(FileFormatError, match=r"notes\.h5"):
+        get_reader(str(path))(str(path))
+
+
+def test_hdf5_without_anything_of_xpcs_says_what_was_looked_for(tmp_path):
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w") as file:
+        file["temperature"] = [300.0, 301.0]
+    with pytest.raises(FileFormatError, match="/entry/data/data"):
+        get_reader(str(path))(str(path))
+
+
+def test_truncated_result_is_refused_with_a_sentence(tmp_path, shared_data):
+    whole = (shared_data / "synthetic" / "Z0001_multitau_results.hdf").read_bytes()
+    path = tmp_path / "cut_results.hdf"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FileFormatError, match=r"cut_results\.hdf"):
+        get_reader(str(path))(str(path))
+
+
+def test_raw_frames_open_lazily_with_their_frame_time(shared_data):
+    path = str(shared_data / "synthetic" / "Z0001_Synthetic-D100_a0004_f001000_r00001.h5")
+    (data, arguments, kind), *_ = get_reader(path)(path)
+    assert kind == "image"
+    assert data.shape == (1000, 128, 192)
+    assert arguments["scale"] == (1e-3, 1.0, 1.0)
+    assert not hasattr(data, "nbytes")

@@ -1,0 +1,201 @@
+"""The command line as scripts use it: outputs, JSON, exit status, one sentence for a fault."""
+
+import json
+import sys
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_xpcs.backends import reset_backend, set_backend
+from napari_xpcs.cli import main
+from napari_xpcs.io.partition_file import read_partition
+
+RAW = "Z0001_Synthetic-D100_a0004_f001000_r00001.h5"
+TRUE_D_M2_PER_S = 5e-14
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    def json(self):
+        assert self.status == 0, self.err
+        return json.loads(self.out)
+
+
+@pytest.fixture(params=["numpy", "jax"])
+def both_backends(request):
+    set_backend(request.param)
+    yield
+    reset_backend()
+
+
+@pytest.fixture
+def xpcs(capsys, monkeypatch):
+    """Run the command line in this process and return what a shell would see."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["napari-xpcs", *map(str, arguments)])
+        status = 0
+        try:
+            main()
+        except SystemExit as stop:
+            status = stop.code or 0
+        captured = capsys.readouterr()
+        return Outcome(status, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def synthetic(shared_data):
+    return shared_data / "synthetic"
+
+
+def assert_one_sentence(outcome, *words):
+    """The fault is told in at most two short sentences, in words, with status 1."""
+    assert outcome.status == 1
+    assert outcome.err.startswith("napari-xpcs: ")
+    assert "Traceback" not in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+    for word in words:
+        assert str(word) in outcome.err
+
+
+# -- the main job on the simulated run of the shared data
+
+
+def test_main_job_reproduces_bins_g2_and_diffusion(xpcs, synthetic, tmp_path, both_backends):
+    bins, results = tmp_path / "bins.hdf", tmp_path / "results.hdf"
+    qmap = xpcs(
+        "qmap", synthetic / RAW, "-o", bins, "--mask", synthetic / "synthetic_qmap.hdf",
+        "--dq", 9, "--dp", 4, "--sq", 45, "--sp", 8, "--json",
+    ).json()  # fmt: skip
+    assert qmap["shape"] == [128, 192]
+    peer = read_partition(synthetic / "synthetic_qmap.hdf")
+    ours = read_partition(bins)
+    np.testing.assert_array_equal(ours.dynamic.labels, peer.dynamic.labels)
+    np.testing.assert_array_equal(ours.static.labels, peer.static.labels)
+
+    assert xpcs("correlate", synthetic / RAW, "--qmap", bins, "-o", results).status == 0
+    with h5py.File(synthetic / "Z0001_multitau_results.hdf") as theirs, h5py.File(results) as mine:
+        expected = theirs["/xpcs/multitau/normalized_g2"][...]
+        computed = mine["/xpcs/multitau/normalized_g2"][...]
+        np.testing.assert_array_equal(
+            mine["/xpcs/multitau/delay_list"][...], theirs["/xpcs/multitau/delay_list"][...]
+        )
+    counted = expected != 0
+    assert np.abs(computed - expected)[counted].max() < 1e-4
+
+    fit = xpcs("fit", results, "--json", "--csv", tmp_path / "fit.csv").json()
+    assert fit["dispersion"]["D_m2_per_s"] == pytest.approx(TRUE_D_M2_PER_S, rel=0.03)
+    assert len(fit["bins"]) == len(ours.dynamic)
+    header, *rows = (tmp_path / "fit.csv").read_text().splitlines()
+    assert header.startswith(
+        "bin,q_inv_angstrom,phi_deg,model,status,reduced_chi2,n_points,baseline,"
+    )
+    assert len(rows) == len(ours.dynamic)
+
+
+def test_noise_is_reported_as_noise(xpcs, shared_data, both_backends):
+    path = shared_data / "aps_8idi" / "E0173_H06-c6c5-4_a0009_f100000_r00001_results.hdf"
+    rows = xpcs("fit", path, "--json").json()["bins"]
+    assert len(rows) == 36
+    undetermined = [row for row in rows if row["status"] != "ok"]
+    assert len(undetermined) > 18
+    for row in undetermined:
+        assert ": " in row["status"]
+        assert row["tau_s"] is None
+
+
+# -- faults
+
+
+def test_simulated_file_tells_its_truth_and_is_not_overwritten(xpcs, tmp_path):
+    path = tmp_path / "run.h5"
+    size = ("--frames", 20, "--rows", 16, "--cols", 24)
+    assert xpcs("simulate", path, *size, "--diffusion", 3e-14, "--seed", 4).status == 0
+    facts = xpcs("info", path, "--json").json()
+    assert facts["kind"] == "frames"
+    assert facts["shape"] == [20, 16, 24]
+    assert facts["missing"] == []
+    assert facts["geometry"]["distance_m"]["unit"] == "m"
+    before = path.read_bytes()
+    assert_one_sentence(xpcs("simulate", path, *size), path, "exists already")
+    assert path.read_bytes() == before
+    assert xpcs("simulate", path, *size, "--force").status == 0
+
+
+def test_frames_without_metadata_say_what_is_unknown(xpcs, tmp_path):
+    path = tmp_path / "bare.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data/data"] = np.ones((6, 16, 16), np.uint16)
+    facts = xpcs("info", path, "--json").json()
+    assert facts["shape"] == [6, 16, 16]
+    assert facts["geometry"].get("energy_kev", {"value": None})["value"] is None
+    assert any("bare" in line or "metadata" in line for line in facts["missing"])
+    assert_one_sentence(xpcs("qmap", path, "-o", tmp_path / "b.hdf"), "energy_kev", "distance_m")
+    assert not (tmp_path / "b.hdf").exists()
+
+
+def test_bins_from_options_alone(xpcs, tmp_path):
+    facts = xpcs(
+        "qmap", "-o", tmp_path / "b.hdf", "--shape", 64, 80, "--energy-kev", 10, "--distance-m", 8,
+        "--pixel-m", 75e-6, "--center-row-px", 30, "--center-col-px", -5,
+        "--dq", 5, "--sq", 10, "--json",
+    ).json()  # fmt: skip
+    assert facts["dynamic_bins"] == 5
+    assert facts["pixels"] == 64 * 80
+
+
+@pytest.mark.parametrize("command", ["info", "correlate", "fit"])
+@pytest.mark.parametrize("content", [b"beam time notes", b"\x89HDF\r\n\x1a\n" + b"\0" * 64, b""])
+def test_broken_file_gets_one_sentence(xpcs, tmp_path, command, content):
+    path = tmp_path / "broken.h5"
+    path.write_bytes(content)
+    options = ("--qmap", path, "-o", tmp_path / "out.hdf") if command == "correlate" else ()
+    assert_one_sentence(xpcs(command, path, *options), "broken.h5")
+    assert not (tmp_path / "out.hdf").exists()
+
+
+def test_missing_file_gets_one_sentence(xpcs, tmp_path):
+    assert_one_sentence(xpcs("info", tmp_path / "nowhere.h5"), "nowhere.h5")
+
+
+def test_fit_of_bins_that_were_never_counted(xpcs, tmp_path):
+    path = tmp_path / "curves.csv"
+    lines = ["bin,q_inv_angstrom,delay_s,g2,g2_err"]
+    lines += [f"1,0.001,{delay},nan,nan" for delay in (0.1, 0.2, 0.4, 0.8)]
+    path.write_text("\n".join(lines))
+    (row,) = xpcs("fit", path, "--json").json()["bins"]
+    assert row["status"].startswith("no_data: ")
+    assert row["tau_s"] is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("info",),
+        ("fit", "x.hdf", "--fix", "contrast"),
+        ("fit", "x.hdf", "--bound", "tau_s=1"),
+        ("fit", "x.hdf", "--bins", "one"),
+    ],
+)
+def test_wrong_usage_has_status_2(xpcs, arguments):
+    assert xpcs(*arguments).status == 2
+
+
+def test_unknown_model_names_the_known_ones(xpcs, synthetic):
+    outcome = xpcs("fit", synthetic / "Z0001_multitau_results.hdf", "--model", "triple")
+    assert_one_sentence(outcome, "triple", "stretched")
+
+
+def test_system_report_names_backend_and_device(xpcs, both_backends):
+    facts = xpcs("info", "--system", "--json").json()
+    assert facts["backend"] in ("jax", "numpy")
+    assert facts["device"]
