@@ -275,20 +275,16 @@ class _ResultReader:
         ``processed_bins`` tells which.
         """
         processed = self._flat(layouts.TWOTIME_BINS)
-        if processed is None:
+        stored = [] if processed is None else processed.tolist()
+        whole = [int(label) for label in stored if np.isfinite(label)]
+        if len(whole) == len(numbers) and numbers == list(range(1, len(numbers) + 1)):
+            return np.array(whole, dtype=np.int64)
+        if not set(numbers) <= set(whole):
             self.problems.append(
-                f"{layouts.TWOTIME_BINS} is absent; the maps are taken to be numbered by bin."
+                f"The two-time maps are numbered {numbers}, {layouts.TWOTIME_BINS} holds "
+                f"{stored}: the maps are taken to be numbered by bin."
             )
-            return np.array(numbers)
-        if len(processed) == len(numbers) and numbers == list(range(1, len(numbers) + 1)):
-            return np.asarray(processed, dtype=np.int64)
-        if set(numbers) <= set(processed.astype(np.int64).tolist()):
-            return np.array(numbers)
-        self.problems.append(
-            f"The two-time maps are numbered {numbers}, {layouts.TWOTIME_BINS} holds "
-            f"{processed.tolist()}: the maps are taken to be numbered by bin."
-        )
-        return np.array(numbers)
+        return np.array(numbers, dtype=np.int64)
 
 
 def write_result(
