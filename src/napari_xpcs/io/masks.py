@@ -1,5 +1,6 @@
 """Masks from files, whichever way round their writer meant them."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,7 @@ def _read(path: Path, dataset: str | None) -> tuple[_Image, str]:
 def _read_image(path: Path, load: Callable[[Path], _Image]) -> _Image:
     try:
         return load(path)
-    except (ValueError, OSError, EOFError, IndexError) as fault:
+    except (ValueError, OSError, EOFError, LookupError, TypeError, struct.error) as fault:
         msg = f"The mask {path.name} cannot be read: {fault}"
         raise FileFormatError(msg) from fault
 
@@ -141,7 +142,10 @@ def _load_npy(path: Path) -> _Image:
 def _load_tiff(path: Path) -> _Image:
     import tifffile
 
-    return np.asarray(tifffile.imread(path))
+    try:
+        return np.asarray(tifffile.imread(path))
+    except tifffile.TiffFileError as fault:
+        raise ValueError(fault) from fault
 
 
 def _read_hdf5(path: Path, dataset: str | None) -> tuple[_Image, str]:

@@ -17,8 +17,12 @@ from napari_xpcs._typing import Array, ScalarLike
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
 from napari_xpcs.errors import PartitionError
 
-DECIMALS = 12
-"""Values closer than this many decimals count as equal when they are sorted into bins."""
+GRAIN = 1e12
+"""Values are compared after rounding to 1/GRAIN, 12 decimals, as whole numbers of grains.
+
+They are never divided back: compiled code may divide by multiplying with the reciprocal, and
+then two equal values compare as different.
+"""
 
 AXIS_UNITS: dict[str, str] = {
     "q": "Å⁻¹",
@@ -75,13 +79,14 @@ class AxisBins:
     """Static bins along one axis, in the coordinate that pixels are compared in.
 
     ``lower`` and ``upper`` are the edges of each static bin and ``parts`` static bins make
-    one dynamic bin.  ``top`` is the value that still belongs to the last bin.
+    one dynamic bin.  ``top`` is the one value above the last edge, as far as rounding goes,
+    that belongs to the last bin; ``None`` where all of them do.
     """
 
     lower: Float[np.ndarray, " n"]
     upper: Float[np.ndarray, " n"]
     parts: int
-    top: float
+    top: float | None
     spacing: Spacing
 
     def __len__(self) -> int:
@@ -104,16 +109,18 @@ class AxisBins:
     def lookup(self) -> "SegmentLookup":
         """Return what a kernel needs to find the bin of a value without a search."""
         ends_run = np.append(self.upper[:-1] != self.lower[1:], True)
-        edges = np.unique(np.round(np.append(self.lower, self.upper[ends_run]), DECIMALS))
-        numbers = np.searchsorted(np.round(self.lower, DECIMALS), edges, side="right")
+        lower, run_ends = np.round(self.lower * GRAIN), np.round(self.upper[ends_run] * GRAIN)
+        edges = np.unique(np.append(lower, run_ends))
+        numbers = np.searchsorted(lower, edges, side="right")
         # The piece after an upper edge that no bin starts at is a gap.
-        numbers[np.isin(edges, np.round(self.upper[ends_run], DECIMALS))] = 0
+        numbers[np.isin(edges, run_ends)] = 0
         # Below the first and above the last edge there is nothing but what rounding put there.
-        numbers = np.concatenate([[1], numbers[:-1], [1]])
+        above = len(self) if self.top is None else 1
+        numbers = np.concatenate([[1], numbers[:-1], [above]])
 
         size = padded_length(len(edges))
         cells = 16 * size
-        scale = cells / max(edges[-1] - edges[0], 10.0**-DECIMALS)
+        scale = cells / max(edges[-1] - edges[0], 1.0)
         # A value may be put into the cell beside its own: a hundredth of a cell allows for it.
         starts = edges[0] + (np.arange(cells) - 0.01) / scale
         first = np.searchsorted(edges, starts, side="right")
@@ -125,7 +132,7 @@ class AxisBins:
             numbers=np.pad(numbers, (0, size - len(edges))).astype(np.int32),
             first=first.astype(np.int32),
             scale=float(scale),
-            top=self.top,
+            top=np.inf if self.top is None else self.top,
             last=len(self),
             steps=int((last - first).max()),
         )
@@ -133,7 +140,7 @@ class AxisBins:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SegmentLookup:
-    """Tables of one axis: ``edges`` in order, and the bin ``numbers`` of the segments between.
+    """Tables of one axis: ``edges`` in grains, and the bin ``numbers`` of the segments between.
 
     Segment 0 lies before the first edge.  A value falls into one of many equal cells;
     ``first`` holds the first segment that meets a cell, and ``steps`` edges at most lie in
@@ -187,8 +194,7 @@ def place(
         return values, used
     if request.fold > 1:
         values = xp.mod(values + 180.0, request.period)
-    # Edges of equal-count bins are values themselves, so both must be rounded.
-    return xp.round(values, DECIMALS) if request.equal_count else values, used
+    return values, used
 
 
 def turned(
@@ -210,10 +216,10 @@ def _inside(
 ) -> tuple[Float[Array, "row col"], Bool[Array, "row col"]]:
     if period is not None:
         # Rounded before the wrap: a hair below the start is the start, not a turn later.
-        values = start + xp.mod(xp.round(values - start, DECIMALS), period)
-    values = xp.round(values, DECIMALS)
-    first, last = xp.round(xp.asarray(start), DECIMALS), xp.round(xp.asarray(stop), DECIMALS)
-    return values, used & (values >= first) & (values <= last)
+        values = start + xp.mod(xp.round((values - start) * GRAIN), period * GRAIN) / GRAIN
+    grains = xp.round(values * GRAIN)
+    first, last = (xp.round(xp.asarray(edge) * GRAIN) for edge in (start, stop))
+    return values, used & (grains >= first) & (grains <= last)
 
 
 def axis_bins(
@@ -233,8 +239,7 @@ def axis_bins(
         edges = [_steps(low, high, parts, spacing) for low, high in request.intervals]
         lower = np.concatenate([piece[:-1] for piece in edges])
         upper = np.concatenate([piece[1:] for piece in edges])
-        top = float(np.round(upper[-1], DECIMALS))
-        return AxisBins(lower=lower, upper=upper, parts=parts, top=top, spacing=spacing)
+        return AxisBins(lower=lower, upper=upper, parts=parts, top=None, spacing=spacing)
     if request.equal_count:
         steps = _equal_counts(values, used, request.static, xp=xp)
         if request.span is not None:
@@ -250,14 +255,15 @@ def axis_bins(
             raise PartitionError(msg)
         steps = _steps(low, high, request.static, spacing)
         return AxisBins(lower=steps[:-1], upper=steps[1:], parts=parts, top=high, spacing=spacing)
-    top = float(np.round(steps[-1], DECIMALS))
-    return AxisBins(lower=steps[:-1], upper=steps[1:], parts=parts, top=top, spacing=spacing)
+    return AxisBins(lower=steps[:-1], upper=steps[1:], parts=parts, top=None, spacing=spacing)
 
 
 def _steps(low: float, high: float, count: int, spacing: Spacing) -> Float[np.ndarray, " edge"]:
-    if spacing == "log":
-        return np.logspace(np.log10(low), np.log10(high), count + 1)
-    return np.linspace(low, high, count + 1)
+    if spacing == "linear":
+        return np.linspace(low, high, count + 1)
+    steps = np.logspace(np.log10(low), np.log10(high), count + 1)
+    steps[0], steps[-1] = low, high
+    return steps
 
 
 def _equal_counts(
@@ -277,8 +283,7 @@ def _equal_counts(
 def _sorted(
     values: Float[Array, "row col"], used: Bool[Array, "row col"], *, xp: BackendProtocol
 ) -> tuple[Float[Array, " pixel"], Int[Array, ""]]:
-    rounded = xp.round(xp.where(used, values, xp.inf), DECIMALS)
-    return xp.sort(xp.ravel(rounded)), xp.sum(used)
+    return xp.sort(xp.ravel(xp.where(used, values, xp.inf))), xp.sum(used)
 
 
 def extent(
@@ -328,11 +333,11 @@ def bin_axis(
         From :class:`SegmentLookup`.
     """
     edges = tables["edges"]
-    rounded = xp.round(values, DECIMALS)
-    cell = xp.astype((rounded - edges[0]) * tables["scale"], xp.int32)
-    segment = xp.take(tables["first"], xp.clip(cell, 0, tables["first"].shape[0] - 1))
+    grains = xp.round(values * GRAIN)
+    cell = xp.clip((grains - edges[0]) * tables["scale"], 0, tables["first"].shape[0] - 1)
+    segment = xp.take(tables["first"], xp.astype(cell, xp.int32))
     for _ in range(steps):
-        segment = segment + (rounded >= xp.take(edges, segment))
+        segment = segment + (grains >= xp.take(edges, segment))
     return xp.where(values == tables["top"], tables["last"], xp.take(tables["numbers"], segment))
 
 

@@ -31,7 +31,7 @@ def threshold_mask(
     return xp.logical_and(values >= low, values < high)
 
 
-def combine_masks(*masks: Mask) -> Mask:
+def combine_masks(*masks: Bool[np.ndarray, "..."]) -> Mask:
     """Return the pixels that every mask uses.
 
     Raises

@@ -181,9 +181,12 @@ class PartitionSpec:
 
 def _intervals(edges: tuple[float, ...] | Intervals) -> Intervals:
     pairs = [edge for edge in edges if isinstance(edge, tuple)]
-    if len(pairs) == len(edges):
-        return tuple(pairs)
-    return tuple(pairwise(edge for edge in edges if not isinstance(edge, tuple)))
+    single = [edge for edge in edges if not isinstance(edge, tuple)]
+    intervals = tuple(pairwise(single)) if single else tuple(pairs)
+    if not intervals or (single and pairs):
+        msg = f"Give two edges or more, or (low, high) pairs, got {edges}."
+        raise PartitionError(msg)
+    return intervals
 
 
 def _check_request(request: AxisRequest) -> None:
@@ -197,7 +200,7 @@ def _check_request(request: AxisRequest) -> None:
     else:
         flat = [start, stop]
         rising = start < stop
-    if not flat or not all(isfinite(edge) for edge in flat) or not rising:
+    if not all(isfinite(edge) for edge in flat) or not rising:
         msg = f"Edges along {name} must be finite and increase, got {flat} {unit}."
         raise PartitionError(msg)
     if request.spacing == "log" and start <= 0:
@@ -395,7 +398,7 @@ class _Table:
     """Compact labels of natural positions; ``label`` is per *static* natural position."""
 
     grid: tuple[int, int]
-    label: Int[np.ndarray, " position"]
+    label: Int[np.ndarray, " static"]
     index: Int[np.ndarray, " bin"]
     pixels: Int[np.ndarray, " bin"]
 
@@ -404,7 +407,7 @@ class _Table:
         cls,
         counts: Int[np.ndarray, " position"],
         grid: tuple[int, int],
-        position: Int[np.ndarray, " position"] | None = None,
+        position: Int[np.ndarray, " static"] | None = None,
     ) -> "_Table":
         """Return compact labels; ``position`` maps static positions to those of ``counts``."""
         index = np.flatnonzero(counts)
