@@ -16,6 +16,7 @@ from napari_xpcs.io.hdf5 import (
     HDF5_SUFFIXES,
     find_broken_links,
     find_images,
+    holds,
     open_hdf5,
     read_plain,
     reading,
@@ -125,7 +126,7 @@ def _open_frames(path: Path, file: h5py.File, dataset: str) -> FramesFile:
     mask, remark = _unusable_pixels(frames)
     return FramesFile(
         path=path,
-        layout="aps-raw" if metadata_path or layouts.DETECTOR in file else "hdf5",
+        layout="aps-raw" if metadata_path or holds(file, layouts.DETECTOR) else "hdf5",
         frames=frames,
         known=report.known,
         mask=mask,

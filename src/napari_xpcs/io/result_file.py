@@ -104,23 +104,23 @@ class _ResultReader:
             missing=(*self.missing, *geometry.missing),
         )
 
-    def _array(self, name: str, axes: int | None = None, *, needed: bool = True) -> Any:
+    def _array(self, name: str, axes: int | None = None) -> Any:
+        """Return the numbers at ``name``, or ``None`` and a sentence in the lists."""
         try:
             value = read_array(self.file, name)
         except FileFormatError as fault:
             self.problems.append(str(fault))
             return None
         if value is None:
-            if needed:
-                self.missing.append(name)
+            self.missing.append(name)
             return None
         if axes is not None and value.ndim != axes:
             self.problems.append(f"{name} has the shape {value.shape}; {axes} axes were expected.")
             return None
         return value
 
-    def _flat(self, name: str, *, needed: bool = True) -> Any:
-        value = self._array(name, needed=needed)
+    def _flat(self, name: str) -> Any:
+        value = self._array(name)
         return None if value is None else value.reshape(-1)
 
     def _texts(self, name: str) -> tuple[str, ...]:
