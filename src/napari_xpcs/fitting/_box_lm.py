@@ -131,8 +131,8 @@ class _BoxDescent(optx.AbstractDescent):  # type: ignore[misc]
         derivative = f_info.jac.as_matrix()
         gradient = derivative.T @ f_info.residual
         margin = AT_BOUND * (self.upper - self.lower)
-        pressed_low = (y <= self.lower + margin) & (gradient > 0)
-        pressed_high = (y >= self.upper - margin) & (gradient < 0)
+        pressed_low = (y <= self.lower + margin) & (gradient > -GAIN)
+        pressed_high = (y >= self.upper - margin) & (gradient < GAIN)
         free = (self.upper > self.lower) & ~pressed_low & ~pressed_high
         return _BoxState(y, gradient, derivative.T @ derivative, free)
 
@@ -174,12 +174,11 @@ class _BoxLM(optx.AbstractGaussNewton):  # type: ignore[misc]
         """Return whether a Newton step could still lower chi2 by a noticeable amount."""
         del fn, y, args, options, tags
         point = state.descent_state
-        gain = 0.5 * jnp.sum(
-            jnp.where(point.free, point.gradient, 0)
-            * _damped_solution(point, jnp.asarray(LEAST_DAMPING))
-        )
+        step = _damped_solution(point, jnp.asarray(LEAST_DAMPING))
+        gain = 0.5 * jnp.sum(jnp.where(point.free, point.gradient, 0) * step)
+        part = 1 / jnp.maximum(1, jnp.max(jnp.abs(step) / self.descent.limit))
         chi2 = jnp.sum(state.f_info.residual**2)
-        small = gain <= GAIN * jnp.maximum(1, chi2 / self.freedom)
+        small = gain * part * (2 - part) <= GAIN * jnp.maximum(1, chi2 / self.freedom)
         stuck = state.search_state.step_size < SMALLEST_STEP
         return ~state.first_step & (small | stuck), optx.RESULTS.successful
 

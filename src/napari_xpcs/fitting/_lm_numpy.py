@@ -39,14 +39,12 @@ def solve(
     x, step_size = start, np.ones(len(start))
     residual = residuals(model, problem, x)
     gradient, normal = normal_equations(model, problem, x, residual)
-    limit = np.where(
-        [parameter.log for parameter in model.parameters], LOG_STEP_LIMIT, LINEAR_STEP_LIMIT
-    )
+    limit = step_limit(model)
     for _ in range(MAX_STEPS):
         half_chi2 = 0.5 * np.sum(residual**2, axis=1)
         free = free_parameters(problem, x, gradient)
         enough = GAIN * np.maximum(1, 2 * half_chi2 / problem.freedom)
-        done = (newton_gain(gradient, normal, free) <= enough) | (step_size < SMALLEST_STEP)
+        done = (newton_gain(model, gradient, normal, free) <= enough) | (step_size < SMALLEST_STEP)
         if done.any():
             result[alive[done]] = x[done]
             keep = np.flatnonzero(~done)
@@ -130,20 +128,33 @@ def free_parameters(
 ) -> Bool[np.ndarray, "curve param"]:
     """Return which parameters may move: not fixed, and not pressed against a bound."""
     margin = AT_BOUND * (problem.upper - problem.lower)
-    pressed_low = (x <= problem.lower + margin) & (gradient > 0)
-    pressed_high = (x >= problem.upper - margin) & (gradient < 0)
+    pressed_low = (x <= problem.lower + margin) & (gradient > -GAIN)
+    pressed_high = (x >= problem.upper - margin) & (gradient < GAIN)
     return np.asarray((problem.upper > problem.lower) & ~pressed_low & ~pressed_high)
 
 
+def step_limit(model: G2Model) -> Float[np.ndarray, " param"]:
+    """Return the longest step in every fitted coordinate."""
+    log = [parameter.log for parameter in model.parameters]
+    return np.where(log, LOG_STEP_LIMIT, LINEAR_STEP_LIMIT)
+
+
 def newton_gain(
+    model: G2Model,
     gradient: Float[np.ndarray, "curve param"],
     normal: Float[np.ndarray, "curve param param"],
     free: Bool[np.ndarray, "curve param"],
 ) -> Float[np.ndarray, " curve"]:
-    """Return by how much a full Newton step would lower chi2/2: the distance to the minimum."""
+    """Return by how much a Newton step would lower chi2/2: the distance to the minimum.
+
+    A step beyond the limits is shortened, else the fit would never end where a parameter has
+    lost its effect: gradient and curvature vanish there, but not their ratio.
+    """
     damping = np.full(len(gradient), LEAST_DAMPING)
     step = _damped_solution(gradient, normal, free, damping)
-    return np.asarray(0.5 * np.sum(np.where(free, gradient, 0) * step, axis=1))
+    gain = 0.5 * np.sum(np.where(free, gradient, 0) * step, axis=1)
+    part = 1 / np.maximum(1, np.max(np.abs(step) / step_limit(model), axis=1))
+    return np.asarray(gain * part * (2 - part))
 
 
 def _damped_solution(

@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float, Int
 CHUNK = 64
 """Curves per call of a solver: one compiled shape, and progress several times a second."""
 
-MAX_STEPS = 80
+MAX_STEPS = 150
 GAIN = 1e-6
-"""A fit ends when a full Newton step would lower chi2/2 by less than this, in units of the
-reduced chi2 (or of 1, if that is larger): 1.4e-3 of an error bar."""
+"""A fit ends when a Newton step, no longer than the limits below, would lower chi2/2 by less than
+this, in units of the reduced chi2 (or of 1, if that is larger): 1.4e-3 of an error bar."""
 
 SMALLEST_STEP = 1e-9
 FIRST_DAMPING = 1e-3
@@ -21,7 +21,7 @@ HIGH_CUTOFF, HIGH_FACTOR = 0.75, 8.0
 LOW_CUTOFF, LOW_FACTOR = 0.01, 0.2
 LOG_STEP_LIMIT = 2.0
 LINEAR_STEP_LIMIT = 0.5
-"""Longest step in ln(time) and in every other parameter."""
+"""Longest step in the logarithm of a parameter, and in a parameter itself."""
 
 AT_BOUND = 1e-9
 """Distance to a bound, in units of the box, below which a parameter counts as at it."""

@@ -8,6 +8,7 @@ References
 .. [1] Berne & Pecora, *Dynamic Light Scattering*, ch. 5.
 .. [2] Paule & Mandel, J. Res. Natl. Bur. Stand. 87, 377 (1982): a common scatter on top of
    stated errors, such that the reduced chi2 is 1.
+.. [3] MacKinnon & White, J. Econometrics 29, 305 (1985).
 """
 
 from dataclasses import dataclass
@@ -69,6 +70,17 @@ class Dispersion:
         """Return the relaxation time of the law, s, for q in 1/angstrom."""
         exponent = 2.0 if self.law == "diffusion" else self.exponent
         return np.asarray(self.tau_reference_s * (np.asarray(q) / self.q_reference) ** -exponent)
+
+    def text(self) -> str:
+        """Return the diffusion coefficient and the exponent with their errors, or why not."""
+        if self.status != "ok":
+            return self.status
+        text = (
+            f"D = ({self.D_m2_per_s:.4g} ± {self.D_m2_per_s_err:.2g}) m²/s from {self.n_bins} bins"
+        )
+        if np.isfinite(self.exponent):
+            text += f"; τ ∝ q^-n with n = {self.exponent:.2f} ± {self.exponent_err:.2f}"
+        return text
 
 
 def fit_dispersion(fit: G2Fit, law: Law = "diffusion") -> Dispersion:
@@ -150,7 +162,11 @@ def _line(
             _, _, with_scatter = _weighted(design, y, variance + scatter2)
             low, high = (scatter2, high) if with_scatter > freedom else (low, scatter2)
     terms, covariance, _ = _weighted(design, y, variance + scatter2)
-    error = np.sqrt(np.diagonal(covariance))
+    error2 = np.diagonal(covariance)
+    if scatter2 > 0:
+        uneven = _uneven_scatter(design, y - design @ terms, variance + scatter2, covariance)
+        error2 = np.maximum(error2, uneven)
+    error = np.sqrt(error2)
     return _Line(
         height=float(terms[0]),
         height_err=float(error[0]),
@@ -172,6 +188,22 @@ def _weighted(
     covariance = np.linalg.inv(design.T @ (design * weight[:, None]))
     terms = covariance @ (design.T @ (weight * y))
     return terms, covariance, float(np.sum(weight * (y - design @ terms) ** 2))
+
+
+def _uneven_scatter(
+    design: Float[np.ndarray, "bin term"],
+    residual: Float[np.ndarray, " bin"],
+    variance: Float[np.ndarray, " bin"],
+    covariance: Float[np.ndarray, "term term"],
+) -> Float[np.ndarray, " term"]:
+    """Return variances of the terms from the residuals themselves (HC3 of [3]_).
+
+    The scatter is not common to all bins: it grows towards low q, at the end of the line, where
+    it moves the slope most.
+    """
+    leverage = np.einsum("bi,ij,bj->b", design, covariance, design) / variance
+    effect = (covariance @ design.T) * (residual / variance / np.maximum(1 - leverage, 1e-6))
+    return np.asarray(np.sum(effect**2, axis=1))
 
 
 def _nothing(law: Law, usable: int, of: int) -> Dispersion:

@@ -28,6 +28,10 @@ MIN_DECAY_SEEN = 0.4
 MAX_LOG_ERROR = 1.0
 """Largest error of ln(value) of a time, rate or velocity that counts as determined."""
 
+MOST_OF_DECAY, MAX_LOG_ERROR_OF_PART = 0.8, 0.25
+"""Where less than this part of the decay is inside the delays, times must be known this well:
+the probability of a long time has a tail that one standard error does not describe."""
+
 MAX_LINEAR_ERROR = 0.5
 """Largest error of an exponent, fraction or baseline, and largest relative one of the contrast."""
 
@@ -77,7 +81,7 @@ def judge(
     gradient = np.where(finite[:, None], gradient, 0)
     normal = np.where(finite[:, None, None], normal, 0)
     free = free_parameters(problem, x, gradient)
-    gain = newton_gain(gradient, normal, free)
+    gain = newton_gain(model, gradient, normal, free)
     converged = finite & (gain <= UNFINISHED * np.maximum(1, reduced))
 
     # Without errors of their own the points weigh alike and their scatter is the only error.
@@ -99,6 +103,11 @@ def judge(
     gain_over_constant = (_chi2_of_constant(problem) - chi2) / noise
     seen = _decay_seen(model, problem, x)
     level_and_size_free = ~fixed[:, 0] & ~fixed[:, 1]
+    log = np.array([parameter.log for parameter in model.parameters])
+    longest_log_error = np.sqrt(np.max(np.where(log, _variance(covariance), 0), axis=1))
+    unseen = (seen[:, 1] < MIN_DECAY_SEEN) | (
+        (seen[:, 1] < MOST_OF_DECAY) & (longest_log_error > MAX_LOG_ERROR_OF_PART)
+    )
     used = problem.root_weight > 0
     first_s = np.min(np.where(used, problem.t, np.inf), axis=1) * first_delay_s
     last_s = np.max(np.where(used, problem.t, 0.0), axis=1) * first_delay_s
@@ -119,7 +128,7 @@ def judge(
             )
         elif not converged[i]:
             reason = "failed: the fit found no minimum; try a model with fewer parameters"
-        elif level_and_size_free[i] and seen[i, 1] < MIN_DECAY_SEEN:
+        elif level_and_size_free[i] and unseen[i]:
             reason = (
                 f"not_identifiable: the decay is slower than the longest delay {last_s[i]:.3g} s"
             )
@@ -167,13 +176,19 @@ def _inverse(
     return np.where(both, inverse / outer, 0)
 
 
+def _variance(
+    covariance: Float[np.ndarray, "curve param param"],
+) -> Float[np.ndarray, "curve param"]:
+    return np.asarray(np.diagonal(covariance, axis1=1, axis2=2))
+
+
 def _error_in_limits(
     model: G2Model,
     x: Float[np.ndarray, "curve param"],
     covariance: Float[np.ndarray, "curve param param"],
 ) -> Float[np.ndarray, "curve param"]:
     """Return every error in units of the largest that still counts as determined."""
-    error = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    error = np.sqrt(_variance(covariance))
     limit = np.empty_like(x)
     for i, parameter in enumerate(model.parameters):
         limit[:, i] = MAX_LOG_ERROR if parameter.log else MAX_LINEAR_ERROR

@@ -1,0 +1,94 @@
+"""Files whose answer is known, and files whose honest answer is that there is none."""
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.fitting.dispersion import fit_dispersion
+from napari_xpcs.fitting.least_squares import fit_g2
+from napari_xpcs.kernels.curves import BinTable, G2Curves
+from napari_xpcs.progress import run
+
+XP = NumPyBackend()
+
+
+def multitau_curves(path):
+    with h5py.File(path) as file:
+        multitau, qmap = file["xpcs/multitau"], file["xpcs/qmap"]
+        frame_s = np.ravel(file["entry/instrument/detector_1/frame_time"][()])[0]
+        frame_s = frame_s * multitau["config/stride_frame"][()] * multitau["config/avg_frame"][()]
+        delay_s = np.ravel(multitau["delay_list"][()]) * float(frame_s)
+        g2 = multitau["normalized_g2"][()].astype(float)
+        error = multitau["normalized_g2_err"][()].astype(float)
+        q_axis, phi_axis = (qmap[f"dynamic_v_list_dim{i}"][()] for i in (0, 1))
+        index = qmap["dynamic_index_mapping"][()].astype(int)
+    g2[(g2 == 0) & (error == 0)] = np.nan
+    bins = BinTable(
+        label=np.arange(1, len(index) + 1),
+        q=q_axis[index // len(phi_axis)],
+        phi_deg=phi_axis[index % len(phi_axis)],
+        pixels=np.zeros(len(index), dtype=int),
+    )
+    return G2Curves(delay_s=delay_s, g2=g2, error=error, bins=bins)
+
+
+def test_simulated_run_gives_its_diffusion_coefficient(shared_data, xp):
+    curves = multitau_curves(shared_data / "synthetic" / "Z0001_multitau_results.hdf")
+    fit = run(fit_g2(curves, xp=xp))
+    law = fit_dispersion(fit)
+    assert fit.ok.all()
+    assert law.D_m2_per_s == pytest.approx(5e-14, rel=0.03)
+    assert abs(law.D_m2_per_s - 5e-14) < 2 * law.D_m2_per_s_err
+    assert abs(law.exponent - 2) < 2 * law.exponent_err
+
+
+@pytest.mark.parametrize("model", ["single", "stretched", "double"])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        # Three bins around the beam stop do decay in the first file.
+        ("E0173_H06-c6c5-4_a0009_f100000_r00001_results.hdf", 3),
+        ("Average_B0147_S3_7_300C10p_att00_Rq0_00001_00200_results.hdf", 0),
+        ("Average_D0138_Buffer_034C_att00_Rq0_00001_00050_results.hdf", 0),
+    ],
+)
+def test_bins_of_noise_have_no_relaxation_time(shared_data, name, most, model):
+    curves = multitau_curves(shared_data / "aps_8idi" / name)
+    fit = run(fit_g2(curves, model, xp=XP))
+    assert np.count_nonzero(fit.ok) <= most
+    assert all(": " in status for status in fit.status if status != "ok")
+
+
+def light_scattering_curves(path):
+    """Read g2-1 at eight angles from an ALV file."""
+    head, _, table = path.read_text(encoding="latin-1").partition('"Correlation"')
+    entries = dict(line.split(":", 1) for line in head.splitlines() if ":" in line)
+    entries = {name.strip(): value.strip() for name, value in entries.items()}
+    angles = [float(value) for name, value in entries.items() if name.startswith("Angle(")]
+    rows = np.array([line.split() for line in table.strip().splitlines()], dtype=float)
+    wavelength_angstrom = 10 * float(entries["Wavelength [nm]"])
+    k = 2 * np.pi * float(entries["Refractive Index"]) / wavelength_angstrom
+    bins = BinTable(
+        label=np.arange(1, len(angles) + 1),
+        q=2 * k * np.sin(np.deg2rad(angles) / 2),
+        phi_deg=np.full(len(angles), np.nan),
+        pixels=np.zeros(len(angles), dtype=int),
+    )
+    # The first channels hold the afterpulses of the detectors.
+    delay_s, g2 = rows[3:, 0] * 1e-3, 1 + rows[3:, 1:]
+    return G2Curves(delay_s=delay_s, g2=g2, error=np.full_like(g2, np.nan), bins=bins)
+
+
+def test_cumulants_of_light_scattering(shared_data):
+    """The readme says D = 3.463(39)e-12 m^2/s extrapolated to q = 0, and PDI = 0.080(31)."""
+    curves = light_scattering_curves(shared_data / "dls" / "7_2021_MW002-030000_averaged.ASC")
+    fit = run(fit_g2(curves, "cumulant", xp=XP))
+    assert fit.ok.all()
+    q2 = (curves.bins.q * 1e10) ** 2
+    apparent = fit.value[:, fit.names.index("gamma_per_s")] / q2
+    (_, intercept), covariance = np.polyfit(q2, apparent, 1, cov=True)
+    assert abs(intercept - 3.463e-12) < np.hypot(0.039e-12, np.sqrt(covariance[1, 1]))
+    assert np.mean(fit.value[:, fit.names.index("pdi")]) == pytest.approx(0.080, abs=0.031)
+    law = fit_dispersion(fit)
+    assert law.D_m2_per_s == pytest.approx(3.463e-12, rel=0.05)
