@@ -93,7 +93,7 @@ def test_unknown_value_is_empty_and_named_until_it_is_typed(widget, viewer, know
     add_frames(viewer, unknown)
     field = widget.findChild(QLineEdit, "energy_kev")
     assert field.text() == ""
-    assert "Photon energy" in widget.findChild(QLabel, "origin").text()
+    assert "Energy (keV)" in widget.findChild(QLabel, "origin").text()
     qtbot.waitUntil(lambda: "energy_kev unknown" in state(widget), timeout=10000)
     assert partition_layers(viewer) == []
     type_into(field, "10")
@@ -120,6 +120,8 @@ def test_bins_of_a_file_stay_until_something_is_edited(
     add_frames(viewer, known)
     qtbot.wait(400)
     assert partition_layers(viewer) == [layer]
+    numbers = [widget.findChild(QSpinBox, name).value() for name in ("dq", "sq", "dp", "sp")]
+    assert numbers == [6, 12, 1, 1]
     widget.findChild(QSpinBox, "dq").setValue(5)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 2, timeout=10000)
     assert xpcs_layers.layer_curves(layer) is curves
@@ -129,6 +131,7 @@ def test_saved_file_holds_the_bins_on_the_screen(widget, viewer, known, tmp_path
     add_frames(viewer, known)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
     widget.save(tmp_path / "bins.hdf")
+    qtbot.waitUntil(lambda: "Saved" in state(widget), timeout=10000)
     saved = read_partition(tmp_path / "bins.hdf")
     np.testing.assert_array_equal(saved.dynamic.labels, partition_layers(viewer)[0].data)
 

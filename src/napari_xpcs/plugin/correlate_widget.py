@@ -1,10 +1,10 @@
 """Dock: from frames and bins to g2, with progress and Cancel."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels, Layer
-from napari.utils.notifications import show_info
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -24,8 +24,8 @@ from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.dock import Dock, LayerComboBox, NumberEdit
-from napari_xpcs.plugin.job import JobButton
-from napari_xpcs.progress import Steps
+from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.progress import Progress, Steps
 
 
 class CorrelateWidget(Dock):
@@ -33,7 +33,7 @@ class CorrelateWidget(Dock):
 
     def _build(self) -> None:
         self._asked: tuple[Layer, Labels, Partition] | None = None
-        self._result: tuple[MultiTauResult, Partition, str] | None = None
+        self._result: tuple[MultiTauResult, Partition, Layer] | None = None
         self._frames = LayerComboBox(
             "no frames: open a frames file", _is_frames, objectName="frames"
         )
@@ -50,6 +50,7 @@ class CorrelateWidget(Dock):
         self.column.addLayout(form)
         self.column.addWidget(self._build_selection())
         self._job = JobButton("Correlate")
+        self._saver = Runner(self)
         self._save = QPushButton("Save result file ...", objectName="save")
         self._save.setToolTip("HDF5 in the layout of APS 8-ID, with how it was made.")
         self._summary = QLabel(objectName="summary")
@@ -92,6 +93,8 @@ class CorrelateWidget(Dock):
         self._job.clicked.connect(self._on_job_clicked)
         self._job.finished.connect(self._on_job_finished)
         self._save.clicked.connect(self._on_save_clicked)
+        self._saver.finished.connect(self._on_saved)
+        self._saver.failed.connect(self._summary.setText)
 
     def _refresh(self, event: object = None) -> None:
         self._frames.show_layers(list(self._viewer.layers))
@@ -159,7 +162,7 @@ class CorrelateWidget(Dock):
             return
         frames, bins, partition = self._asked
         source = xpcs_layers.layer_source(frames) or frames.name
-        self._result = (result, partition, source)
+        self._result = (result, partition, frames)
         self._save.setEnabled(True)
         curves = result.curves(partition, source)
         known = xpcs_layers.layer_known(frames)
@@ -198,7 +201,7 @@ class CorrelateWidget(Dock):
     def _on_save_clicked(self) -> None:
         if self._result is None:
             return
-        source = Path(self._result[2])
+        source = Path(xpcs_layers.layer_source(self._result[2]) or self._result[2].name)
         suggested = source.with_name(f"{source.stem}_results.hdf")
         path, _ = QFileDialog.getSaveFileName(
             self, "Save result file", str(suggested), "HDF5 (*.hdf)"
@@ -208,15 +211,12 @@ class CorrelateWidget(Dock):
 
     def save(self, path: Path) -> None:
         """Write the last result to ``path``; the file dialogue asked before overwriting."""
-        if self._result is None:
-            return
-        result, partition, source = self._result
-        try:
-            write_result(path, source=source, multitau=result, partition=partition, force=True)
-        except XpcsError as error:
-            self._summary.setText(str(error))
-        else:
-            show_info(f"Saved {path}")
+        if self._result is not None:
+            result, partition, frames = self._result
+            self._saver.start(partial(_save_steps, path, result, partition, frames))
+
+    def _on_saved(self, path: Path) -> None:
+        self._summary.setText(f"Saved {path}")
 
 
 def _is_frames(layer: Layer) -> bool:
@@ -247,3 +247,19 @@ def _correlate_steps(
             normalization=normalization,
         )
     )
+
+
+def _save_steps(
+    path: Path, result: MultiTauResult, partition: Partition, frames: Layer
+) -> Steps[Path]:
+    """Write a result file; runs in the thread."""
+    yield Progress(0, 1, "files")
+    write_result(
+        path,
+        source=xpcs_layers.layer_source(frames) or frames.name,
+        multitau=result,
+        partition=partition,
+        known=xpcs_layers.layer_known(frames),
+        force=True,
+    )
+    return path

@@ -165,8 +165,11 @@ class FitWidget(Dock):
         self._fill_table(self._fit)
         self._save.setEnabled(True)
         good = sum(status == "ok" for status in self._fit.status)
+        count = len(self._fit.status)
         self._job.message.setText(
-            f"{good} of {len(self._fit.status)} bins could be fitted; the table says why."
+            f"All {count} bins are fitted."
+            if good == count
+            else f"{good} of {count} bins are fitted; the table says why not the others."
         )
         self._show_curve()
         self._show_tau()

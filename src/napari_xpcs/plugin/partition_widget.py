@@ -1,10 +1,10 @@
 """Dock: the geometry of the detector and the q/phi bins over the image, live."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image, Labels, Layer
-from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
@@ -35,7 +35,7 @@ from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 
 GEOMETRY_FORM = (
-    ("energy_kev", "Photon energy (keV)", 1.0, "Energy of the incident photons."),
+    ("energy_kev", "Energy (keV)", 1.0, "Energy of the incident photons."),
     ("distance_m", "Distance (m)", 1.0, "From the sample to the detector along the direct beam."),
     ("pixel_row_m", "Pixel height (µm)", 1e-6, "Pitch from row to row."),
     ("pixel_col_m", "Pixel width (µm)", 1e-6, "Pitch from column to column."),
@@ -78,6 +78,8 @@ IF_EMPTY = {
     "incident_angle_deg": "transmission",
 }
 TYPED = "typed by hand"
+NARROW_PX = 64
+"""Least width of a field, so that a row fits into a dock of 300 px."""
 SETTLE_MS = 150
 """Typing pauses this long before the bins are computed."""
 
@@ -95,6 +97,7 @@ class PartitionWidget(Dock):
         self._target: Labels | None = None
         self._edited = False
         self._runner = Runner(self)
+        self._saver = Runner(self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._image = LayerComboBox("no image: open frames first", _is_image, objectName="image")
         self._mask = LayerComboBox("no mask", _is_mask, optional=True, objectName="mask")
@@ -133,16 +136,18 @@ class PartitionWidget(Dock):
     def _build_bins(self) -> QWidget:
         box = QGroupBox("Bins")
         grid = QGridLayout(box)
+        grid.setHorizontalSpacing(4)
         grid.addWidget(QLabel("dynamic"), 0, 1)
         grid.addWidget(QLabel("static"), 0, 2)
         defaults = PartitionSpec()
         self._numbers: dict[str, QSpinBox] = {}
         for row, (label, names) in enumerate((("q", ("dq", "sq")), ("phi", ("dp", "sp"))), start=1):
-            grid.addWidget(QLabel(f"Number along {label}"), row, 0)
+            grid.addWidget(QLabel(f"In {label}"), row, 0)
             for column, name in enumerate(names, start=1):
                 box_ = QSpinBox(objectName=name)
                 box_.setRange(1, 100_000)
                 box_.setValue(getattr(defaults, name))
+                box_.setMinimumWidth(NARROW_PX)
                 box_.setKeyboardTracking(True)
                 box_.setToolTip(
                     "g2 is computed for each dynamic bin."
@@ -153,16 +158,17 @@ class PartitionWidget(Dock):
                 self._numbers[name] = box_
                 grid.addWidget(box_, row, column)
         self._q_min, self._q_max = NumberEdit(objectName="q_min"), NumberEdit(objectName="q_max")
-        for field in (self._q_min, self._q_max):
-            field.setPlaceholderText("all")
+        for field, hint in ((self._q_min, "from"), (self._q_max, "to")):
+            field.setPlaceholderText(hint)
+            field.setMinimumWidth(NARROW_PX)
             field.setToolTip("Limits of q in 1/Å; empty: all of the unmasked detector.")
-        grid.addWidget(QLabel("q from, to (1/Å)"), 3, 0)
+        grid.addWidget(QLabel("q (1/Å)"), 3, 0)
         grid.addWidget(self._q_min, 3, 1)
         grid.addWidget(self._q_max, 3, 2)
         self._spacing = QComboBox(objectName="spacing")
         self._spacing.addItems(["linear", "log"])
         self._spacing.setToolTip("How the edges along q are spaced.")
-        grid.addWidget(QLabel("Spacing along q"), 4, 0)
+        grid.addWidget(QLabel("Spacing"), 4, 0)
         grid.addWidget(self._spacing, 4, 1, 1, 2)
         return box
 
@@ -181,6 +187,8 @@ class PartitionWidget(Dock):
         self._runner.finished.connect(self._on_runner_finished)
         self._runner.failed.connect(self._say)
         self._save.clicked.connect(self._on_save_clicked)
+        self._saver.finished.connect(self._on_saved)
+        self._saver.failed.connect(self._say)
 
     def _refresh(self, event: object = None) -> None:
         if self._target is not None and self._target not in self._viewer.layers:
@@ -263,8 +271,13 @@ class PartitionWidget(Dock):
         shape = self._shape()
         if shape is None:
             return
-        partitions = xpcs_layers.layers_with_role(self._viewer.layers, "partition")
-        if not self._edited and any(layer.data.shape == shape for layer in partitions):
+        opened = [
+            layer
+            for layer in xpcs_layers.layers_with_role(self._viewer.layers, "partition")
+            if layer.data.shape == shape
+        ]
+        if opened and not self._edited:
+            self._show_numbers(xpcs_layers.layer_partition(opened[0]))
             self._say("Bins as opened. Change a number above to lay new ones over the image.")
             return
         known, spec, mask = self.known(), self.spec(), self._chosen_mask(shape)
@@ -297,6 +310,16 @@ class PartitionWidget(Dock):
         self._save.setEnabled(True)
         self._say(partition_summary(partition))
 
+    def _show_numbers(self, partition: Partition) -> None:
+        """Show the numbers of bins that were opened, without laying new ones."""
+        grids = (("d", partition.dynamic.grid), ("s", partition.static.grid))
+        for kind, grid in grids:
+            for axis, number in zip("qp", grid, strict=True):
+                box = self._numbers[kind + axis]
+                box.blockSignals(True)
+                box.setValue(number)
+                box.blockSignals(False)
+
     def _on_save_clicked(self) -> None:
         if self._target is None:
             return
@@ -308,19 +331,13 @@ class PartitionWidget(Dock):
 
     def save(self, path: Path) -> None:
         """Write the bins on the screen to ``path``; the file dialogue asked before overwriting."""
-        if self._target is None:
-            return
-        try:
-            write_partition(
-                path,
-                xpcs_layers.layer_partition(self._target),
-                source=xpcs_layers.layer_source(self._target),
-                force=True,
-            )
-        except XpcsError as error:
-            self._say(str(error))
-        else:
-            show_info(f"Saved {path}")
+        if self._target is not None:
+            partition = xpcs_layers.layer_partition(self._target)
+            source = xpcs_layers.layer_source(self._target)
+            self._saver.start(partial(_save_steps, path, partition, source))
+
+    def _on_saved(self, path: Path) -> None:
+        self._say(f"Saved {path}")
 
     def _show_origin(self) -> None:
         known = self.known()
@@ -376,6 +393,13 @@ def _partition_steps(
     yield Progress(1, 2, "bins")
     used = np.ones(geometry.shape, dtype=bool) if mask is None else mask
     return maps, partition_from_maps(maps, used, spec, geometry, xp=xp)
+
+
+def _save_steps(path: Path, partition: Partition, source: str) -> Steps[Path]:
+    """Write a Q-map file; runs in the thread."""
+    yield Progress(0, 1, "files")
+    write_partition(path, partition, source=source, force=True)
+    return path
 
 
 def partition_summary(partition: Partition) -> str:
