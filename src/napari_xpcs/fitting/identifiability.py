@@ -1,6 +1,8 @@
 """What a curve says about the parameters: covariance, and the reason where it says nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -35,8 +37,15 @@ the probability of a long time has a tail that one standard error does not descr
 MAX_LINEAR_ERROR = 0.5
 """Largest error of an exponent, fraction or baseline, and largest relative one of the contrast."""
 
+ALL_OF_DECAY = 0.96
+"""Part of the decay that is over at the shortest delay, above which it is called too fast."""
+
 UNFINISHED = 1e-3
 """Newton gain, in units of max(1, reduced chi2), above which a fit has not converged."""
+
+
+_Reasons: TypeAlias = tuple[tuple[Bool[np.ndarray, " curve"], Callable[[int], str]], ...]
+"""Which curves a reason applies to, and its words for one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,62 +110,64 @@ def judge(
     too_wide = inside & (_error_in_limits(model, x, covariance) > 1)
 
     gain_over_constant = (_chi2_of_constant(problem) - chi2) / noise
-    seen = _decay_seen(model, problem, x)
     level_and_size_free = ~fixed[:, 0] & ~fixed[:, 1]
+    at_first, at_last = _decay_seen(model, problem, x).T
     log = np.array([parameter.log for parameter in model.parameters])
-    longest_log_error = np.sqrt(np.max(np.where(log, _variance(covariance), 0), axis=1))
-    unseen = (seen[:, 1] < MIN_DECAY_SEEN) | (
-        (seen[:, 1] < MOST_OF_DECAY) & (longest_log_error > MAX_LOG_ERROR_OF_PART)
+    log_error = np.sqrt(np.max(np.where(log, _variance(covariance), 0), axis=1))
+    slow = (at_last < MIN_DECAY_SEEN) | (
+        (at_last < MOST_OF_DECAY) & (log_error > MAX_LOG_ERROR_OF_PART)
     )
-    used = problem.root_weight > 0
-    first_s = np.min(np.where(used, problem.t, np.inf), axis=1) * first_delay_s
-    last_s = np.max(np.where(used, problem.t, 0.0), axis=1) * first_delay_s
+    bounded, wide = np.any(low | high, axis=1), np.any(too_wide, axis=1)
+    fast = (at_first > ALL_OF_DECAY) & (bounded | wide)
+    first_s, last_s = (delay * first_delay_s for delay in _usable_delays(problem))
     value = np.stack([v[:, 0] for v in natural(model, x, xp=NumPyBackend())], axis=1) * scale
 
-    determined = np.zeros_like(inside)
-    status = []
-    for i in range(len(problem)):
-        if not finite[i]:
-            reason = "failed: the model has no finite value for this curve"
-        elif low[i, 1] and problem.lower[i, 1] == 0:
-            reason = "at_bound: contrast is at its lower bound 0, so no decay is seen"
-        elif gain_over_constant[i] < MIN_GAIN_OVER_CONSTANT:
-            reason = (
+    # The first that applies is the reason; after these nothing of the curve is determined.
+    unusable: _Reasons = (
+        (~finite, lambda i: "failed: the model has no finite value for this curve"),
+        (
+            low[:, 1] & (problem.lower[:, 1] == 0),
+            lambda i: "at_bound: contrast is at its lower bound 0, so no decay is seen",
+        ),
+        (
+            gain_over_constant < MIN_GAIN_OVER_CONSTANT,
+            lambda i: (
                 "not_identifiable: a constant describes the curve as well as a decay"
-                f" (chi2 differs by {max(gain_over_constant[i], 0):.2g},"
-                f" a decay that stands out of the noise needs {MIN_GAIN_OVER_CONSTANT:.0f})"
-            )
-        elif not converged[i]:
-            reason = "failed: the fit found no minimum; try a model with fewer parameters"
-        elif level_and_size_free[i] and unseen[i]:
-            reason = (
+                f" (chi2 falls by {max(gain_over_constant[i], 0):.1f}, a decay that stands out of"
+                f" the noise needs {MIN_GAIN_OVER_CONSTANT:.0f})"
+            ),
+        ),
+        (
+            ~converged,
+            lambda i: "failed: the fit found no minimum; try a model with fewer parameters",
+        ),
+        (
+            level_and_size_free & slow,
+            lambda i: (
                 f"not_identifiable: the decay is slower than the longest delay {last_s[i]:.3g} s"
-            )
-        elif (
-            level_and_size_free[i]
-            and seen[i, 0] > 1 - MIN_DECAY_SEEN / 10
-            and (too_wide[i].any() or low[i].any() or high[i].any())
-        ):
-            reason = (
+            ),
+        ),
+        (
+            level_and_size_free & fast,
+            lambda i: (
                 f"not_identifiable: the decay is faster than the shortest delay {first_s[i]:.3g} s"
-            )
-        elif low[i].any() or high[i].any():
-            determined[i] = inside[i] & ~too_wide[i] | fixed[i]
-            reason = _at_bound(model, value[i], low[i], high[i])
-        elif too_wide[i].any():
-            determined[i] = inside[i] & ~too_wide[i] | fixed[i]
-            reason = _too_wide(model, x[i], covariance[i], too_wide[i])
-        else:
-            determined[i] = True
-            reason = "ok"
-        status.append(reason)
-    determined |= fixed
-    reduced = np.where(problem.scale_from_scatter | ~finite, np.nan, reduced)
+            ),
+        ),
+    )
+    incomplete: _Reasons = (
+        (bounded, lambda i: _at_bound(model, value[i], low[i], high[i])),
+        (wide, lambda i: _too_wide(model, x[i], covariance[i], too_wide[i])),
+    )
+    status = tuple(
+        next((reason(i) for applies, reason in unusable + incomplete if applies[i]), "ok")
+        for i in range(len(problem))
+    )
+    usable = ~np.any([applies for applies, _ in unusable], axis=0)
     return Verdict(
-        status=tuple(status),
-        determined=determined,
+        status=status,
+        determined=fixed | (inside & ~too_wide & usable[:, None]),
         covariance=covariance,
-        reduced_chi2=reduced,
+        reduced_chi2=np.where(problem.scale_from_scatter | ~finite, np.nan, reduced),
         error_kind=kinds,
     )
 
@@ -203,15 +214,22 @@ def _chi2_of_constant(problem: Problem) -> Float[np.ndarray, " curve"]:
     return np.asarray(np.sum(weight * (problem.g2 - level[:, None]) ** 2, axis=1))
 
 
+def _usable_delays(
+    problem: Problem,
+) -> tuple[Float[np.ndarray, " curve"], Float[np.ndarray, " curve"]]:
+    """Return the first and the last delay that takes part in each curve."""
+    used = problem.root_weight > 0
+    first = np.min(np.where(used, problem.t, np.inf), axis=1)
+    return first, np.max(np.where(used, problem.t, 0.0), axis=1)
+
+
 def _decay_seen(
     model: G2Model, problem: Problem, x: Float[np.ndarray, "curve param"]
 ) -> Float[np.ndarray, "curve 2"]:
     """Return the part of the decay that is over at the first and at the last usable delay."""
     xp = NumPyBackend()
     theta = natural(model, x, xp=xp)[2:]
-    used = problem.root_weight > 0
-    first = np.min(np.where(used, problem.t, np.inf), axis=1)
-    last = np.max(np.where(used, problem.t, 0.0), axis=1)
+    first, last = _usable_delays(problem)
     # A million times the longest delay stands for the end: heterodyne does not decay to 0.
     times = np.stack([first, last, 1e6 * problem.t.max() * np.ones_like(last)], axis=1)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
