@@ -1,4 +1,4 @@
-"""Faults that a user can mend; the command line prints them as one sentence, napari as a notification."""
+"""Faults a user can mend: one sentence on the command line, a notification in napari."""
 
 
 class XpcsError(Exception):
@@ -27,3 +27,7 @@ class CorrelationError(XpcsError):
 
 class FitError(XpcsError):
     """A fit that cannot be set up (a fit that runs and fails is a status, not an error)."""
+
+
+class SimulationError(XpcsError):
+    """A run that cannot be simulated as asked."""
