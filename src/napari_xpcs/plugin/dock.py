@@ -7,7 +7,19 @@ from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QLocale, Qt, Signal
 from qtpy.QtGui import QDoubleValidator
-from qtpy.QtWidgets import QComboBox, QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_xpcs.backends import status_line
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.progress import Progress, Steps
 
 
 class Dock(QWidget):
@@ -15,6 +27,8 @@ class Dock(QWidget):
 
     Subclasses fill :attr:`column` in ``_build`` and connect in ``_connect``; ``_refresh`` runs
     whenever layers come, go or change their XPCS metadata; ``_teardown`` when the dock is closed.
+    The last line tells what is computed with.  Asking for it starts the backend in a thread, so
+    that the first job need not.
     """
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
@@ -32,6 +46,14 @@ class Dock(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
         self._build()
+        self._backend = QLabel("Starting the array backend ...", objectName="backend")
+        self._backend.setWordWrap(True)
+        self._backend.setEnabled(False)
+        outer.addWidget(self._backend)
+        self._backend_start = Runner(self)
+        self._backend_start.finished.connect(self._backend.setText)
+        self._backend_start.failed.connect(self._backend.setText)
+        self._backend_start.start(_backend_steps)
         for layer in napari_viewer.layers:
             layer.events.metadata.connect(self._refresh)
         napari_viewer.layers.events.inserted.connect(self._on_layers_inserted)
@@ -64,6 +86,12 @@ class Dock(QWidget):
         return bool(super().event(event))
 
 
+def _backend_steps() -> Steps[str]:
+    """Start the backend and tell which it is; runs in the thread."""
+    yield Progress(0, 1, "backend")
+    return status_line()
+
+
 class LayerComboBox(QComboBox):
     """The layers that pass a test, topmost first.
 
@@ -85,6 +113,7 @@ class LayerComboBox(QComboBox):
         self._optional = optional
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(12)
+        self.show_layers([])
 
     def show_layers(self, layers: list[Layer]) -> None:
         """Offer the wanted ones of ``layers``; the choice stays where it can."""

@@ -1,0 +1,89 @@
+"""The parts that all docks share."""
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+from qtpy.QtWidgets import QLabel
+
+from napari_xpcs.backends import reset_backend, set_backend
+from napari_xpcs.plugin.correlate_widget import CorrelateWidget
+from napari_xpcs.plugin.dock import LayerComboBox, NumberEdit
+
+
+def images(layer):
+    return isinstance(layer, Image)
+
+
+@pytest.fixture
+def layers():
+    return [
+        Image(np.zeros((2, 2)), name="a"),
+        Labels(np.zeros((2, 2), int), name="bins"),
+        Image(np.zeros((2, 2)), name="b"),
+    ]
+
+
+def test_choice_holds_the_wanted_layers_topmost_first(qtbot, layers):
+    combo = LayerComboBox("nothing", images)
+    qtbot.addWidget(combo)
+    assert (combo.layer(), combo.currentText(), combo.isEnabled()) == (None, "nothing", False)
+    combo.show_layers(layers)
+    assert [combo.itemText(i) for i in range(combo.count())] == ["b", "a"]
+    assert combo.layer() is layers[2]
+
+
+def test_choice_stays_when_layers_come_and_go(qtbot, layers):
+    combo = LayerComboBox("nothing", images)
+    qtbot.addWidget(combo)
+    combo.show_layers(layers)
+    combo.setCurrentText("a")
+    combo.show_layers([*layers, Image(np.zeros((2, 2)), name="c")])
+    assert combo.layer() is layers[0]
+    with qtbot.waitSignal(combo.currentIndexChanged):
+        combo.show_layers(layers[1:])
+    assert combo.layer() is layers[2]
+
+
+def test_nothing_can_be_chosen_where_it_is_optional(qtbot, layers):
+    combo = LayerComboBox("no mask", images, optional=True)
+    qtbot.addWidget(combo)
+    combo.show_layers(layers)
+    combo.setCurrentText("no mask")
+    combo.show_layers(layers)
+    assert combo.layer() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 1e-3), ("", None), ("-", None), ("12.5", 12.5), ("1e", None)]
+)
+def test_number_is_what_was_typed_or_nothing(qtbot, text, value):
+    field = NumberEdit()
+    qtbot.addWidget(field)
+    qtbot.keyClicks(field, text)
+    assert field.value() == value
+
+
+def test_last_line_tells_what_is_computed_with(viewer, qtbot):
+    set_backend("numpy")
+    widget = CorrelateWidget(viewer)
+    qtbot.addWidget(widget)
+    line = widget.findChild(QLabel, "backend")
+    qtbot.waitUntil(lambda: line.text().startswith("numpy on"), timeout=10000)
+    assert "float64" in line.text()
+    reset_backend()
+
+
+def test_last_line_tells_why_there_is_no_backend(viewer, qtbot, monkeypatch):
+    from napari_xpcs.backends import DeviceManager
+
+    monkeypatch.setenv("XPCS_USE_JAX", "perhaps")
+    DeviceManager.reset()
+    reset_backend()
+    widget = CorrelateWidget(viewer)
+    qtbot.addWidget(widget)
+    line = widget.findChild(QLabel, "backend")
+    qtbot.waitUntil(lambda: "perhaps" in line.text(), timeout=10000)
+    assert "true" in line.text()
+    monkeypatch.delenv("XPCS_USE_JAX")
+    DeviceManager.reset()
+    reset_backend()
