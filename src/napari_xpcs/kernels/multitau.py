@@ -291,7 +291,7 @@ def binned_g2(
     )
 
 
-def _fill_tile(labels: Int[np.ndarray, " pixel"]) -> Int[np.ndarray, " pixel"]:
+def _fill_tile(labels: Int[np.ndarray, " pixel"]) -> Int[np.ndarray, " tile"]:
     """Mark the unused end of the last tile with a bin that is dropped."""
     return np.pad(labels, (0, TILE_PIXELS - len(labels)), constant_values=-1)
 
