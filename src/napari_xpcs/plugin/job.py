@@ -9,11 +9,11 @@ from typing import Any
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEventLoop, QObject, Signal
+from qtpy.QtWidgets import QApplication, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_xpcs.errors import XpcsError
-from napari_xpcs.progress import Progress, Steps
+from napari_xpcs.progress import Progress, Steps, run
 
 Job = Callable[[], Steps[Any]]
 
@@ -198,3 +198,29 @@ def progress_text(progress: Progress, seconds: float) -> str:
     return (
         f"{progress.done} of {progress.total} {progress.what}, {rate:.3g} per s, {left:.0f} s left"
     )
+
+
+def wait_for(job: Job) -> Any:
+    """Return the result of ``job``; a window that there is stays alive meanwhile.
+
+    For callers that must return the result itself, such as the sample data of npe2.
+
+    Raises
+    ------
+    XpcsError
+        The job failed.
+    """
+    if QApplication.instance() is None:
+        return run(job())
+    runner, loop = Runner(), QEventLoop()
+    results: list[Any] = []
+    faults: list[str] = []
+    runner.finished.connect(results.append)
+    runner.failed.connect(faults.append)
+    for signal in (runner.finished, runner.failed):
+        signal.connect(loop.quit)
+    runner.start(job)
+    loop.exec()
+    if faults:
+        raise XpcsError(faults[0])
+    return results[0]
