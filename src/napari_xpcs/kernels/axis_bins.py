@@ -343,6 +343,7 @@ def bin_axis(
 
 def fold_centers(
     phi_deg: Float[Array, "row col"],
+    values: Float[Array, "row col"],
     used: Bool[Array, "row col"],
     bins: AxisBins,
     request: AxisRequest,
@@ -354,12 +355,13 @@ def fold_centers(
 
     The first fold is [0, 360/fold) degrees after the offset; a bin without pixels there
     takes the mean over all folds, one without any pixel 0.  The mean is over phi before
-    the offset.
+    the offset; ``values`` is what :func:`place` made of it.
     """
     lookup = bins.lookup()
     compiled = xp.jit(_fold_sums, static_argnames=("steps", "period", "length", "xp"))
     sums = compiled(
         phi_deg,
+        values,
         used,
         lookup.arrays(xp=xp),
         request.offset_deg,
@@ -379,6 +381,7 @@ def fold_centers(
 
 def _fold_sums(
     phi_deg: Float[Array, "row col"],
+    values: Float[Array, "row col"],
     used: Bool[Array, "row col"],
     tables: Mapping[str, Array],
     offset_deg: ScalarLike | None,
@@ -389,8 +392,7 @@ def _fold_sums(
     xp: BackendProtocol,
 ) -> tuple[Array, Array, Array, Array]:
     shifted = phi_deg if offset_deg is None else turned(phi_deg, offset_deg, xp=xp)
-    folded = xp.mod(shifted + 180.0, period)
-    number = xp.ravel(xp.where(used, bin_axis(folded, tables, steps=steps, xp=xp), 0))
+    number = xp.ravel(xp.where(used, bin_axis(values, tables, steps=steps, xp=xp), 0))
     first = xp.where(xp.ravel((shifted >= 0) & (shifted < period)), number, 0)
     phi = xp.ravel(phi_deg)
     return (

@@ -367,8 +367,10 @@ def partition_from_maps(
         lookup = np.zeros(padded_length(len(counts)), dtype=np.int32)
         lookup[1 : len(counts)] = table.label
         centers = [
-            _centers(axis, request, pixels, used, group, xp=xp)
-            for axis, request, pixels, group in zip(axes, requests, raw, parts, strict=True)
+            _centers(axis, request, pixels, placed, used, group, xp=xp)
+            for axis, request, pixels, placed, group in zip(
+                axes, requests, raw, values, parts, strict=True
+            )
         ]
         return Bins(
             labels=ensure_numpy(xp.take(xp.asarray(lookup), natural)),
@@ -470,13 +472,15 @@ def _number_pixels(
 ) -> tuple[Int[Array, "row col"], Int[np.ndarray, " position"]]:
     """Return 1 + the natural static position of every pixel, and the pixels at each."""
     positions = len(axes[0]) * len(axes[1]) + 1
-    lookups = [axis.lookup() for axis in axes]
+    # An axis of one bin needs no look at its values: every used pixel lies in it.
+    lookups = [axis.lookup() if len(axis) > 1 else None for axis in axes]
     compiled = xp.jit(_natural_numbers, static_argnames=("steps", "length", "xp"))
     natural, counts = compiled(
         tuple(values),
         used,
-        tuple(lookup.arrays(xp=xp) for lookup in lookups),
-        steps=tuple(lookup.steps for lookup in lookups),
+        tuple(None if lookup is None else lookup.arrays(xp=xp) for lookup in lookups),
+        len(axes[1]),
+        steps=tuple(0 if lookup is None else lookup.steps for lookup in lookups),
         length=padded_length(positions),
         xp=xp,
     )
@@ -486,23 +490,28 @@ def _number_pixels(
 def _natural_numbers(
     values: tuple[Array, Array],
     used: Bool[Array, "row col"],
-    tables: tuple[Mapping[str, Array], Mapping[str, Array]],
+    tables: tuple[Mapping[str, Array] | None, Mapping[str, Array] | None],
+    across: Int[Array, ""] | int,
     *,
-    steps: tuple[int, int],
+    steps: tuple[int, ...],
     length: int,
     xp: BackendProtocol,
 ) -> tuple[Int[Array, "row col"], Int[Array, " position"]]:
     first, second = (
-        bin_axis(values[axis], tables[axis], steps=steps[axis], xp=xp) for axis in (0, 1)
+        xp.ones((1, 1), xp.int32)
+        if table is None
+        else bin_axis(values[axis], table, steps=steps[axis], xp=xp)
+        for axis, table in enumerate(tables)
     )
     binned = used & (first > 0) & (second > 0)
-    natural = xp.where(binned, (first - 1) * tables[1]["last"] + second, 0)
+    natural = xp.where(binned, (first - 1) * across + second, 0)
     return natural, xp.bincount(xp.ravel(natural), length=length)
 
 
 def _centers(
     axis: AxisBins,
     request: AxisRequest,
+    raw: Float[Array, "row col"],
     values: Float[Array, "row col"],
     used: Bool[Array, "row col"],
     parts: int,
@@ -511,7 +520,7 @@ def _centers(
 ) -> Float[np.ndarray, " n"]:
     if request.name != "phi" or request.span is None:
         if request.fold > 1:
-            return fold_centers(values, used, axis, request, parts, xp=xp)
+            return fold_centers(raw, values, used, axis, request, parts, xp=xp)
         return axis.centers(parts)
     # A range may run past 180 degrees; a centre is told as an angle in (-180, 180].
     return 180.0 - np.mod(180.0 - axis.centers(parts), 360.0)
