@@ -307,6 +307,7 @@ def qmap(
         "dynamic_bins": len(partition.dynamic),
         "static_bins": len(partition.static),
         "pixels": int(partition.dynamic.pixels.sum()),
+        "notes": list(partition.notes),
     }
     if as_json:
         _print_json(facts)
@@ -317,6 +318,8 @@ def qmap(
             highlight=False,
             soft_wrap=True,
         )
+        for note in partition.notes:
+            out.print(f"note: {note}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -339,6 +342,9 @@ def correlate(
     normalization: Annotated[
         str, typer.Option(help="symmetric, or pixel-weighted; written to the file.")
     ] = "symmetric",
+    normalize_frame: Annotated[
+        bool, typer.Option("--normalize-frame", help="Divide each frame by its mean first.")
+    ] = False,
     frame_time: Annotated[
         float | None, typer.Option(help="Time between raw frames, s, in place of the file's.")
     ] = None,
@@ -363,6 +369,7 @@ def correlate(
             bins=_labels(bins),
             selection=FrameSelection(begin=begin, end=end, stride=stride, average=avg),
             normalization=normalization,
+            normalize_frame=normalize_frame,
             frame_time_s=frame_time,
             dataset=dataset,
             xp=get_backend(),

@@ -115,6 +115,7 @@ def correlate_file(
     bins: Sequence[int] | None = None,
     selection: FrameSelection,
     normalization: str,
+    normalize_frame: bool = False,
     frame_time_s: float | None = None,
     dataset: str | None = None,
     xp: BackendProtocol,
@@ -151,7 +152,11 @@ def correlate_file(
     results: dict[str, Any] = {}
     if multitau:
         results["multitau"] = yield from correlate_multitau(
-            opened.frames, partition, normalization=normalization, **common
+            opened.frames,
+            partition,
+            normalization=normalization,
+            normalize_frame=normalize_frame,
+            **common,
         )
     if twotime:
         results["twotime"] = yield from correlate_twotime(

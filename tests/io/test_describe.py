@@ -46,7 +46,7 @@ def test_real_files(
     shared_data: Path, name: str, kind: str, layout: str, shape: list[int], dtype: str
 ) -> None:
     facts = json.loads(json.dumps(describe(shared_data / name), allow_nan=False))
-    assert set(facts) == KEYS
+    assert set(facts) - {"masked_pixels"} == KEYS
     assert (facts["kind"], facts["layout"]) == (kind, layout)
     assert (facts["shape"], facts["dtype"]) == (shape, dtype)
     for field, row in facts["geometry"].items():
@@ -96,3 +96,8 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     path.write_text("x")
     with pytest.raises(FileFormatError, match="not an HDF5 file"):
         describe(path)
+
+
+def test_masked_pixels_of_a_real_frame_are_counted(shared_data: Path) -> None:
+    facts = describe(shared_data / "eiger/eiger4m_one_frame_bslz4.h5")
+    assert facts["masked_pixels"] == 251302

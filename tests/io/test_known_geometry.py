@@ -46,7 +46,7 @@ def test_what_is_no_number_is_unknown(tmp_path: Path, stored: object) -> None:
         (ENERGY, 1.0, "energy_kev", "placeholder"),
         (ENERGY, -8.0, "energy_kev", "positive"),
         (f"{DETECTOR}/frame_time", 0.0, "frame_time_s", "positive"),
-        (f"{DETECTOR}/distance", np.nan, "distance_m", "finite"),
+        (f"{DETECTOR}/distance", np.inf, "distance_m", "finite"),
         (f"{DETECTOR}/x_pixel_size", 0.0, "pixel_col_m", "positive"),
     ],
 )
@@ -123,3 +123,9 @@ def test_swing_is_taken_out_of_the_centre_of_a_qmap(tmp_path: Path) -> None:
     known = report_of(tmp_path, values, qmap_group="/qmap").known
     assert known["center_col_px"].value == pytest.approx(1000 - 4.0 * tan(radians(0.5)) / 50e-6)
     assert "swing" in known["center_col_px"].origin
+
+
+def test_nan_says_unknown_without_a_complaint(tmp_path: Path) -> None:
+    report = report_of(tmp_path, {"entry/instrument/detector_1/count_time": np.nan})
+    assert report.known["count_time_s"].value is None
+    assert not any("count_time_s" in problem for problem in report.problems)

@@ -3,10 +3,10 @@
 import hashlib
 import platform
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from platformdirs import user_cache_path
 
 CACHE_LIMIT_BYTES = 512 * 2**20
@@ -38,16 +38,27 @@ def use_compilation_cache(jax: Any, *, wanted: bool) -> CompilationCache:
     directory = user_cache_path("napari-xpcs") / "compiled" / machine_hash(jax.lib.__version__)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        drop_unfinished(directory)
     except OSError as error:
-        return CompilationCache(directory=None, reason=f"{directory} cannot be made ({error})")
+        return CompilationCache(directory=None, reason=f"{directory} cannot be used ({error})")
     # The thresholds of JAX leave out most kernels, which are small and many.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    if find_spec("filelock") is not None:
-        # JAX needs this package to remove the oldest programs beyond a limit.
-        jax.config.update("jax_compilation_cache_max_size", CACHE_LIMIT_BYTES)
+    jax.config.update("jax_compilation_cache_max_size", CACHE_LIMIT_BYTES)
     jax.config.update("jax_compilation_cache_dir", str(directory))
     return CompilationCache(directory=directory)
+
+
+def drop_unfinished(directory: Path) -> None:
+    """Remove programs that a killed process left half written.
+
+    JAX writes the program, then its time of use; every later write fails on a program that
+    has none.
+    """
+    with FileLock(directory / ".lockfile", timeout=10):  # the lock that JAX itself takes
+        for program in directory.glob("*-cache"):
+            if not program.with_name(program.name.removesuffix("-cache") + "-atime").exists():
+                program.unlink()
 
 
 def machine_hash(jaxlib_version: str) -> str:

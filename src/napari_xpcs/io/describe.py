@@ -14,7 +14,8 @@ def describe(path: str | Path) -> dict[str, Any]:
 
     Keys: ``kind`` (frames, results, partition, unknown), ``layout``, ``shape`` ([frames, rows,
     cols], an entry is ``None`` where it is unknown), ``dtype``, ``geometry`` (per name ``value``,
-    ``unit``, ``origin`` and, where other places differ, ``others``), ``missing``, ``problems``.
+    ``unit``, ``origin`` and, where other places differ, ``others``), ``missing``, ``problems``;
+    for frames with pixels that never hold a count also ``masked_pixels``.
 
     Raises
     ------
@@ -26,9 +27,11 @@ def describe(path: str | Path) -> dict[str, Any]:
     except UnknownLayoutError as fault:
         return _description("unknown", None, None, None, {}, LOOKED_FOR, (str(fault),))
     kind, shape, dtype = _shape(opened)
-    return _description(
+    description = _description(
         kind, opened.layout, shape, dtype, opened.known, opened.missing, opened.problems
     )
+    mask = opened.mask if isinstance(opened, FramesFile) else None
+    return description if mask is None else description | {"masked_pixels": int((~mask).sum())}
 
 
 def _description(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from math import isfinite, radians, tan
+from math import isfinite, isnan, radians, tan
 from pathlib import Path
 
 import h5py
@@ -61,7 +61,7 @@ class _Collector:
     def look(self, file: h5py.File, name: str, path: str, label: str) -> None:
         self.looked_for.setdefault(name, []).append(path)
         value = self.read(file, path)
-        if value is None:
+        if value is None or isnan(value):  # NaN is how a file says "unknown"
             return
         origin = f"{label}{path}"
         doubt = _doubt(name, value)

@@ -123,16 +123,15 @@ def _open_partition(path: Path, file: h5py.File, layout: str) -> PartitionFile:
 def _open_frames(path: Path, file: h5py.File, dataset: str) -> FramesFile:
     frames = HDF5Frames.open(path, dataset)
     metadata_path, report, problems, missing = _read_metadata(path, file)
-    mask, remark = _unusable_pixels(frames)
     return FramesFile(
         path=path,
         layout="aps-raw" if metadata_path or holds(file, layouts.DETECTOR) else "hdf5",
         frames=frames,
         known=report.known,
-        mask=mask,
+        mask=_usable_pixels(frames),
         truth=_read_truth(path, file),
         metadata_path=metadata_path,
-        problems=(*problems, *report.problems, *remark),
+        problems=(*problems, *report.problems),
         missing=(*missing, *report.missing),
     )
 
@@ -166,25 +165,19 @@ def _read_metadata(
     return None, read_known_geometry(file), problems, (f"metadata file {own.name}",)
 
 
-def _unusable_pixels(frames: HDF5Frames) -> tuple[Mask | None, tuple[str, ...]]:
-    """Return the mask of pixels that hold no counts in the first and in the last frame.
+def _usable_pixels(frames: HDF5Frames) -> Mask | None:
+    """Return False for pixels that hold no counts in the first and in the last frame.
 
     Detectors write -1 (signed) or the largest number of the type (unsigned, 16 bits or more)
     where a pixel is a gap, dead or saturated; single saturated events differ between frames.
     """
     kind, bits = frames.dtype.kind, frames.dtype.itemsize * 8
     if kind not in "iu" or (kind == "u" and bits < 16):
-        return None, ()
+        return None
     ends = frames[[0, len(frames) - 1]]
-    sign = "below 0" if kind == "i" else str(np.iinfo(frames.dtype).max)
     bad = ends < 0 if kind == "i" else ends == np.iinfo(frames.dtype).max
     always = np.asarray(bad.all(axis=0))
-    count = int(always.sum())
-    if count == 0:
-        return None, ()
-    return ~always, (
-        f"{count} pixels are {sign} in the first and the last frame; they are masked.",
-    )
+    return ~always if always.any() else None
 
 
 def _read_truth(path: Path, file: h5py.File) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def frames_layer(
     name: str = "frames",
     known: KnownGeometry,
     mask: Mask | None = None,
-    truth: Mapping[str, float] | None = None,
+    truth: Mapping[str, Any] | None = None,
     source: str = "",
 ) -> LayerData:
     """Return a lazy (t, y, x) Image; the time axis is in s where the frame time is known."""
@@ -219,9 +219,9 @@ def layer_source(layer: Layer) -> str:
     return str(layer.metadata[LAYER_KEY]["source"])
 
 
-def layer_truth(layer: Layer) -> Mapping[str, float]:
+def layer_truth(layer: Layer) -> Mapping[str, Any]:
     """Return the true parameters of a simulated run, empty for a measured one."""
-    truth: Mapping[str, float] = layer.metadata[LAYER_KEY].get("truth", {})
+    truth: Mapping[str, Any] = layer.metadata[LAYER_KEY].get("truth", {})
     return truth
 
 

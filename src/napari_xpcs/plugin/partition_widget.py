@@ -411,4 +411,4 @@ def partition_summary(partition: Partition) -> str:
     )
     if partition.names[0] == "q":
         text += f", q {table.q.min():.4g} to {table.q.max():.4g} 1/Å"
-    return text + "."
+    return " ".join([text + ".", *partition.notes])
