@@ -38,6 +38,10 @@ def type_into(field, text):
     field.textEdited.emit(text)
 
 
+def lay(widget):
+    widget.findChild(QPushButton, "lay").click()
+
+
 def state(widget):
     return widget.findChild(QLabel, "state").text()
 
@@ -53,6 +57,7 @@ def test_empty_window_says_what_to_do(widget):
 
 def test_bins_appear_over_the_frames_and_follow_the_numbers(widget, viewer, known, qtbot):
     add_frames(viewer, known)
+    lay(widget)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
     (layer,) = partition_layers(viewer)
     assert len(layer.features) == 36
@@ -73,6 +78,7 @@ def test_form_shows_the_file_in_the_units_of_its_labels(widget, viewer, known):
 
 def test_typed_value_wins_and_the_file_is_still_told(widget, viewer, known, qtbot):
     add_frames(viewer, known)
+    lay(widget)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
     (layer,) = partition_layers(viewer)
     q_before = xpcs_layers.layer_partition(layer).table().q
@@ -94,6 +100,7 @@ def test_unknown_value_is_empty_and_named_until_it_is_typed(widget, viewer, know
     field = widget.findChild(QLineEdit, "energy_kev")
     assert field.text() == ""
     assert "Energy (keV)" in widget.findChild(QLabel, "origin").text()
+    lay(widget)
     qtbot.waitUntil(lambda: "energy_kev unknown" in state(widget), timeout=10000)
     assert partition_layers(viewer) == []
     type_into(field, "10")
@@ -103,6 +110,7 @@ def test_unknown_value_is_empty_and_named_until_it_is_typed(widget, viewer, know
 def test_mask_layer_takes_pixels_out_of_the_bins(widget, viewer, known, partition, qtbot):
     viewer.add_layer(Layer.create(*xpcs_layers.mask_layer(partition.mask)))
     add_frames(viewer, known)
+    lay(widget)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
     np.testing.assert_array_equal(partition_layers(viewer)[0].data > 0, partition.mask)
 
@@ -110,6 +118,13 @@ def test_mask_layer_takes_pixels_out_of_the_bins(widget, viewer, known, partitio
 def test_result_for_a_picture_that_is_gone_is_dropped(widget, viewer, known, partition):
     widget._on_runner_finished((None, partition))
     assert partition_layers(viewer) == []
+
+
+def test_nothing_is_laid_over_an_image_unasked(widget, viewer, known, qtbot):
+    add_frames(viewer, known)
+    qtbot.wait(400)
+    assert partition_layers(viewer) == []
+    assert "Press the button" in state(widget)
 
 
 def test_bins_of_a_file_stay_until_something_is_edited(
@@ -129,6 +144,7 @@ def test_bins_of_a_file_stay_until_something_is_edited(
 
 def test_saved_file_holds_the_bins_on_the_screen(widget, viewer, known, tmp_path, qtbot):
     add_frames(viewer, known)
+    lay(widget)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
     widget.save(tmp_path / "bins.hdf")
     qtbot.waitUntil(lambda: "Saved" in state(widget), timeout=10000)

@@ -50,8 +50,8 @@ def _load(
     viewer: napari.Viewer, docks: dict[type[QWidget], QWidget], frames: Path, results: Path
 ) -> FitWidget:
     viewer.open([str(frames)], plugin="napari-xpcs")
-    _, mask, partition = viewer.open([str(results)], plugin="napari-xpcs")
-    mask.visible = False
+    scattering, mask, partition = viewer.open([str(results)], plugin="napari-xpcs")
+    scattering.visible = mask.visible = False
     fit = docks[FitWidget]
     assert isinstance(fit, FitWidget)
     wait_until(lambda: fit.ready)

@@ -95,7 +95,6 @@ class PartitionWidget(Dock):
         self._known: KnownGeometry = {}
         self._maps: tuple[tuple[Geometry, str], Any] | None = None
         self._target: Labels | None = None
-        self._edited = False
         self._runner = Runner(self)
         self._saver = Runner(self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
@@ -110,12 +109,14 @@ class PartitionWidget(Dock):
         self.column.addWidget(self._build_bins())
         self._state = QLabel(objectName="state")
         self._state.setWordWrap(True)
+        self._lay = QPushButton("Lay bins over the image", objectName="lay")
+        self._lay.setToolTip("From then on the bins follow every number that you change above.")
         self._save = QPushButton("Save Q-map file ...", objectName="save")
         self._save.setToolTip(
             "HDF5 with the group /qmap, as boost_corr, pySimpleMask and pyXpcsViewer read it."
         )
-        self.column.addWidget(self._state)
-        self.column.addWidget(self._save)
+        for widget in (self._lay, self._state, self._save):
+            self.column.addWidget(widget)
         self.column.addStretch()
 
     def _build_geometry(self) -> QWidget:
@@ -174,8 +175,8 @@ class PartitionWidget(Dock):
 
     def _connect(self) -> None:
         self._image.currentIndexChanged.connect(self._on_image_changed)
-        self._mask.currentIndexChanged.connect(self._settle.start)
-        self._mask.activated.connect(self._on_bins_edited)
+        self._mask.currentIndexChanged.connect(self._on_mask_changed)
+        self._lay.clicked.connect(self._on_bins_edited)
         for field in self._fields.values():
             field.value_changed.connect(self._on_geometry_edited)
         for number in self._numbers.values():
@@ -198,6 +199,7 @@ class PartitionWidget(Dock):
         masks = [layer for layer in self._viewer.layers if layer.data.shape == shape]
         self._mask.show_layers(masks)
         self._save.setEnabled(self._target is not None)
+        self._lay.setEnabled(self._image.layer() is not None)
         if self._image.layer() is None:
             self._say(
                 "Open a frames or result file (File > Open), or a simulated run "
@@ -255,30 +257,32 @@ class PartitionWidget(Dock):
         self._refresh()
         if layer is None:
             return
-        self._edited = False
-        self._settle.start()
+        self._target = None
+        opened = [
+            bins
+            for bins in xpcs_layers.layers_with_role(self._viewer.layers, "partition")
+            if bins.data.shape == self._shape()
+        ]
+        if opened:
+            self._show_numbers(xpcs_layers.layer_partition(opened[0]))
+            self._say("There are bins for this image. Change a number to lay new ones over it.")
+        else:
+            self._say("Press the button, or change a number, and the bins appear.")
 
     def _on_geometry_edited(self) -> None:
         self._show_origin()
-        self._edited = True
         self._settle.start()
 
     def _on_bins_edited(self) -> None:
-        self._edited = True
         self._settle.start()
+
+    def _on_mask_changed(self) -> None:
+        if self._target is not None:
+            self._settle.start()
 
     def _compute(self) -> None:
         shape = self._shape()
         if shape is None:
-            return
-        opened = [
-            layer
-            for layer in xpcs_layers.layers_with_role(self._viewer.layers, "partition")
-            if layer.data.shape == shape
-        ]
-        if opened and not self._edited:
-            self._show_numbers(xpcs_layers.layer_partition(opened[0]))
-            self._say("Bins as opened. Change a number above to lay new ones over the image.")
             return
         known, spec, mask = self.known(), self.spec(), self._chosen_mask(shape)
         try:

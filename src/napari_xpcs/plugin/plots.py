@@ -5,6 +5,7 @@ from typing import Any
 import matplotlib.backends.backend_qtagg as backend
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
@@ -142,6 +143,10 @@ class TauPlot(Plot):
         self.figure.clear()
         axes = self.figure.subplots()
         axes.set(xscale="log", yscale="log", xlabel="q (1/Å)", ylabel="relaxation time τ (s)")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FormatStrFormatter("%g"))
+            axis.set_minor_formatter(NullFormatter())
         axes.errorbar(
             q[shown],
             tau[shown],
