@@ -284,6 +284,7 @@ def binned_g2(
     return _normalize(
         xp.to_numpy(static_sums)[..., rows],
         xp.to_numpy(pixel_sums)[..., rows],
+        sums_seen[lags.level] - lags.lag,
         np.bincount(static, minlength=len(dynamic_of_static)),
         np.bincount(dynamic, minlength=bins),
         dynamic_of_static,
@@ -386,41 +387,47 @@ def _bin_sums(
     bins: int,
     xp: BackendProtocol,
 ) -> tuple[Float[Array, "sbin 3 delay"], Float[Array, "bin 2 delay"]]:
-    """Return sums of G2, IP, IF per static bin; sums of pixel g2 and its square per dynamic bin."""
-    columns = [_pixel_means(level, i, sums_seen[i], xp=xp) for i, level in enumerate(levels)]
-    means = [xp.transpose(xp.concatenate(column)) for column in zip(*columns, strict=True)]
-    product, past, future = means
+    """Return sums of products, past and future per static bin; of pixel g2 and its square."""
+    columns = [_pixel_sums(level, sums_seen[i], xp=xp) for i, level in enumerate(levels)]
+    product, past, future, pairs = (
+        xp.transpose(xp.concatenate(column)) for column in zip(*columns, strict=True)
+    )
     counted = past * future > 0
-    pixel_g2 = xp.where(counted, product / xp.where(counted, past * future, 1.0), 0.0)
+    pixel_g2 = xp.where(counted, pairs * product / xp.where(counted, past * future, 1.0), 0.0)
     return (
-        xp.segment_sum(xp.stack(means, axis=1), static, sbins),
+        xp.segment_sum(xp.stack([product, past, future], axis=1), static, sbins),
         xp.segment_sum(xp.stack([pixel_g2, pixel_g2**2], axis=1), dynamic, bins),
     )
 
 
-def _pixel_means(
-    level: Level, index: int, seen: Number, *, xp: BackendProtocol
+def _pixel_sums(
+    level: Level, seen: Number, *, xp: BackendProtocol
 ) -> tuple[
-    Float[Array, "lag pixel"], Float[Array, "lag pixel"], Float[Array, "lag pixel"]
+    Float[Array, "lag pixel"], Float[Array, "lag pixel"], Float[Array, "lag pixel"],
+    Float[Array, "lag 1"],
 ]:  # fmt: skip
-    """Return G2, IP and IF of all lags of a level; meaningless where no pair was seen."""
+    """Return sums of products, past and future over the pairs of each lag, and the pairs.
+
+    Sums of 2^level frames; meaningless where there is no pair.
+    """
     lags, history = len(level.products), len(level.last)
-    pairs = xp.maximum(seen - xp.arange(history - lags + 1, history + 1), 1)[:, None]
-    per_frame = xp.astype(pairs, xp.float64) * 2.0**index
 
     def ends(sums: Array) -> Array:
         return xp.cumsum(xp.astype(sums, xp.float64), axis=0)[history - lags :]
 
+    pairs = seen - xp.arange(history - lags + 1, history + 1)
     return (
-        level.products / (per_frame * 2.0**index),
-        (level.total - ends(xp.flip(level.last, axis=0))) / per_frame,
-        (level.total - ends(level.first)) / per_frame,
+        level.products,
+        level.total - ends(xp.flip(level.last, axis=0)),
+        level.total - ends(level.first),
+        xp.astype(pairs, xp.float64)[:, None],
     )
 
 
 def _normalize(
     static_sums: Float[np.ndarray, "sbin 3 delay"],
     pixel_sums: Float[np.ndarray, "bin 2 delay"],
+    pairs: Int[np.ndarray, " delay"],
     static_pixels: Int[np.ndarray, " sbin"],
     pixels: Int[np.ndarray, " bin"],
     dynamic_of_static: Int[np.ndarray, " sbin"],
@@ -428,9 +435,9 @@ def _normalize(
 ) -> BinnedG2:
     """Turn the sums over the pixels of bins into g2 and its error."""
     bins = len(pixels)
-    static_g2 = _ratio(static_sums, static_pixels)
+    static_g2 = _ratio(static_sums, static_pixels, pairs)
     if normalization == "no-static":
-        g2 = _ratio(_sum_groups(static_sums, dynamic_of_static, bins), pixels)
+        g2 = _ratio(_sum_groups(static_sums, dynamic_of_static, bins), pixels, pairs)
     else:
         weight = static_pixels if normalization == "pixel-weighted" else np.ones_like(static_pixels)
         weights = np.where(np.isfinite(static_g2), weight[:, None], 0.0)
@@ -450,13 +457,19 @@ def _normalize(
 
 
 def _ratio(
-    sums: Float[np.ndarray, "bin 3 delay"], pixels: Int[np.ndarray, " bin"]
+    sums: Float[np.ndarray, "bin 3 delay"],
+    pixels: Int[np.ndarray, " bin"],
+    pairs: Int[np.ndarray, " delay"],
 ) -> Float[np.ndarray, "bin delay"]:
+    r"""Return :math:`\langle G_2\rangle / (\langle I_P\rangle \langle I_F\rangle)`, else NaN.
+
+    Of sums over pixels and pairs, so that one division is left: the frames of a level sum
+    cancel, and constant counts give exactly 1.
+    """
     product, past, future = np.moveaxis(sums, 1, 0)
     counted = past * future > 0
-    return np.where(
-        counted, product * pixels[:, None] / np.where(counted, past * future, 1.0), np.nan
-    )
+    number = pixels[:, None] * pairs.astype(np.float64)
+    return np.where(counted, number * product / np.where(counted, past * future, 1.0), np.nan)
 
 
 def _sum_groups(

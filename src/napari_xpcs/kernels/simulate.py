@@ -199,8 +199,8 @@ def simulate_frames(simulation: Simulation) -> Generator[Frames, None, None]:
     for_field, for_counts = np.random.Generator(np.random.SFC64(simulation.seed)).spawn(2)
     mask = simulation.mask
     with (
-        ThreadPoolExecutor(1, thread_name_prefix="simulate-field") as worker,
         closing(_intensities(simulation, for_field)) as blocks,
+        ThreadPoolExecutor(1, thread_name_prefix="simulate-field") as worker,
     ):
         ahead = worker.submit(next, blocks, None)
         while (intensity := ahead.result()) is not None:

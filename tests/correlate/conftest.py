@@ -1,0 +1,52 @@
+"""Partitions from label maps, and the case that other programs have computed too."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_xpcs.kernels.partition import Bins, Partition
+
+
+def _bins(labels: np.ndarray) -> Bins:
+    count = int(labels.max())
+    return Bins(
+        labels=labels.astype(np.int32),
+        grid=(count, 1),
+        index=np.arange(count),
+        centers=(np.arange(count, dtype=float), np.zeros(1)),
+        edges=None,
+        pixels=np.bincount(labels.ravel(), minlength=count + 1)[1:],
+    )
+
+
+def _partition(mask: np.ndarray, dynamic: np.ndarray, static: np.ndarray) -> Partition:
+    return Partition(mask=mask.astype(bool), dynamic=_bins(dynamic), static=_bins(static))
+
+
+@pytest.fixture(scope="session")
+def make_labels_partition() -> Callable[..., Partition]:
+    """Return a function that makes a partition of a mask, dynamic and static labels."""
+    return _partition
+
+
+@pytest.fixture
+def peer_case(shared_data: Path) -> Mapping[str, np.ndarray]:
+    """Frames of a known decay with what other programs and a float64 reference make of them."""
+    with np.load(shared_data / "correlation" / "peer_g2_case.npz") as case:
+        return dict(case)
+
+
+@pytest.fixture
+def peer_partition(peer_case: Mapping[str, np.ndarray]) -> Partition:
+    return _partition(peer_case["mask"], peer_case["dqmap"], peer_case["sqmap"])
+
+
+@pytest.fixture
+def rings() -> Partition:
+    """12 x 20 pixels, 3 dynamic bins of 2 static ones each, a masked column on the left."""
+    static = np.broadcast_to(np.repeat(np.arange(1, 7), 2)[:, None], (12, 20)).copy()
+    static[:, 0] = 0
+    dynamic = (static + 1) // 2
+    return _partition(static > 0, dynamic, static)

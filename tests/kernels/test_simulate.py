@@ -1,0 +1,104 @@
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_xpcs.errors import SimulationError
+from napari_xpcs.kernels.simulate import NO_VALUE, Simulation, mode_weights, simulate_frames
+
+
+@settings(max_examples=60)
+@given(st.floats(0.01, 1.0))
+def test_modes_make_the_contrast(contrast: float) -> None:
+    weights = mode_weights(contrast)
+    assert weights.min() >= 0.0
+    np.testing.assert_allclose([weights.sum(), (weights**2).sum()], [1.0, contrast], rtol=1e-9)
+
+
+def _frames(simulation: Simulation) -> np.ndarray:
+    return np.concatenate(list(simulate_frames(simulation)))
+
+
+@pytest.fixture(scope="module")
+def run() -> tuple[Simulation, np.ndarray]:
+    simulation = Simulation(frames=1000, rows=64, cols=64, contrast=0.3, mean_counts=5.0)
+    return simulation, _frames(simulation)
+
+
+def test_shape_mask_and_mean(run: tuple[Simulation, np.ndarray]) -> None:
+    simulation, frames = run
+    assert frames.shape == (1000, 64, 64)
+    assert frames.dtype == np.uint16
+    assert (frames[:, ~simulation.mask] == NO_VALUE).all()
+    assert not simulation.mask.all()
+    inside = frames[:, simulation.mask]
+    assert inside.max() < NO_VALUE
+    np.testing.assert_allclose(inside.mean(), 5.0, rtol=0.01)
+    profile = inside.mean(axis=0) / simulation.intensity[simulation.mask]
+    np.testing.assert_allclose(np.median(profile), 1.0, atol=0.03)
+    assert simulation.intensity.max() > 5.0 * simulation.intensity[simulation.mask].min()
+
+
+def test_g2_is_that_of_theory(run: tuple[Simulation, np.ndarray]) -> None:
+    simulation, frames = run
+    normal = frames[:, simulation.mask] / simulation.intensity[simulation.mask]
+    q = simulation.q[simulation.mask]
+    fast = q > np.median(q)  # where a thousand frames hold many independent speckles
+    for lag in (1, 2, 5, 20, 100):
+        measured = np.mean(normal[:-lag] * normal[lag:], axis=0)[fast]
+        expected = simulation.g2(q[fast], np.array(lag * simulation.frame_time_s))
+        error = measured.std() / np.sqrt(measured.size)
+        assert abs(measured.mean() - expected.mean()) < 4.0 * error
+
+
+def test_decays_fill_the_range_of_delays() -> None:
+    for diffusion, frame_time in ((5e-14, 1e-3), (1e-12, 2e-5)):
+        simulation = Simulation(diffusion_m2_per_s=diffusion, frame_time_s=frame_time)
+        frames = 1.0 / (2.0 * simulation.decay_rate_per_s[simulation.mask] * frame_time)
+        assert 2.5 < frames.min() < 4.0
+        assert 100.0 < frames.max() < 1000.0
+
+
+def test_same_seed_same_counts() -> None:
+    first, again, other = (
+        _frames(Simulation(frames=3, rows=16, cols=16, seed=seed)) for seed in (4, 4, 5)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_speckle_size_is_that_of_the_field() -> None:
+    simulation = Simulation(
+        frames=400, rows=64, cols=64, contrast=1.0, speckle_size_px=4.0, mean_counts=50.0
+    )
+    normal = _frames(simulation) / np.where(simulation.mask, simulation.intensity, 1.0)
+    normal = normal[:, :, 32:]
+    # Half way down the field has lost half its correlation, the intensity three quarters.
+    at = [np.mean(normal[:, :, d:] * normal[:, :, : 32 - d]) - 1.0 for d in (2, 12)]
+    np.testing.assert_allclose(at, [0.25, 0.0], atol=0.04)
+
+
+def test_closing_leaves_no_thread() -> None:
+    before = threading.active_count()
+    blocks = simulate_frames(Simulation(frames=2000, rows=128, cols=128))
+    assert len(next(blocks)) < 2000
+    blocks.close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"contrast": 0.0}, "contrast must be a positive number, got 0.0"),
+        ({"contrast": 1.5}, "contrast must be 1 or less, got 1.5"),
+        ({"frames": 1}, "frames must be 2 or more, got 1"),
+        ({"diffusion_m2_per_s": float("nan")}, "diffusion_m2_per_s must be a positive number"),
+        ({"mean_counts": 1e5}, "Mean counts must be 1000 or less"),
+        ({"speckle_size_px": -1.0}, "speckle_size_px must be 0 or more"),
+    ],
+)
+def test_impossible_runs_are_refused(options: dict[str, float], said: str) -> None:
+    with pytest.raises(SimulationError, match=said):
+        Simulation(**options)  # type: ignore[arg-type]
