@@ -341,7 +341,7 @@ def _add_rows(
     lags, history = len(level.products), len(level.last)
     sums = rows[history:]
     products = [
-        _lagged_products(rows, lag, history, xp=xp)
+        _sum_rows([rows, rows], [history, history - lag], len(sums), xp=xp)
         for lag in range(history - lags + 1, history + 1)
     ]
     slot = xp.arange(history)
@@ -350,26 +350,34 @@ def _add_rows(
         products=level.products + xp.astype(xp.stack(products), xp.float64),
         first=xp.where((slot < seen)[:, None], level.first, arrived),
         last=xp.take(rows, slot + fresh, axis=0),
-        total=level.total + xp.sum(xp.astype(sums, xp.float64), axis=0),
+        total=level.total + xp.astype(_sum_rows([rows], [history], len(sums), xp=xp), xp.float64),
     )
 
 
-def _lagged_products(
-    rows: Float32[Array, "row pixel"], lag: int, history: int, *, xp: BackendProtocol
+def _sum_rows(
+    factors: list[Float32[Array, "row pixel"]],
+    starts: list[int],
+    count: int,
+    *,
+    xp: BackendProtocol,
 ) -> Float32[Array, " pixel"]:
-    """Return the sum over the rows behind ``history`` of row times row ``lag`` earlier.
+    """Return the sum over ``count`` rows, from ``starts`` on, of the product of ``factors``.
 
     Written out as additions of groups of rows: on a CPU, XLA turns these into vector
     instructions and a reduction over the first axis into scalar ones, ten times slower.
     """
-    group = min(_ROW_GROUP, len(rows) - history)
+    group = min(_ROW_GROUP, count)
 
-    def product(start: int) -> Array:
-        return rows[start : start + group] * rows[start - lag : start - lag + group]
+    def product(offset: int) -> Array:
+        rows = [
+            factor[start + offset : start + offset + group]
+            for factor, start in zip(factors, starts, strict=True)
+        ]
+        return rows[0] if len(rows) == 1 else rows[0] * rows[1]
 
-    partial = product(history)
-    for start in range(history + group, len(rows), group):
-        partial = partial + product(start)
+    partial = product(0)
+    for offset in range(group, count, group):
+        partial = partial + product(offset)
     partial = xp.optimization_barrier(partial)
     total = partial[0]
     for row in range(1, group):
