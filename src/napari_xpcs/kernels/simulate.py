@@ -37,7 +37,8 @@ NO_VALUE = np.iinfo(np.uint16).max
 
 Frames: TypeAlias = UInt16[np.ndarray, "frame row col"]
 
-_BLOCK_PIXELS = 2**20
+_BLOCK_PIXELS = 2**21
+_STRIP_PIXELS = 2**13
 _MOST_COUNTS = 1000.0
 _FASTEST_DECAY = 0.35
 
@@ -221,14 +222,20 @@ def _intensities(
     # Real and imaginary parts share the weight of their mode and have the variance 1.
     weights = np.concatenate([weight, weight]).astype(np.float32) / 2.0
     spectrum = _speckle_spectrum(s)
-    field = _noise(rng, len(weight), s.geometry.shape, spectrum)
-    length = min(s.frames, max(1, _BLOCK_PIXELS // field[0].size))
+    # Independent pixels are worked out in strips that stay in the cache of a core.
+    rows = s.rows if spectrum is not None else max(1, _STRIP_PIXELS // s.cols)
+    strips = [slice(row, min(row + rows, s.rows)) for row in range(0, s.rows, rows)]
+    shapes = [(strip.stop - strip.start, s.cols) for strip in strips]
+    fields_of_strips = [_noise(rng, len(weight), shape, spectrum) for shape in shapes]
+    length = min(s.frames, max(1, _BLOCK_PIXELS // s.mask.size))
     for start in range(0, s.frames, length):
-        block = np.empty((min(length, s.frames - start), *s.geometry.shape))
-        for frame in block:
-            np.multiply(s.intensity, np.tensordot(weights, np.square(field), axes=1), out=frame)
-            field *= decay
-            field += renewal * _noise(rng, len(weight), s.geometry.shape, spectrum)
+        block = np.empty((min(length, s.frames - start), *s.mask.shape))
+        for strip, shape, field in zip(strips, shapes, fields_of_strips, strict=True):
+            for frame in block[:, strip]:
+                speckle = np.tensordot(weights, np.square(field), axes=1)
+                np.multiply(s.intensity[strip], speckle, out=frame)
+                field *= decay[strip]
+                field += renewal[strip] * _noise(rng, len(weight), shape, spectrum)
         yield block
 
 
