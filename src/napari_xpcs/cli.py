@@ -414,11 +414,12 @@ def fit(
 
     fixed = {name: _number(value) for name, value in map(_assignment, fix or ())}
     bounds = {name: _number_pair(value) for name, value in map(_assignment, bound or ())}
+    labels = _labels(bins)
     fitted = _with_progress(
         fit_g2(
             curves_of(results),
             model,
-            bins=_labels(bins),
+            bins=labels,
             fixed=fixed,
             bounds=bounds,
             xp=get_backend(),

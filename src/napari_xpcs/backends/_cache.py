@@ -41,8 +41,9 @@ def use_compilation_cache(jax: Any, *, wanted: bool) -> CompilationCache:
         drop_unfinished(directory)
     except OSError as error:
         return CompilationCache(directory=None, reason=f"{directory} cannot be used ({error})")
-    # The thresholds of JAX leave out most kernels, which are small and many.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    # By default JAX keeps nothing that compiles within a second, which is most kernels; single
+    # operations are quick to compile, and to keep them costs as much.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_compilation_cache_max_size", CACHE_LIMIT_BYTES)
     jax.config.update("jax_compilation_cache_dir", str(directory))
