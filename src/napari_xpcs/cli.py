@@ -7,6 +7,7 @@ Imports of what is heavy stand in the commands: ``--help`` must be instant.
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -69,7 +70,10 @@ class Correlation(StrEnum):
 def main() -> None:
     """Run the command line; expected faults end it with one sentence and status 1."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            _print_conversions()
     except XpcsError as error:
         _print_fault(error)
         sys.exit(1)
@@ -503,6 +507,15 @@ def _print_json(facts: Any) -> None:
 
 def _print_fault(error: XpcsError) -> None:
     err.print(f"napari-xpcs: {error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_conversions() -> None:
+    """Tell what was converted to NumPy, for developers who ask by XPCS_MONITOR."""
+    if "XPCS_MONITOR" not in os.environ:
+        return
+    from napari_xpcs.backends.io_adapter import conversion_report
+
+    err.print(conversion_report(), markup=False, highlight=False, soft_wrap=True)
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 # What the developer has set must not decide these tests.
 CLEAN = {
     name: text
@@ -137,3 +139,20 @@ except BackendError as error:
         JAX_PLATFORMS="cpu",
     )
     assert "XPCS_GPU_FALLBACK=true" in answer["text"]
+
+
+@pytest.mark.parametrize("platforms", ["cuda", "nonsense"])
+def test_a_platform_without_a_device_is_told_in_a_sentence(platforms: str) -> None:
+    answer = fresh(
+        """
+import napari_xpcs.backends as backends
+from napari_xpcs.errors import BackendError
+try:
+    answer = {"text": backends.get_backend().name}
+except BackendError as error:
+    answer = {"text": str(error)}
+""",
+        JAX_PLATFORMS=platforms,
+    )
+    assert f"JAX_PLATFORMS={platforms!r}" in answer["text"]
+    assert "set it to cpu" in answer["text"]

@@ -299,7 +299,15 @@ def limit_gpu_memory(config: DeviceConfig, environ: MutableMapping[str, str]) ->
 def _jax_devices() -> list[Any]:
     import jax
 
-    devices = list(jax.devices())
+    try:
+        devices = list(jax.devices())
+    except (RuntimeError, AssertionError) as fault:  # JAX asserts where a platform has no device
+        reason = (str(fault) or "there is no such device").splitlines()[0]
+        message = (
+            f"JAX cannot start with JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')!r} "
+            f"({reason}). Unset the variable, or set it to cpu."
+        )
+        raise BackendError(message) from fault
     if all(device.platform != "cpu" for device in devices):
         # JAX_PLATFORMS may leave the CPU out.
         with suppress(RuntimeError):
