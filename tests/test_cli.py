@@ -1,6 +1,8 @@
 """The command line as scripts use it: outputs, JSON, exit status, one sentence for a fault."""
 
 import json
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -204,3 +206,37 @@ def test_system_report_names_backend_and_device(xpcs, both_backends):
     facts = xpcs("info", "--system", "--json").json()
     assert facts["backend"] in ("jax", "numpy")
     assert facts["device"]
+
+
+def test_main_job_runs_without_jax(tmp_path):
+    code = """
+import sys
+from napari_xpcs.cli import main
+
+def xpcs(*arguments):
+    sys.argv = ["napari-xpcs", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        assert not stop.code, arguments
+
+xpcs("simulate", "run.h5", "--frames", "400", "--rows", "64", "--cols", "64")
+xpcs("qmap", "run.h5", "-o", "bins.hdf", "--dq", "9", "--sq", "45")
+xpcs("correlate", "run.h5", "--qmap", "bins.hdf", "-o", "results.hdf", "--type", "both")
+xpcs("fit", "results.hdf", "--json", "--append")
+assert "jax" not in sys.modules
+"""
+    environment = os.environ | {"XPCS_USE_JAX": "false"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    fit = json.loads(done.stdout[done.stdout.index("{") :])
+    assert fit["dispersion"]["D_m2_per_s"] == pytest.approx(TRUE_D_M2_PER_S, rel=0.1)
+    with h5py.File(tmp_path / "results.hdf") as file:
+        assert len(file["/xpcs/twotime/correlation_map"]) == 9
