@@ -169,7 +169,7 @@ class FitWidget(Dock):
         self._job.message.setText(
             f"All {count} bins are fitted."
             if good == count
-            else f"{good} of {count} bins are fitted; the table says why not the others."
+            else f"{good or 'None'} of {count} bins could be fitted; the table says why."
         )
         self._show_curve()
         self._show_tau()

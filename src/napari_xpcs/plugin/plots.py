@@ -170,6 +170,6 @@ def bin_title(curves: G2Curves, column: int) -> str:
     text = f"bin {table.label[column]}"
     if np.isfinite(table.q[column]):
         text += f", q = {table.q[column]:.4g} 1/Å"
-    if np.isfinite(table.phi_deg[column]):
+    if np.isfinite(table.phi_deg[column]) and np.ptp(table.phi_deg) > 0:
         text += f", φ = {table.phi_deg[column]:.1f}°"
     return text

@@ -20,8 +20,13 @@ DOCK_WIDTH_PX = 420
 
 
 def new_window(show: bool = True) -> tuple[napari.Viewer, dict[type[QWidget], QWidget]]:
-    """Return a viewer and its docks by class, one behind the other, the fit in front."""
+    """Return a new viewer and its docks by class."""
     viewer = napari.Viewer(title="napari-xpcs", show=show)
+    return viewer, add_docks(viewer)
+
+
+def add_docks(viewer: napari.Viewer) -> dict[type[QWidget], QWidget]:
+    """Lay out the docks of this plugin on the right, one behind the other; return them by class."""
     widgets: dict[type[QWidget], QWidget] = {}
     for position, (name, kind) in enumerate(DOCKS.items()):
         widgets[kind] = kind(viewer)
@@ -35,7 +40,7 @@ def new_window(show: bool = True) -> tuple[napari.Viewer, dict[type[QWidget], QW
         )
         dock.setMinimumWidth(DOCK_WIDTH_PX)
         dock.setWindowTitle(dock.windowTitle().replace("&", "&&"))  # the tab underlines after one &
-    return viewer, widgets
+    return widgets
 
 
 def bring_to_front(widget: QWidget) -> None:
