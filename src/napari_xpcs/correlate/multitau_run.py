@@ -12,6 +12,7 @@ from napari_xpcs.correlate.means import RunMeans
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.errors import CorrelationError
+from napari_xpcs.kernels.g2_covariance import g2_covariance
 from napari_xpcs.kernels.multitau import (
     NORMALIZATIONS,
     TILE_PIXELS,
@@ -103,6 +104,14 @@ def correlate_multitau(
         normalization=cast("Normalization", normalization),
         xp=xp,
     )
+    covariance = g2_covariance(
+        state,
+        binned.static_sums,
+        pixels.static,
+        pixels.dynamic_of_static,
+        pixels.bins,
+        normalization=cast("Normalization", normalization),
+    )
     mean_frame = means.mean_frame(reader.without_value)
     scattering = means.scattering_1d()
     return MultiTauResult(
@@ -120,6 +129,7 @@ def correlate_multitau(
         empty_static_bins=int((~(scattering > 0.0)).sum()),
         empty_frames=empty_frames,
         silent_pixels=int((mean_frame[pixels.mask] == 0.0).sum()),
+        covariance=covariance,
     )
 
 

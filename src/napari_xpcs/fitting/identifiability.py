@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting._lm_numpy import (
     free_parameters,
+    jacobian,
     newton_gain,
     normal_equations,
     residuals,
@@ -70,6 +71,8 @@ def judge(
     x: Float[np.ndarray, "curve param"],
     scale: Float[np.ndarray, "curve param"],
     first_delay_s: float,
+    *,
+    g2_covariance: Float[np.ndarray, "curve delay delay"] | None = None,
 ) -> Verdict:
     """Judge fits that ended at ``x``.
 
@@ -81,6 +84,8 @@ def judge(
         Turns fitted numbers into the units of the parameters; for the reasons in words.
     first_delay_s
         Unit of ``problem.t``, s.
+    g2_covariance
+        Of g2 between the delays; a curve where it is NaN at a used delay has none.
     """
     residual = residuals(model, problem, x)
     chi2 = np.sum(residual**2, axis=1)
@@ -93,12 +98,14 @@ def judge(
     gain = newton_gain(model, gradient, normal, free)
     converged = finite & (gain <= UNFINISHED * np.maximum(1, reduced))
 
+    correlated = _weighted_covariance(problem, g2_covariance)
+    measured = np.isfinite(correlated).all(axis=(1, 2)) & finite
     # Without errors of their own the points weigh alike and their scatter is the only error.
     noise = np.where(problem.scale_from_scatter, reduced, np.maximum(1, reduced))
     noise = np.maximum(noise, np.finfo(float).tiny)
     kinds: tuple[ErrorKind, ...] = tuple(
-        "scatter" if alone else "scaled" if value > 1 else "stated"
-        for alone, value in zip(problem.scale_from_scatter, reduced, strict=True)
+        "covariance" if known else "scatter" if alone else "scaled" if value > 1 else "stated"
+        for known, alone, value in zip(measured, problem.scale_from_scatter, reduced, strict=True)
     )
 
     margin = AT_BOUND * (problem.upper - problem.lower)
@@ -106,8 +113,16 @@ def judge(
     low = ~fixed & (x <= problem.lower + margin)
     high = ~fixed & (x >= problem.upper - margin)
     inside = ~fixed & ~low & ~high
-    covariance = _inverse(normal, inside) * noise[:, None, None]
+    inverse = _inverse(normal, inside)
+    covariance = inverse * noise[:, None, None]
+    # A parameter without effect has no error at all in a sandwich, so this one is asked as well.
     too_wide = inside & (_error_in_limits(model, x, covariance) > 1)
+    if measured.any():
+        rows = np.flatnonzero(measured)
+        spread = _spread(model, problem.take(rows), x[rows], correlated[rows])
+        covariance[rows] = inverse[rows] @ spread @ inverse[rows]
+        noise[rows] = _noise_of_contrast(normal[rows], spread, ~fixed[rows, 0])
+        too_wide |= inside & (_error_in_limits(model, x, covariance) > 1)
 
     gain_over_constant = (_chi2_of_constant(problem) - chi2) / noise
     level_and_size_free = ~fixed[:, 0] & ~fixed[:, 1]
@@ -170,6 +185,43 @@ def judge(
         reduced_chi2=np.where(problem.scale_from_scatter | ~finite, np.nan, reduced),
         error_kind=kinds,
     )
+
+
+def _weighted_covariance(
+    problem: Problem, g2_covariance: Float[np.ndarray, "curve delay delay"] | None
+) -> Float[np.ndarray, "curve delay delay"]:
+    """Return the covariance of g2/error, 0 at unused delays, NaN where there is none."""
+    if g2_covariance is None:
+        return np.full((len(problem), 1, 1), np.nan)
+    weight = problem.root_weight[:, :, None] * problem.root_weight[:, None, :]
+    return np.where(weight > 0, g2_covariance * weight, 0.0)
+
+
+def _spread(
+    model: G2Model,
+    problem: Problem,
+    x: Float[np.ndarray, "curve param"],
+    correlated: Float[np.ndarray, "curve delay delay"],
+) -> Float[np.ndarray, "curve param param"]:
+    """Return the covariance of the gradient of chi2/2: the filling of the sandwich."""
+    derivative = jacobian(model, problem, x)
+    return np.asarray(derivative @ correlated @ np.swapaxes(derivative, 1, 2))
+
+
+def _noise_of_contrast(
+    normal: Float[np.ndarray, "curve param param"],
+    spread: Float[np.ndarray, "curve param param"],
+    level_free: Bool[np.ndarray, " curve"],
+) -> Float[np.ndarray, " curve"]:
+    """Return the true variance of the contrast, over the one that chi2 takes it to have.
+
+    At the fitted shape, where a drop of chi2 from a constant is the square of the contrast over
+    its variance.
+    """
+    linear = np.stack([level_free, np.ones_like(level_free)], axis=1)
+    inverse = _inverse(normal[:, :2, :2], linear)
+    true = (inverse @ spread[:, :2, :2] @ inverse)[:, 1, 1]
+    return np.asarray(np.maximum(true / inverse[:, 1, 1], np.finfo(float).tiny))
 
 
 def _inverse(

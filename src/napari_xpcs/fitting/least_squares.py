@@ -35,6 +35,8 @@ def fit_g2(
 
     Weighted least squares within bounds.  Points that are NaN, or whose error is missing, zero
     or negative, do not take part; where a bin has no errors at all, its points weigh alike.
+    Where the curves have a covariance, the errors of the parameters come from it, else from the
+    errors of g2 as if its points were independent.
 
     Parameters
     ----------
@@ -82,6 +84,7 @@ class _Setup:
     first_delay_s: float
     scale: Float[np.ndarray, "curve param"]
     fittable: Bool[np.ndarray, " curve"]
+    g2_covariance: Float[np.ndarray, "curve delay delay"] | None
 
 
 def _fit(
@@ -95,7 +98,10 @@ def _fit(
         ends[chunk] = _solve(model, problem.take(chunk), xp)
         yield Progress(chunk.stop, len(rows), "curves")
     ends = _fast_mode_first(model, problem, ends)
-    verdict = judge(model, problem, ends, setup.scale[rows], setup.first_delay_s)
+    measured = None if setup.g2_covariance is None else setup.g2_covariance[rows]
+    verdict = judge(
+        model, problem, ends, setup.scale[rows], setup.first_delay_s, g2_covariance=measured
+    )
     return _result(model, setup, rows, ends, verdict, fixed, xp.name)
 
 
@@ -188,6 +194,9 @@ def _prepare(
         first_delay_s=first,
         scale=scale,
         fittable=enough_points(problem) & known,
+        g2_covariance=None
+        if curves.covariance is None
+        else curves.covariance[np.ix_(columns, order, order)],
     )
 
 

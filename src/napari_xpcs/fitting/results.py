@@ -14,12 +14,13 @@ from napari_xpcs.kernels.curves import BinTable
 FitStatus: TypeAlias = Literal["ok", "at_bound", "not_identifiable", "no_data", "failed"]
 """First word of a status; after it, unless it is ``ok``, a colon and the reason in words."""
 
-ErrorKind: TypeAlias = Literal["stated", "scaled", "scatter"]
+ErrorKind: TypeAlias = Literal["stated", "scaled", "scatter", "covariance"]
 """Where the error of a parameter comes from.
 
 ``stated``: from the errors of g2 as they are.  ``scaled``: these were smaller than the scatter
 of the curve about the model, the result is multiplied by sqrt(reduced chi2).  ``scatter``: the
-curve has no errors, all points weigh alike and their scatter is the error.
+curve has no errors, all points weigh alike and their scatter is the error.  ``covariance``:
+from the covariance of g2 between delays as it was measured, whatever the weights of the fit.
 """
 
 
@@ -46,7 +47,7 @@ class G2Fit:
     n_points
         Points of the curve that were used.
     covariance
-        Of ``value``, scaled like ``error``; NaN where a parameter is not determined.
+        Of ``value``, consistent with ``error``; NaN where a parameter is not determined.
     error_kind
         Where the errors come from, per bin.
     optimum

@@ -38,6 +38,9 @@ class G2Curves:
         The bin of each column.
     source
         File or layer that the curves come from.
+    covariance
+        Of g2 between the delays of a bin where it was measured: neighbouring delays share
+        frames, which ``error`` cannot tell.  NaN where g2 is.
     """
 
     delay_s: Float[np.ndarray, " delay"]
@@ -45,3 +48,4 @@ class G2Curves:
     error: Float[np.ndarray, "delay bin"]
     bins: BinTable
     source: str = ""
+    covariance: Float[np.ndarray, "bin delay delay"] | None = None

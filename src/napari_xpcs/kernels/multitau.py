@@ -84,12 +84,14 @@ class BinnedG2(NamedTuple):
     """g2 of dynamic bins and what it is made of.
 
     ``g2`` and ``g2_err`` (delay, bin); ``static_g2`` (delay, sbin), NaN where a bin counted
-    nothing.
+    nothing; ``static_sums`` (sbin, 3, delay), sums over pixels and pairs of products, past and
+    future, in sums of 2^level frames.
     """
 
     g2: Float[np.ndarray, "delay bin"]
     g2_err: Float[np.ndarray, "delay bin"]
     static_g2: Float[np.ndarray, "delay sbin"]
+    static_sums: Float[np.ndarray, "sbin 3 delay"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,6 +127,8 @@ class MultiTauResult:
         Used frames without a count; with ``normalize_frame`` they stay zero.
     silent_pixels
         Used pixels that never counted: dead ones belong into the mask.
+    covariance
+        Of g2 between the delays of a bin, see :mod:`~napari_xpcs.kernels.g2_covariance`.
     """
 
     delay_frames: Int[np.ndarray, " delay"]
@@ -141,6 +145,7 @@ class MultiTauResult:
     empty_static_bins: int = 0
     empty_frames: int = 0
     silent_pixels: int = 0
+    covariance: Float[np.ndarray, "bin delay delay"] | None = None
 
     @property
     def delay_s(self) -> Float[np.ndarray, " delay"]:
@@ -155,6 +160,7 @@ class MultiTauResult:
             error=self.g2_err,
             bins=partition.table(),
             source=source,
+            covariance=self.covariance,
         )
 
 
@@ -396,7 +402,7 @@ def _bin_sums(
     xp: BackendProtocol,
 ) -> tuple[Float[Array, "sbin 3 delay"], Float[Array, "bin 2 delay"]]:
     """Return sums of products, past and future per static bin; of pixel g2 and its square."""
-    columns = [_pixel_sums(level, sums_seen[i], xp=xp) for i, level in enumerate(levels)]
+    columns = [pair_sums(level, sums_seen[i], xp=xp) for i, level in enumerate(levels)]
     product, past, future, pairs = (
         xp.transpose(xp.concatenate(column)) for column in zip(*columns, strict=True)
     )
@@ -408,7 +414,7 @@ def _bin_sums(
     )
 
 
-def _pixel_sums(
+def pair_sums(
     level: Level, seen: Number, *, xp: BackendProtocol
 ) -> tuple[
     Float[Array, "lag pixel"], Float[Array, "lag pixel"], Float[Array, "lag pixel"],
@@ -445,15 +451,15 @@ def _normalize(
     bins = len(pixels)
     static_g2 = _ratio(static_sums, static_pixels, pairs)
     if normalization == "no-static":
-        g2 = _ratio(_sum_groups(static_sums, dynamic_of_static, bins), pixels, pairs)
+        g2 = _ratio(sum_groups(static_sums, dynamic_of_static, bins), pixels, pairs)
     else:
         weight = static_pixels if normalization == "pixel-weighted" else np.ones_like(static_pixels)
         weights = np.where(np.isfinite(static_g2), weight[:, None], 0.0)
         weighted = np.where(np.isfinite(static_g2), static_g2 * weights, 0.0)
-        total = _sum_groups(weights, dynamic_of_static, bins)
+        total = sum_groups(weights, dynamic_of_static, bins)
         g2 = np.where(
             total > 0,
-            _sum_groups(weighted, dynamic_of_static, bins) / np.where(total > 0, total, 1.0),
+            sum_groups(weighted, dynamic_of_static, bins) / np.where(total > 0, total, 1.0),
             np.nan,
         )
     count = pixels[:, None].astype(np.float64)
@@ -461,7 +467,7 @@ def _normalize(
     deviation = pixel_sums[:, 1] - pixel_sums[:, 0] ** 2 / np.maximum(count, 1.0)
     variance = np.maximum(deviation, 0.0) / np.maximum(count - 1.0, 1.0)
     error = np.where(enough, np.sqrt(variance / np.maximum(count, 1.0)), np.nan)
-    return BinnedG2(g2=g2.T, g2_err=error.T, static_g2=static_g2.T)
+    return BinnedG2(g2=g2.T, g2_err=error.T, static_g2=static_g2.T, static_sums=static_sums)
 
 
 def _ratio(
@@ -480,9 +486,10 @@ def _ratio(
     return np.where(counted, number * product / np.where(counted, past * future, 1.0), np.nan)
 
 
-def _sum_groups(
+def sum_groups(
     values: Float[np.ndarray, "sbin ..."], group: Int[np.ndarray, " sbin"], groups: int
 ) -> Float[np.ndarray, "bin ..."]:
+    """Add up the static bins of every dynamic bin; those of a negative group are dropped."""
     sums = np.zeros((groups, *values.shape[1:]))
     np.add.at(sums, group[group >= 0], values[group >= 0])
     return sums
