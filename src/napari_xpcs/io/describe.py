@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
-from napari_xpcs.io.layouts import LOOKED_FOR
-from napari_xpcs.io.open import UnknownLayoutError, XpcsFile, open_path
+from napari_xpcs.io.files import FramesFile, MaskFile, PartitionFile, ResultFile, XpcsFile
+from napari_xpcs.io.open import LOOKED_FOR, UnknownLayoutError, open_path
 from napari_xpcs.kernels.geometry import KnownGeometry
 
 
@@ -30,7 +29,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     description = _description(
         kind, opened.layout, shape, dtype, opened.known, opened.missing, opened.problems
     )
-    mask = opened.mask if isinstance(opened, FramesFile) else None
+    mask = opened.mask if isinstance(opened, FramesFile | MaskFile) else None
     return description if mask is None else description | {"masked_pixels": int((~mask).sum())}
 
 
@@ -78,6 +77,8 @@ def _shape(opened: XpcsFile) -> tuple[str, list[int | None] | None, str | None]:
             [None, *opened.partition.shape],
             str(opened.partition.dynamic.labels.dtype),
         )
+    if isinstance(opened, MaskFile):
+        return "mask", [None, *opened.mask.shape], str(opened.mask.dtype)
     return "results", _result_shape(opened), _result_dtype(opened)
 
 

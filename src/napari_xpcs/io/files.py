@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -96,3 +96,43 @@ class PartitionFile:
     known: KnownGeometry
     problems: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+
+
+Polarity = Literal["good", "bad"]
+"""What a pixel that is not 0 means in a mask file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskFile:
+    """A mask that was read, and how its numbers were understood.
+
+    Parameters
+    ----------
+    mask
+        True = the pixel is used.
+    ones
+        What a pixel that is not 0 means in the file: ``"good"`` or ``"bad"``.
+    guessed
+        The meaning was guessed: the rarer of the two values was taken for bad pixels.
+    """
+
+    path: Path
+    layout: str
+    mask: Mask
+    ones: Polarity
+    guessed: bool
+    known: KnownGeometry = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def bad_pixels(self) -> int:
+        """Number of pixels that are not used."""
+        return int(np.count_nonzero(~self.mask))
+
+    def __str__(self) -> str:
+        how = "a guess from the rarer value" if self.guessed else "as the format says"
+        return f"{self.bad_pixels} of {self.mask.size} pixels are bad (not 0 = {self.ones}, {how})."
+
+
+XpcsFile: TypeAlias = FramesFile | ResultFile | PartitionFile | MaskFile

@@ -84,9 +84,9 @@ def append_fit(path: str | Path, fit: "G2Fit", force: bool = False) -> None:
     path = Path(path)
     place = f"{layouts.FITS}/{fit.model}"
     with open_hdf5(path) as file, reading(path, place):
-        layout = layouts.find_layout(file)
+        is_results = any(name in file for name in layouts.RESULTS)
         taken = place in file
-    if layout is None or layout.kind != "results":
+    if not is_results:
         msg = f"{path.name} is not a result file; fits are stored beside the g2 they belong to."
         raise FileFormatError(msg)
     if taken and not force:

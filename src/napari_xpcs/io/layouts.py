@@ -1,14 +1,8 @@
-"""Every HDF5 path that this house reads or writes, and how a layout is told from another.
+"""The HDF5 paths of the layouts that this house reads and writes.
 
-A facility is added by a row in :data:`LAYOUTS` and, where its geometry stands elsewhere, rows
-in :data:`GEOMETRY_PLACES`.
+A facility whose files are HDF5 is added by its paths here and a row in
+:data:`napari_xpcs.io.open.FORMATS`.
 """
-
-from collections.abc import Container
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-Kind: TypeAlias = Literal["frames", "results", "partition"]
 
 FRAMES = "/entry/data/data"
 SIMULATION = "/simulation"
@@ -34,6 +28,7 @@ RAW_PATH = "/xpcs/rawdata_path"
 AVERAGED_FILES = "/xpcs/average/file_list"
 OWN_GROUP = "/xpcs/napari_xpcs"
 FITS = f"{OWN_GROUP}/fits"
+G2_COVARIANCE = f"{OWN_GROUP}/g2_covariance"
 
 ENTRY = "/entry"
 START_TIME = "/entry/start_time"
@@ -71,41 +66,8 @@ The units are those of this table: the ``units`` attributes of these files are a
 (beam centres in pixels are labelled "m").
 """
 
+RESULTS = (MULTITAU_G2, TWOTIME_MAPS, MULTITAU, TWOTIME)
+"""A result file of 8-ID holds one of these."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """How one kind of file is recognised: it holds one of the paths in ``any_of``."""
-
-    name: str
-    kind: Kind
-    any_of: tuple[str, ...]
-    what: str
-
-
-LAYOUTS: tuple[Layout, ...] = (
-    Layout(
-        name="aps-results",
-        kind="results",
-        any_of=(MULTITAU_G2, TWOTIME_MAPS, MULTITAU, TWOTIME),
-        what="results",
-    ),
-    Layout(
-        name="aps-qmap",
-        kind="partition",
-        any_of=(f"{PARTITION_FILE_GROUP}/{ROI_MAP}",),
-        what="a partition",
-    ),
-    Layout(name="hdf5", kind="frames", any_of=(FRAMES,), what="frames"),
-)
-"""In the order in which they are tried: a result file may hold a copy of other groups."""
-
-LOOKED_FOR = tuple(f"{layout.what} at {layout.any_of[0]}" for layout in LAYOUTS)
-"""What a file of interest holds one of."""
-
-
-def find_layout(file: Container[str]) -> Layout | None:
-    """Return the first layout of :data:`LAYOUTS` that ``file`` shows a sign of."""
-    for layout in LAYOUTS:
-        if any(path in file for path in layout.any_of):
-            return layout
-    return None
+PARTITION = (f"{PARTITION_FILE_GROUP}/{ROI_MAP}",)
+"""A partition file holds this."""

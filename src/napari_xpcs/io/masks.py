@@ -2,20 +2,17 @@
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Shaped
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.files import MaskFile, Polarity
 from napari_xpcs.io.hdf5 import open_hdf5, read_array
 from napari_xpcs.io.layouts import PARTITION_FILE_GROUP, RESULT_PARTITION_GROUP
 from napari_xpcs.kernels.mask import check_mask_shape, pixel_mask_to_mask
-
-Polarity = Literal["good", "bad"]
 
 _GOOD_IS_ONE = (f"{PARTITION_FILE_GROUP}/mask", f"{RESULT_PARTITION_GROUP}/mask")
 _BIT_FIELDS = (
@@ -23,34 +20,6 @@ _BIT_FIELDS = (
     "/entry/instrument/detector/detectorSpecific/pixel_mask",
     "/pixel_mask",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MaskFile:
-    """A mask that was read, and how its numbers were understood.
-
-    Parameters
-    ----------
-    mask
-        True = the pixel is used.
-    ones
-        What a pixel that is not 0 means in the file: ``"good"`` or ``"bad"``.
-    guessed
-        The meaning was guessed: the rarer of the two values was taken for bad pixels.
-    """
-
-    mask: Mask
-    ones: Polarity
-    guessed: bool
-
-    @property
-    def bad_pixels(self) -> int:
-        """Number of pixels that are not used."""
-        return int(np.count_nonzero(~self.mask))
-
-    def __str__(self) -> str:
-        how = "a guess from the rarer value" if self.guessed else "as the format says"
-        return f"{self.bad_pixels} of {self.mask.size} pixels are bad (not 0 = {self.ones}, {how})."
 
 
 def read_mask(
@@ -93,17 +62,24 @@ def read_mask(
         )
         raise FileFormatError(msg)
     check_mask_shape(values, shape)
-    if known == "bits" and ones is None:
-        return MaskFile(mask=pixel_mask_to_mask(values), ones="bad", guessed=False)
-    marked = values > 0
-    meaning: Polarity | None = ones or ("good" if known == "good" else None)
-    if meaning is not None:
-        return _mask_file(marked, meaning, guessed=False)
-    return _mask_file(marked, "good" if 2 * marked.sum() > marked.size else "bad", guessed=True)
+    bits = known == "bits" and ones is None
+    marked = ~pixel_mask_to_mask(values) if bits else values > 0
+    meaning: Polarity | None = ones or _FIXED_MEANING.get(known)
+    return MaskFile(
+        path=path,
+        layout="mask",
+        mask=marked if (meaning or _rarer(marked)) == "good" else ~marked,
+        ones=meaning or _rarer(marked),
+        guessed=meaning is None,
+    )
 
 
-def _mask_file(marked: Mask, ones: Polarity, *, guessed: bool) -> MaskFile:
-    return MaskFile(mask=marked if ones == "good" else ~marked, ones=ones, guessed=guessed)
+_FIXED_MEANING: dict[str, Polarity] = {"good": "good", "bits": "bad"}
+
+
+def _rarer(marked: Mask) -> Polarity:
+    """Return what ``marked`` pixels mean if bad pixels are the rarer ones."""
+    return "good" if 2 * np.count_nonzero(marked) > marked.size else "bad"
 
 
 _Image = Shaped[np.ndarray, "..."]

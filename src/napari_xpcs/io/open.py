@@ -10,7 +10,8 @@ from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.curves_csv import is_curves_csv, read_curves_csv
-from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
+from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile, XpcsFile
+from napari_xpcs.io.format import Format, Kind, first_match, holding
 from napari_xpcs.io.frames import HDF5Frames
 from napari_xpcs.io.hdf5 import (
     HDF5_SUFFIXES,
@@ -25,9 +26,7 @@ from napari_xpcs.io.known_geometry import GeometryReport, read_known_geometry
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.result_file import read_result
 
-SniffedKind: TypeAlias = Literal["frames", "results", "partition", "unknown"]
-
-XpcsFile: TypeAlias = FramesFile | ResultFile | PartitionFile
+SniffedKind: TypeAlias = Kind | Literal["unknown"]
 
 
 class UnknownLayoutError(FileFormatError):
@@ -45,27 +44,28 @@ def sniff(path: str | Path) -> SniffedKind | None:
         which :func:`open_path` has a sentence to say.  Never raises.
     """
     path = Path(path)
+    unknown: SniffedKind | None = "unknown" if path.suffix.lower() in HDF5_SUFFIXES else None
     try:
         if not path.is_file():
             return None
-        if path.suffix.lower() == ".csv":
-            return "results" if is_curves_csv(path) else None
-        if not h5py.is_hdf5(path):
-            return "unknown" if path.suffix.lower() in HDF5_SUFFIXES else None
-        with h5py.File(path, "r") as file:
-            layout = layouts.find_layout(file)
+        if h5py.is_hdf5(path):
+            unknown = "unknown"
+            with h5py.File(path, "r") as file:
+                found = first_match(FORMATS, path, file)
+        else:
+            found = first_match(FORMATS, path, None)
     except (OSError, RuntimeError, ValueError, KeyError):
-        return "unknown" if path.suffix.lower() in HDF5_SUFFIXES else None
-    return "unknown" if layout is None else layout.kind
+        return unknown
+    return unknown if found is None else found.kind
 
 
 def open_path(path: str | Path, dataset: str | None = None) -> XpcsFile:
-    """Open frames, results or a partition.
+    """Open whatever :data:`FORMATS` knows.
 
     Parameters
     ----------
     path
-        HDF5, or a CSV table of curves.
+        The file.
     dataset
         Frames at this place of the HDF5 file, whatever else it holds.
 
@@ -75,25 +75,29 @@ def open_path(path: str | Path, dataset: str | None = None) -> XpcsFile:
         With one sentence on what is wrong with which file and what to do.
     """
     path = Path(path)
-    if dataset is None and path.suffix.lower() == ".csv":
-        curves = read_curves_csv(path)
-        return ResultFile(path=path, layout="curves-csv", curves=curves)
+    if dataset is None and path.is_file() and not _is_hdf5(path):
+        found = first_match(FORMATS, path, None)
+        if found is not None:
+            return found.open(path, None)
+        if path.suffix.lower() == ".csv":
+            return _open_curves(path, None)
     with open_hdf5(path) as file:
         if dataset is not None:
             return _open_frames(path, file, dataset)
         with reading(path, "The list of contents"):
-            layout = layouts.find_layout(file)
-        if layout is None:
+            found = first_match(FORMATS, path, file)
+        if found is None:
             raise _unknown_layout(path, file)
-        if layout.kind == "frames":
-            return _open_frames(path, file, layouts.FRAMES)
-        if layout.kind == "partition":
-            return _open_partition(path, file, layout.name)
-    return read_result(path)
+        return found.open(path, file)
+
+
+def _is_hdf5(path: Path) -> bool:
+    with reading(path, "The signature"):
+        return bool(h5py.is_hdf5(path))
 
 
 def _unknown_layout(path: Path, file: h5py.File) -> UnknownLayoutError:
-    looked_for = ", ".join(layouts.LOOKED_FOR)
+    looked_for = ", ".join(LOOKED_FOR)
     images = find_images(file, limit=3)
     if images:
         held = f"it holds the arrays {', '.join(images)}; name one to open it as frames"
@@ -106,18 +110,30 @@ def _unknown_layout(path: Path, file: h5py.File) -> UnknownLayoutError:
     return UnknownLayoutError(f"{path.name} holds none of {looked_for}; {held}.")
 
 
-def _open_partition(path: Path, file: h5py.File, layout: str) -> PartitionFile:
+def _open_curves(path: Path, _: None) -> ResultFile:
+    return ResultFile(path=path, layout="curves-csv", curves=read_curves_csv(path))
+
+
+def _open_results(path: Path, _: h5py.File) -> ResultFile:
+    return read_result(path)
+
+
+def _open_partition(path: Path, file: h5py.File) -> PartitionFile:
     report = read_known_geometry(file, qmap_group=layouts.PARTITION_FILE_GROUP)
     with reading(path, layouts.PARTITION_FILE_GROUP):
         partition = read_partition(path)
     return PartitionFile(
         path=path,
-        layout=layout,
+        layout="aps-qmap",
         partition=partition,
         known=report.known,
         problems=(*report.problems, *partition.notes),
         missing=tuple(gap for gap in report.missing if not gap.startswith("frame_time_s")),
     )
+
+
+def _open_standard_frames(path: Path, file: h5py.File) -> FramesFile:
+    return _open_frames(path, file, layouts.FRAMES)
 
 
 def _open_frames(path: Path, file: h5py.File, dataset: str) -> FramesFile:
@@ -190,3 +206,38 @@ def _read_truth(path: Path, file: h5py.File) -> dict[str, Any]:
                 if isinstance(item, h5py.Dataset):
                     truth[name] = read_plain(item)
     return truth
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        name="curves-csv",
+        kind="results",
+        matches=lambda path, file: file is None and is_curves_csv(path),
+        open=_open_curves,
+    ),
+    Format(
+        name="aps-results",
+        kind="results",
+        looked_for=f"results at {layouts.MULTITAU_G2}",
+        matches=holding(*layouts.RESULTS),
+        open=_open_results,
+    ),
+    Format(
+        name="aps-qmap",
+        kind="partition",
+        looked_for=f"a partition at {layouts.PARTITION[0]}",
+        matches=holding(*layouts.PARTITION),
+        open=_open_partition,
+    ),
+    Format(
+        name="hdf5",
+        kind="frames",
+        looked_for=f"frames at {layouts.FRAMES}",
+        matches=holding(layouts.FRAMES),
+        open=_open_standard_frames,
+    ),
+)
+"""In the order in which they are tried: a result file may hold a copy of other groups."""
+
+LOOKED_FOR = tuple(format_.looked_for for format_ in FORMATS if format_.looked_for)
+"""What an HDF5 file of interest holds one of."""

@@ -39,7 +39,7 @@ def read_layers(path: Path_) -> list[LayerData]:
     """
     from napari.utils.notifications import show_warning
 
-    from napari_xpcs.io.files import FramesFile, PartitionFile
+    from napari_xpcs.io.files import FramesFile, MaskFile, PartitionFile
     from napari_xpcs.plugin import layers
 
     found: list[LayerData] = []
@@ -49,6 +49,8 @@ def read_layers(path: Path_) -> list[LayerData]:
             found += layers.frames_file_to_layers(file)
         elif isinstance(file, PartitionFile):
             found += layers.partition_file_to_layers(file)
+        elif isinstance(file, MaskFile):
+            found.append(layers.mask_layer(file.mask, source=str(file.path)))
         else:
             found += layers.result_file_to_layers(file)
         if file.problems:
