@@ -13,6 +13,7 @@ import pytest
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.files import ResultFile
+from napari_xpcs.io.layouts import G2_COVARIANCE
 from napari_xpcs.io.open import open_path, sniff
 from napari_xpcs.io.result_file import read_result, write_result
 from napari_xpcs.kernels.geometry import Geometry, Sourced
@@ -190,7 +191,15 @@ def multitau() -> MultiTauResult:
     g2 = 1 + rng.random((5, 3))
     error = rng.random((5, 3)) * 0.1
     g2[4, 1] = error[4, 1] = np.nan
-    return MultiTauResult(delay_frames=np.array([1, 2, 3, 4, 6]), g2=g2, g2_err=error, **means())
+    covariance = rng.random((3, 5, 5)) * 0.01
+    covariance[1, 4] = covariance[1, :, 4] = np.nan
+    return MultiTauResult(
+        delay_frames=np.array([1, 2, 3, 4, 6]),
+        g2=g2,
+        g2_err=error,
+        covariance=covariance,
+        **means(),
+    )
 
 
 def twotime() -> SimpleNamespace:
@@ -222,6 +231,7 @@ def test_round_trip_of_both_kinds(tmp_path: Path) -> None:
     np.testing.assert_allclose(curves.delay_s, first.delay_frames * 2e-3 * 6, rtol=1e-15)
     np.testing.assert_array_equal(curves.g2, first.g2.astype(np.float32))
     np.testing.assert_array_equal(curves.error, first.g2_err.astype(np.float32))
+    np.testing.assert_array_equal(curves.covariance, first.covariance.astype(np.float32))
     np.testing.assert_array_equal(curves.bins.q, [0.01, 0.01, 0.02])
     np.testing.assert_array_equal(curves.bins.phi_deg, [-90, 90, 90])
     np.testing.assert_array_equal(result.scattering, first.mean_frame)
@@ -242,6 +252,23 @@ def test_round_trip_of_both_kinds(tmp_path: Path) -> None:
     assert result.known["energy_kev"].value == 10.0
     assert result.known["center_col_px"].value == -2.0
     assert result.missing == ()
+
+
+def test_a_covariance_is_read_if_it_belongs_to_the_curves(written: Path) -> None:
+    whole = read_result(written)
+    with h5py.File(written, "r+") as file:
+        stored = file[G2_COVARIANCE][()]
+        del file[G2_COVARIANCE]
+    without = read_result(written)
+    assert without.curves is not None
+    assert without.curves.covariance is None
+    assert (without.problems, without.missing) == (whole.problems, whole.missing)
+    with h5py.File(written, "r+") as file:
+        file[G2_COVARIANCE] = stored[:2]
+    other = read_result(written)
+    assert other.curves is not None
+    assert other.curves.covariance is None
+    assert any("the covariance is left out" in problem for problem in other.problems)
 
 
 def test_every_name_that_the_viewer_needs_is_there(tmp_path: Path) -> None:

@@ -231,7 +231,24 @@ class _ResultReader:
             error=error,
             bins=self._bins(partition, g2.shape[1]),
             source=str(self.path),
+            covariance=self._covariance(g2),
         )
+
+    def _covariance(self, g2: np.ndarray) -> Any:
+        """Return the covariance of g2 between delays; only files of this program hold one."""
+        name = layouts.G2_COVARIANCE
+        try:
+            stored = read_array(self.file, name)
+        except FileFormatError as fault:
+            self.problems.append(str(fault))
+            return None
+        delays, bins = g2.shape
+        if stored is None or stored.shape == (bins, delays, delays):
+            return None if stored is None else stored.astype(np.float64)
+        self.problems.append(
+            f"{name} has the shape {stored.shape} and g2 {g2.shape}: the covariance is left out."
+        )
+        return None
 
     def _bins(self, partition: Partition | None, count: int) -> BinTable:
         if partition is not None and len(partition.dynamic) == count:
@@ -418,6 +435,8 @@ def _write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
     file[layouts.MULTITAU_DELAYS] = delays
     _put(file, layouts.MULTITAU_G2, np.where(measured, g2, 0.0))
     _put(file, layouts.MULTITAU_G2_ERR, np.where(measured & np.isfinite(error), error, 0.0))
+    if result.covariance is not None:
+        _put(file, layouts.G2_COVARIANCE, result.covariance)
 
 
 def _write_twotime(file: h5py.File, result: "TwoTimeResult") -> None:
