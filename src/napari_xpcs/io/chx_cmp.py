@@ -1,0 +1,199 @@
+"""Compressed frames of NSLS-II CHX (``.cmp``): a header, then pixels and counts per frame."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+from typing import Any
+
+import numpy as np
+
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.events import EventFrames
+from napari_xpcs.io.listed_frames import MOST_PIXELS, ListedFrames, entry_size
+from napari_xpcs.kernels.geometry import FIELD_UNITS, KnownGeometry, Sourced
+from napari_xpcs.progress import Progress, Steps
+from napari_xpcs.units import HC_KEV_ANGSTROM
+
+_MAGIC = b"Version-COMP0001"
+_HEADER = Struct("<16s8d7I916x")
+_LENGTH = Struct("<I")
+_STORED: dict[int, np.dtype[Any]] = {
+    2: np.dtype("<i2"),
+    4: np.dtype("<i4"),
+    8: np.dtype("<f8"),
+}
+_PRESENTED: dict[int, np.dtype[Any]] = {
+    2: np.dtype(np.uint16),
+    4: np.dtype(np.uint32),
+    8: np.dtype(np.float64),
+}
+
+_FIELDS = (
+    "center_col_px",
+    "center_row_px",
+    "count_time_s",
+    "distance_m",
+    "frame_time_s",
+    "wavelength",
+    "pixel_col_m",
+    "pixel_row_m",
+)
+"""The numbers of the header, in their order; the wavelength in angstrom."""
+
+_LONGEST_DISTANCE_M = 100.0
+_LARGEST_PIXEL_M = 1e-2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CompressedRun:
+    """What a ``.cmp`` file holds: frames, and the geometry of its header."""
+
+    frames: EventFrames
+    known: KnownGeometry
+    problems: tuple[str, ...]
+
+
+def is_cmp(path: Path) -> bool:
+    """Say whether ``path`` starts as these files do; may raise OSError."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def read_cmp(path: Path) -> CompressedRun:
+    """Open the frames of ``path``; the file has no table of frames and is walked once.
+
+    Raises
+    ------
+    FileFormatError
+        The header is damaged, a frame holds more pixels than the detector, or there is none.
+    """
+    with path.open("rb") as file:
+        raw = file.read(_HEADER.size)
+        if len(raw) < _HEADER.size or not raw.startswith(_MAGIC):
+            msg = f"{path.name} does not begin with {_MAGIC.decode()} and the header after it."
+            raise FileFormatError(msg)
+        header = _HEADER.unpack(raw)
+        # The names in the header are swapped: "nrows" counts the columns of the image.
+        count_bytes, cols, rows = header[9:12]
+        if count_bytes not in _STORED or not 0 < rows * cols <= MOST_PIXELS:
+            msg = (
+                f"The header of {path.name} is damaged: {count_bytes} bytes per count and "
+                f"{rows} x {cols} pixels; 2, 4 or 8 bytes were expected."
+            )
+            raise FileFormatError(msg)
+        stored = _STORED[count_bytes]
+        size = path.stat().st_size
+        offsets: list[int] = []
+        lengths: list[int] = []
+        at = _HEADER.size
+        while at + _LENGTH.size <= size:
+            file.seek(at)
+            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+            if length > rows * cols:
+                msg = (
+                    f"Frame {len(offsets)} of {path.name} lists {length} pixels of a detector "
+                    f"with {rows * cols}; the file is damaged."
+                )
+                raise FileFormatError(msg)
+            end = at + _LENGTH.size + length * entry_size(stored, dense=False)
+            if end > size:
+                break
+            offsets.append(at + _LENGTH.size)
+            lengths.append(length)
+            at = end
+    if not offsets:
+        msg = f"{path.name} holds a header and no whole frame."
+        raise FileFormatError(msg)
+    problems = [] if at == size else [f"The last frame of {path.name} is cut short and left out."]
+    if empty := lengths.count(0):
+        problems.append(
+            f"{empty} of {len(lengths)} frames hold no count; frames that were rejected when "
+            "the file was written look the same."
+        )
+    known, doubts = _known(header[1:9], path)
+    blocks = ListedFrames(
+        path=path,
+        shape=(len(offsets), rows, cols),
+        dtype=_PRESENTED[count_bytes],
+        stored=stored,
+        offsets=np.array(offsets),
+        lengths=np.array(lengths),
+        dense=np.zeros(len(offsets), dtype=bool),
+        starts=np.concatenate(([0], np.cumsum(lengths))),
+    )
+    return CompressedRun(frames=EventFrames(blocks), known=known, problems=(*problems, *doubts))
+
+
+def _known(numbers: tuple[float, ...], path: Path) -> tuple[KnownGeometry, tuple[str, ...]]:
+    """Return the geometry of the header, a value of 0 being unknown, and doubts in words."""
+    stored = dict(zip(_FIELDS, numbers, strict=True))
+    doubts: list[str] = []
+    values = {
+        name: value
+        for name, value in stored.items()
+        if np.isfinite(value) and (value > 0 or (value < 0 and name.startswith("center")))
+    }
+    if "wavelength" in values:
+        values["energy_kev"] = HC_KEV_ANGSTROM / values.pop("wavelength")
+    for name, most, factor, unit in (
+        ("distance_m", _LONGEST_DISTANCE_M, 1e-3, "mm"),
+        ("pixel_row_m", _LARGEST_PIXEL_M, 1e-6, "um"),
+        ("pixel_col_m", _LARGEST_PIXEL_M, 1e-6, "um"),
+    ):
+        if values.get(name, 0.0) > most:
+            values[name] *= factor
+            doubts.append(f"{name} stands as {stored[name]:g} in the header: it is read in {unit}.")
+    known = {
+        name: Sourced(
+            value=values.get(name),
+            unit=unit,
+            origin=f"{path.name}:header" if name in values else "",
+        )
+        for name, unit in FIELD_UNITS.items()
+    }
+    return known, tuple(doubts)
+
+
+def write_cmp(
+    path: Path,
+    frames: EventFrames,
+    *,
+    known: Mapping[str, Sourced],
+    force: bool = False,
+) -> Steps[Path]:
+    """Write the events of ``frames`` as a file that the programs of CHX read.
+
+    Raises
+    ------
+    FileFormatError
+        The file is there already, cannot be written, or a count is larger than it can hold.
+    """
+    count, rows, cols = frames.shape
+    count_bytes = {1: 2, 2: 2, 4: 4}.get(frames.dtype.itemsize, 8)
+    if frames.dtype.kind == "f":
+        count_bytes = 8
+    stored = _STORED[count_bytes]
+    values = {name: sourced.value or 0.0 for name, sourced in known.items()}
+    energy = values.get("energy_kev", 0.0)
+    values["wavelength"] = HC_KEV_ANGSTROM / energy if energy else 0.0
+    numbers = [float(values.get(name, 0.0)) for name in _FIELDS]
+    with atomic_path(path, force) as unfinished, unfinished.open("wb") as file:
+        file.write(_HEADER.pack(_MAGIC, *numbers, count_bytes, cols, rows, 0, cols, 0, rows))
+        for begin, end in frames.spans(0, count):
+            events = frames.events(begin, end)
+            largest = events.count.max(initial=0)
+            if stored.kind == "i" and largest > np.iinfo(stored).max:
+                msg = (
+                    f"A count of {largest} in the frames {begin} to {end - 1} does not fit "
+                    f"{count_bytes} bytes of a .cmp file."
+                )
+                raise FileFormatError(msg)
+            bounds = np.searchsorted(events.frame, np.arange(begin, end + 1))
+            for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+                file.write(_LENGTH.pack(last - first))
+                file.write(events.pixel[first:last].astype("<i4").tobytes())
+                file.write(events.count[first:last].astype(stored).tobytes())
+            yield Progress(end, count, "frames")
+    return path

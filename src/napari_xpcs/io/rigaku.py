@@ -1,0 +1,203 @@
+"""Events of the Rigaku detectors of the APS: one 64-bit word per hit pixel.
+
+Bits 40-63 hold the frame, 16-36 the pixel, 0-11 the count; the others are 0.  The 500k detector
+writes one ``.bin``; the 3M writes six, ``.bin.000`` to ``.bin.005``, one per module.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, UInt64
+
+from napari_xpcs._typing import Mask
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.events import EventFrames, Events, check_events, check_pixels, falling_frames
+
+MODULE_SHAPE = (512, 1024)
+MODULE_ORDER = ((5, 0), (4, 1), (3, 2))
+"""Number of the file of each module, as the modules stand in rows and columns."""
+
+_GAP = (70, 52)
+_OFFSET = 1 << 20
+"""The modules of a 3M may number their pixels from here on."""
+
+_UNUSED_BITS = np.uint64(0b111 << 37 | 0b1111 << 12)
+_WORD = np.dtype("<u8")
+_WORDS_AT_ONCE = 1 << 17
+_MODULE_NAME = re.compile(r"\.bin\.00[0-5]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RigakuModule:
+    """The file of one module and where the module stands on the detector."""
+
+    path: Path
+    row: int
+    col: int
+    starts: Int[np.ndarray, " frame+1"]
+    first_pixel: int
+    left_over: int
+
+    @property
+    def frames(self) -> int:
+        """Frames up to the last that holds an event."""
+        return len(self.starts) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RigakuEvents:
+    """The events of one or six modules as those of one detector."""
+
+    modules: tuple[RigakuModule, ...]
+    shape: tuple[int, int, int]
+    starts: Int[np.ndarray, " frame+1"]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Counts go to 4095."""
+        return np.dtype(np.uint16)
+
+    @property
+    def mask(self) -> Mask | None:
+        """False in the gaps between modules; ``None`` for a single module."""
+        if len(self.modules) == 1:
+            return None
+        mask = np.zeros(self.shape[1:], dtype=bool)
+        for module in self.modules:
+            mask[module.row :, module.col :][: MODULE_SHAPE[0], : MODULE_SHAPE[1]] = True
+        return mask
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is left out, in words."""
+        return tuple(
+            f"{module.path.name} ends in the middle of an event; the last {module.left_over} "
+            "bytes are left out."
+            for module in self.modules
+            if module.left_over
+        )
+
+    def read(self, begin: int, end: int) -> Events:
+        """Return the events of the frames from ``begin`` up to before ``end``."""
+        parts = [self._read_module(module, begin, end) for module in self.modules]
+        if len(parts) == 1:
+            return parts[0]
+        frame = np.concatenate([part.frame for part in parts])
+        order = np.argsort(frame, kind="stable")
+        pixel = np.concatenate([part.pixel for part in parts])
+        count = np.concatenate([part.count for part in parts])
+        return Events(frame[order], pixel[order], count[order])
+
+    def _read_module(self, module: RigakuModule, begin: int, end: int) -> Events:
+        first, last = module.starts[np.minimum((begin, end), module.frames)].tolist()
+        words = _read_words(module.path, first, last - first)
+        events = _unpack(words, module.first_pixel)
+        check_pixels(events.pixel, MODULE_SHAPE, module.path.name)
+        if len(self.modules) == 1:
+            return events
+        row, col = np.divmod(events.pixel, MODULE_SHAPE[1])
+        pixel = (row + module.row) * self.shape[2] + col + module.col
+        return Events(events.frame, pixel, events.count)
+
+
+def is_rigaku(path: Path) -> bool:
+    """Say whether a file is named and filled like the events of a Rigaku; may raise OSError."""
+    if not (path.suffix.lower() == ".bin" or _MODULE_NAME.search(path.name)):
+        return False
+    if path.stat().st_size < _WORD.itemsize:
+        return bool(_MODULE_NAME.search(path.name))
+    words = np.fromfile(path, _WORD, count=1024)
+    pixel = _unpack(words, 0).pixel
+    return not (words & _UNUSED_BITS).any() and bool(
+        (pixel < _OFFSET + MODULE_SHAPE[0] * MODULE_SHAPE[1]).all()
+    )
+
+
+def read_rigaku(path: Path) -> EventFrames:
+    """Open the events in ``path`` or, for one of the six files of a 3M, in all of them.
+
+    Raises
+    ------
+    FileFormatError
+        A module is missing, frames do not ascend, a pixel is not on the detector, or there is
+        no event.
+    """
+    if not _MODULE_NAME.fullmatch("".join(path.suffixes[-2:])):
+        modules: tuple[RigakuModule, ...] = (_scan(path, 0, 0),)
+        rows, cols = MODULE_SHAPE
+    else:
+        heights, widths = (size + gap for size, gap in zip(MODULE_SHAPE, _GAP, strict=True))
+        rows = len(MODULE_ORDER) * heights - _GAP[0]
+        cols = len(MODULE_ORDER[0]) * widths - _GAP[1]
+        places = [
+            (path.with_suffix(f".{number:03d}"), row * heights, col * widths)
+            for row, numbers in enumerate(MODULE_ORDER)
+            for col, number in enumerate(numbers)
+        ]
+        missing = sorted(place.name for place, _, _ in places if not place.is_file())
+        if missing:
+            msg = (
+                f"{path.name} is one of the six modules of a Rigaku 3M, and {', '.join(missing)} "
+                "cannot be found beside it."
+            )
+            raise FileFormatError(msg)
+        modules = tuple(_scan(*place) for place in places)
+    frames = max(module.frames for module in modules)
+    if frames == 0:
+        msg = f"{path.name} holds no event: nothing was counted or the run was not written."
+        raise FileFormatError(msg)
+    starts = np.zeros(frames + 1, np.int64)
+    for module in modules:
+        starts += np.pad(module.starts, (0, frames - module.frames), mode="edge")
+    return EventFrames(RigakuEvents(modules=modules, shape=(frames, rows, cols), starts=starts))
+
+
+def _scan(path: Path, row: int, col: int) -> RigakuModule:
+    """Look at every word once: find where frames begin and check what can be wrong."""
+    size = path.stat().st_size
+    words = size // _WORD.itemsize
+    starts: list[np.ndarray] = []
+    lowest, highest, frames = 2 * _OFFSET, -1, 0
+    for first in range(0, words, _WORDS_AT_ONCE):
+        events = _unpack(_read_words(path, first, min(_WORDS_AT_ONCE, words - first)), 0)
+        frame = events.frame
+        check_events(events, (2, _OFFSET), path.name)
+        if frame[0] < frames - 1:
+            raise falling_frames(path.name, frames - 1, int(frame[0]))
+        opened = np.arange(frames, int(frame[-1]) + 1)
+        starts.append(first + np.searchsorted(frame, opened))
+        frames = int(frame[-1]) + 1
+        lowest = min(lowest, int(events.pixel.min()))
+        highest = max(highest, int(events.pixel.max()))
+    first_pixel = _OFFSET if words and lowest >= _OFFSET else 0
+    if words:
+        check_pixels(np.array([highest - first_pixel]), MODULE_SHAPE, path.name)
+    return RigakuModule(
+        path=path,
+        row=row,
+        col=col,
+        starts=np.concatenate([*starts, [words]]),
+        first_pixel=first_pixel,
+        left_over=size % _WORD.itemsize,
+    )
+
+
+def _read_words(path: Path, first: int, count: int) -> UInt64[np.ndarray, " event"]:
+    # Opened for every read: no handle to lose in a thread or a pickle, no crash of the process
+    # where a mapped file is cut.
+    words = np.fromfile(path, _WORD, count=count, offset=first * _WORD.itemsize)
+    if len(words) != count:
+        msg = f"{path.name} was cut while it was open; open it again."
+        raise FileFormatError(msg)
+    return words
+
+
+def _unpack(words: UInt64[np.ndarray, " event"], first_pixel: int) -> Events:
+    return Events(
+        (words >> np.uint64(40)).astype(np.int64),
+        ((words >> np.uint64(16)) & np.uint64(2 * _OFFSET - 1)).astype(np.int64) - first_pixel,
+        (words & np.uint64(0xFFF)).astype(np.uint16),
+    )
