@@ -160,7 +160,11 @@ def test_bins_from_options_alone(xpcs, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["info", "correlate", "fit"])
-@pytest.mark.parametrize("content", [b"beam time notes", b"\x89HDF\r\n\x1a\n" + b"\0" * 64, b""])
+@pytest.mark.parametrize(
+    "content",
+    [b"beam time notes", b"\x89HDF\r\n\x1a\n" + b"\0" * 64, b""],
+    ids=["text", "only a signature", "empty"],
+)
 def test_broken_file_gets_one_sentence(xpcs, tmp_path, command, content):
     path = tmp_path / "broken.h5"
     path.write_bytes(content)

@@ -205,8 +205,8 @@ class DemoReport:
         off = law.D_m2_per_s / truth - 1.0
         sigmas = abs(law.D_m2_per_s - truth) / law.D_m2_per_s_err
         return (
-            f"D = ({law.D_m2_per_s:.4g} ± {law.D_m2_per_s_err:.2g}) m²/s from {law.n_bins} bins; "
-            f"true D = {truth:.4g} m²/s: {off:+.2%}, {sigmas:.1f} standard errors."
+            f"True D = {truth:.4g} m²/s: the fit is off by {off:+.2%}, "
+            f"{sigmas:.1f} of its standard errors."
         )
 
 

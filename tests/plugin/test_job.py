@@ -3,6 +3,8 @@
 import threading
 
 import pytest
+from qtpy.compat import isalive
+from qtpy.QtWidgets import QWidget
 
 from napari_xpcs.errors import FitError
 from napari_xpcs.plugin.job import JobButton, Runner, progress_text
@@ -125,3 +127,24 @@ def test_button_says_why_it_is_disabled(qtbot):
 def test_progress_text_tells_rate_and_rest():
     text = progress_text(Progress(200, 1000, "frames"), 2.0)
     assert text == "200 of 1000 frames, 100 per s, 8 s left"
+
+
+def test_job_of_a_window_that_is_gone_ends_in_silence(qtbot):
+    gate, ended = threading.Event(), threading.Event()
+
+    def steps():
+        try:
+            while True:
+                yield Progress(1, 2, "steps")
+                gate.wait(5)
+        finally:
+            ended.set()
+
+    window = QWidget()
+    runner = Runner(window)
+    with qtbot.waitSignal(runner.progressed, timeout=5000):
+        runner.start(steps)
+    window.deleteLater()
+    qtbot.waitUntil(lambda: not isalive(window), timeout=5000)
+    gate.set()
+    qtbot.waitUntil(ended.is_set, timeout=5000)

@@ -82,6 +82,7 @@ class Dock(QWidget):
     def event(self, event: QEvent) -> bool:
         """Tear down when the dock is closed: napari then only takes the parent away."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._backend_start.cancel()
             self._teardown()
         return bool(super().event(event))
 

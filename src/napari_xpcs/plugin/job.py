@@ -9,6 +9,7 @@ from typing import Any
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
+from qtpy.compat import isalive
 from qtpy.QtCore import QEventLoop, QObject, Signal
 from qtpy.QtWidgets import QApplication, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
@@ -46,6 +47,7 @@ class Runner(QObject):
         """Run ``job`` in a thread; a job that still runs is cancelled and dropped."""
         self.cancel()
         stop = Event()
+        self.destroyed.connect(stop.set)
         # Errors reach _on_errored all the same; without this they are raised a second time.
         worker = create_worker(_step_through, job, stop, _ignore_errors=True)
         worker.yielded.connect(partial(self._on_yielded, stop))
@@ -60,19 +62,23 @@ class Runner(QObject):
             self._stop.set()
             self._stop = None
 
+    def _is_wanted(self, stop: Event) -> bool:
+        """Return whether the job of ``stop`` is the newest one and the window is still there."""
+        return stop is self._stop and isalive(self)
+
     def _on_yielded(self, stop: Event, progress: Progress) -> None:
-        if stop is self._stop:
+        if self._is_wanted(stop):
             self.progressed.emit(progress)
 
     def _on_returned(self, stop: Event, outcome: Any) -> None:
         if isinstance(outcome, _Failure):
             self._on_errored(stop, outcome.error)
-        elif stop is self._stop:
+        elif self._is_wanted(stop):
             self._stop = None
             self.finished.emit(outcome)
 
     def _on_errored(self, stop: Event, error: BaseException) -> None:
-        if stop is not self._stop:
+        if not self._is_wanted(stop):
             return
         self._stop = None
         if isinstance(error, XpcsError):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from napari_xpcs.errors import XpcsError
 
-SIZE = "1600x1000x24"
+OPTIONS = ("-screen", "0", "1600x1000x24", "-nolisten", "tcp", "-terminate")
 
 
 def has_screen() -> bool:
@@ -37,7 +37,17 @@ def virtual_screen() -> Iterator[None]:
         raise XpcsError(msg)
     readable, writable = os.pipe()
     server = subprocess.Popen(
-        [program, "-displayfd", str(writable), "-screen", "0", SIZE, "-nolisten", "tcp"],
+        [
+            program,
+            "-displayfd",
+            str(writable),
+            "-screen",
+            "0",
+            SIZE,
+            "-nolisten",
+            "tcp",
+            "-terminate",
+        ],
         pass_fds=(writable,),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
