@@ -37,17 +37,8 @@ def virtual_screen() -> Iterator[None]:
         raise XpcsError(msg)
     readable, writable = os.pipe()
     server = subprocess.Popen(
-        [
-            program,
-            "-displayfd",
-            str(writable),
-            "-screen",
-            "0",
-            SIZE,
-            "-nolisten",
-            "tcp",
-            "-terminate",
-        ],
+        # It ends with its last window too, should this process be killed.
+        [program, *OPTIONS, "-displayfd", str(writable)],
         pass_fds=(writable,),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
