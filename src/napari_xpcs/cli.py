@@ -192,6 +192,7 @@ def simulate(
     force: Force = False,
 ) -> None:
     """Write a simulated Brownian run in the raw layout of the APS, the truth in /simulation."""
+    from napari_xpcs.backends import get_backend
     from napari_xpcs.kernels.simulate import Simulation
     from napari_xpcs.pipeline import simulate_file
 
@@ -205,7 +206,7 @@ def simulate(
         frame_time_s=frame_time,
         seed=seed,
     )
-    _with_progress(simulate_file(output, simulation, force=force))
+    _with_progress(simulate_file(output, simulation, xp=get_backend(), force=force))
     out.print(f"wrote {output}", highlight=False, soft_wrap=True)
 
 

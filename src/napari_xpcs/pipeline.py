@@ -38,12 +38,14 @@ OPTION = "option"
 """Origin of a value that was given as an option."""
 
 
-def simulate_file(path: Path, simulation: Simulation, *, force: bool = False) -> Steps[Path]:
+def simulate_file(
+    path: Path, simulation: Simulation, *, xp: BackendProtocol, force: bool = False
+) -> Steps[Path]:
     """Write a simulated run to ``path`` in the raw layout of the APS, block by block."""
     return (
         yield from write_raw(
             path,
-            simulate_frames(simulation),
+            simulate_frames(simulation, xp=xp),
             frames=simulation.frames,
             geometry=simulation.geometry,
             frame_time_s=simulation.frame_time_s,
@@ -226,7 +228,7 @@ def run_demo(folder: Path, *, xp: BackendProtocol) -> Steps[DemoReport]:
         nonlocal start
         seconds[step], start = time.perf_counter() - start, time.perf_counter()
 
-    yield from simulate_file(frames, simulation, force=True)
+    yield from simulate_file(frames, simulation, xp=xp, force=True)
     lap("simulate")
     partition_file(qmap, frames=frames, values={}, spec=DEMO_BINS, xp=xp, force=True)
     lap("qmap")

@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.errors import SimulationError
-from napari_xpcs.kernels.simulate import NO_VALUE, Simulation, mode_weights, simulate_frames
+from napari_xpcs.kernels.simulate import (
+    NO_VALUE,
+    Simulation,
+    evolve,
+    mode_weights,
+    simulate_frames,
+)
 
 
 @settings(max_examples=60)
@@ -18,7 +25,7 @@ def test_modes_make_the_contrast(contrast: float) -> None:
 
 
 def _frames(simulation: Simulation) -> np.ndarray:
-    return np.concatenate(list(simulate_frames(simulation)))
+    return np.concatenate(list(simulate_frames(simulation, xp=NumPyBackend())))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +89,7 @@ def test_speckle_size_is_that_of_the_field() -> None:
 
 def test_closing_leaves_no_thread() -> None:
     before = threading.active_count()
-    blocks = simulate_frames(Simulation(frames=2000, rows=128, cols=128))
+    blocks = simulate_frames(Simulation(frames=2000, rows=128, cols=128), xp=NumPyBackend())
     assert len(next(blocks)) < 2000
     blocks.close()
     assert threading.active_count() == before
@@ -102,3 +109,30 @@ def test_closing_leaves_no_thread() -> None:
 def test_impossible_runs_are_refused(options: dict[str, float], said: str) -> None:
     with pytest.raises(SimulationError, match=said):
         Simulation(**options)  # type: ignore[arg-type]
+
+
+def test_field_keeps_its_variance_and_forgets_at_its_rate(xp: BackendProtocol) -> None:
+    rng = np.random.default_rng(5)
+    decay = np.full((40, 50), 0.8)
+    field, noise = rng.standard_normal((2, 40, 50)), rng.standard_normal((30, 2, 40, 50))
+    weights = np.array([0.5, 0.5])
+    final, speckles = xp.jit(evolve, static_argnames=("xp",))(
+        field, noise, decay, np.sqrt(1.0 - decay**2), weights, xp=xp
+    )
+    expected, known = field.copy(), []
+    for fresh in noise:
+        known.append((0.5 * expected**2).sum(axis=0))
+        expected = 0.8 * expected + 0.6 * fresh
+    np.testing.assert_allclose(xp.to_numpy(final), expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(xp.to_numpy(speckles), known, rtol=1e-12)
+    overlap = np.mean(expected * field) / np.mean(field**2)
+    assert overlap == pytest.approx(0.8**30, abs=0.05)
+    assert np.mean(expected**2) == pytest.approx(1.0, abs=0.06)
+
+
+def test_backends_simulate_the_same_run(xp: BackendProtocol) -> None:
+    simulation = Simulation(frames=300, rows=32, cols=32, seed=9)
+    ours = np.concatenate(list(simulate_frames(simulation, xp=xp)))
+    # float32 fields are rounded differently: a count in a thousand may differ, by one.
+    differs = ours != _frames(simulation)
+    assert differs.mean() < 1e-3

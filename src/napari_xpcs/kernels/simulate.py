@@ -10,8 +10,8 @@ interfere, with weights whose squares sum to the contrast :math:`\beta`; by the 
 
 .. math:: g_2(t) = 1 + \beta e^{-2 D q^2 t}.
 
-Counts are Poisson distributed about the intensity.  Random numbers come from NumPy and are
-what takes the time, so this module has no second backend.
+Counts are Poisson distributed about the intensity.  Random numbers come from NumPy, whatever
+the backend, and are what takes the time.
 """
 
 from collections.abc import Generator
@@ -25,8 +25,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Float32, UInt16
 
-from napari_xpcs._typing import Mask
-from napari_xpcs.backends import NumPyBackend, ensure_numpy
+from napari_xpcs._typing import Array, Mask
+from napari_xpcs.backends import BackendProtocol, NumPyBackend, ensure_numpy
 from napari_xpcs.errors import SimulationError
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.qmap import q_maps
@@ -190,17 +190,20 @@ class Simulation:
         return self.diffusion_m2_per_s / ANGSTROM_M**2
 
 
-def simulate_frames(simulation: Simulation) -> Generator[Frames, None, None]:
+def simulate_frames(
+    simulation: Simulation, *, xp: BackendProtocol
+) -> Generator[Frames, None, None]:
     """Yield the frames in blocks; only two blocks are in memory.
 
     Pixels outside the mask hold :data:`NO_VALUE`.  A thread works out the intensities of the
-    next block while counts are drawn; it has ended when this generator has.
+    next block while counts are drawn; it has ended when this generator has.  Backends round
+    differently, so that some counts may differ between them.
     """
     # Two streams, so that the field does not depend on how the counts are drawn.
     for_field, for_counts = np.random.Generator(np.random.SFC64(simulation.seed)).spawn(2)
     mask = simulation.mask
     with (
-        closing(_intensities(simulation, for_field)) as blocks,
+        closing(_intensities(simulation, for_field, xp=xp)) as blocks,
         ThreadPoolExecutor(1, thread_name_prefix="simulate-field") as worker,
     ):
         ahead = worker.submit(next, blocks, None)
@@ -211,7 +214,7 @@ def simulate_frames(simulation: Simulation) -> Generator[Frames, None, None]:
 
 
 def _intensities(
-    simulation: Simulation, rng: np.random.Generator
+    simulation: Simulation, rng: np.random.Generator, *, xp: BackendProtocol
 ) -> Generator[Float[np.ndarray, "frame row col"], None, None]:
     """Yield blocks of expected counts, without the noise of counting."""
     s = simulation
@@ -220,23 +223,57 @@ def _intensities(
     renewal = np.sqrt(1.0 - decay.astype(np.float64) ** 2).astype(np.float32)
     weight = mode_weights(s.contrast)
     # Real and imaginary parts share the weight of their mode and have the variance 1.
-    weights = np.concatenate([weight, weight]).astype(np.float32) / 2.0
+    weights = np.concatenate([weight, weight]).astype(np.float32) / np.float32(2.0)
     spectrum = _speckle_spectrum(s)
     # Independent pixels are worked out in strips that stay in the cache of a core.
     rows = s.rows if spectrum is not None else max(1, _STRIP_PIXELS // s.cols)
     strips = [slice(row, min(row + rows, s.rows)) for row in range(0, s.rows, rows)]
     shapes = [(strip.stop - strip.start, s.cols) for strip in strips]
-    fields_of_strips = [_noise(rng, len(weight), shape, spectrum) for shape in shapes]
+    fields: list[Array] = [_noise(rng, len(weight), shape, spectrum) for shape in shapes]
+    compiled = xp.jit(evolve, static_argnames=("xp",))
     length = min(s.frames, max(1, _BLOCK_PIXELS // s.mask.size))
     for start in range(0, s.frames, length):
         block = np.empty((min(length, s.frames - start), *s.mask.shape))
-        for strip, shape, field in zip(strips, shapes, fields_of_strips, strict=True):
-            for frame in block[:, strip]:
-                speckle = np.tensordot(weights, np.square(field), axes=1)
-                np.multiply(s.intensity[strip], speckle, out=frame)
-                field *= decay[strip]
-                field += renewal[strip] * _noise(rng, len(weight), shape, spectrum)
+        for number, (strip, shape) in enumerate(zip(strips, shapes, strict=True)):
+            noise = np.stack([_noise(rng, len(weight), shape, spectrum) for _ in block])
+            fields[number], speckle = compiled(
+                fields[number], noise, decay[strip], renewal[strip], weights, xp=xp
+            )
+            np.multiply(s.intensity[strip], ensure_numpy(speckle), out=block[:, strip])
         yield block
+
+
+def evolve(
+    field: Float[Array, "component row col"],
+    noise: Float[Array, "frame component row col"],
+    decay: Float[Array, "row col"],
+    renewal: Float[Array, "row col"],
+    weights: Float[Array, " component"],
+    *,
+    xp: BackendProtocol,
+) -> tuple[Float[Array, "component row col"], Float[Array, "frame row col"]]:
+    r"""Return the field after some frames, and the speckle of each of them.
+
+    Parameters
+    ----------
+    field
+        Real and imaginary parts of all modes, before the first of the frames.
+    noise
+        What renews the field after each frame: independent, of variance 1.
+    decay, renewal
+        :math:`g_1` over one frame time, and :math:`\sqrt{1 - g_1^2}`.
+    weights
+        Share of each component in the intensity; they sum to 1/2 over the real parts.
+    """
+
+    def step(
+        now: Float[Array, "component row col"], fresh: Float[Array, "component row col"]
+    ) -> tuple[Array, Array]:
+        speckle = xp.einsum("c,crs->rs", weights, now * now)
+        return decay * now + renewal * fresh, speckle
+
+    final, speckles = xp.scan(step, field, noise)
+    return final, speckles
 
 
 def mode_weights(contrast: float) -> Float[np.ndarray, " mode"]:

@@ -32,7 +32,7 @@ def brownian_results() -> list[LayerData]:
 def _simulated(simulation: Simulation) -> Steps[np.ndarray]:
     shape = (simulation.frames, simulation.rows, simulation.cols)
     frames, done = np.empty(shape, np.uint16), 0
-    for block in simulate_frames(simulation):
+    for block in simulate_frames(simulation, xp=get_backend()):
         frames[done : done + len(block)] = block
         done += len(block)
         yield Progress(done, simulation.frames, "frames")
