@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,9 +21,14 @@ from napari_xpcs.errors import FileFormatError, XpcsError
 from napari_xpcs.io import events as events_module
 from napari_xpcs.io.chx_cmp import is_cmp, read_cmp
 from napari_xpcs.io.chx_cmp import write_cmp as write_ours
+from napari_xpcs.io.describe import describe
+from napari_xpcs.io.entry_group import write_entry
 from napari_xpcs.io.events import EventFrames, Events, events_in_memory, find_events
+from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.imm import is_imm, read_imm
+from napari_xpcs.io.open import open_path, sniff
 from napari_xpcs.io.rigaku import is_rigaku, read_rigaku
+from napari_xpcs.kernels.geometry import Sourced
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.progress import run as drain
 
@@ -89,9 +95,8 @@ RUN: Run = [
 
 
 def read_any(path: Path) -> EventFrames:
-    if is_rigaku(path):
-        return read_rigaku(path)
-    return read_cmp(path).frames if is_cmp(path) else read_imm(path)[0]
+    read = read_rigaku if is_rigaku(path) else read_cmp if is_cmp(path) else read_imm
+    return read(path).frames
 
 
 Writer = Callable[[Path, Run], Path]
@@ -136,7 +141,7 @@ INDICES = (
 
 @pytest.mark.parametrize("key", INDICES, ids=str)
 def test_indexing_is_that_of_numpy(tmp_path: Path, key: object) -> None:
-    frames = read_rigaku(write_rigaku(tmp_path / "run.bin", RUN))
+    frames = read_rigaku(write_rigaku(tmp_path / "run.bin", RUN)).frames
     expected = dense_of(RUN, SHAPE)[key]
     np.testing.assert_array_equal(frames[key], expected)
     assert frames[key].shape == expected.shape
@@ -144,7 +149,7 @@ def test_indexing_is_that_of_numpy(tmp_path: Path, key: object) -> None:
 
 @pytest.mark.parametrize("key", [6, -7, np.s_[0, 0, 0, 0], [6]])
 def test_an_index_outside_is_an_index_error(tmp_path: Path, key: object) -> None:
-    frames = read_rigaku(write_rigaku(tmp_path / "run.bin", RUN))
+    frames = read_rigaku(write_rigaku(tmp_path / "run.bin", RUN)).frames
     with pytest.raises(IndexError):
         frames[key]
 
@@ -169,7 +174,7 @@ def test_a_run_can_be_sent_to_another_process(frames: EventFrames) -> None:
 
 
 def test_a_large_run_is_not_made_dense_unasked(tmp_path: Path) -> None:
-    frames = read_rigaku(write_rigaku(tmp_path / "run.bin", [*RUN, *[[]] * 5000, [(0, 1)]]))
+    frames = read_rigaku(write_rigaku(tmp_path / "run.bin", [*RUN, *[[]] * 5000, [(0, 1)]])).frames
     assert len(frames) == 5007
     with pytest.raises(XpcsError, match=r"4\.9 GiB"):
         np.asarray(frames)
@@ -182,17 +187,16 @@ def test_a_cut_record_at_the_end_is_left_out(tmp_path: Path) -> None:
     rigaku = write_rigaku(tmp_path / "run.bin", RUN)
     rigaku.write_bytes(rigaku.read_bytes()[:-3])
     opened = read_rigaku(rigaku)
-    assert opened.shape[0] == 5
-    assert opened.source.problems == (
+    assert opened.frames.shape[0] == 5
+    assert opened.problems == (
         "run.bin ends in the middle of an event; the last 5 bytes are left out.",
     )
     for name in ("sparse.imm", "dense.imm"):
         imm = WRITERS[name](tmp_path / name, RUN)
         imm.write_bytes(imm.read_bytes()[:-3])
-        frames, problems = read_imm(imm)
-        np.testing.assert_array_equal(frames[:], dense_of(RUN[:-1], SHAPE))
-        assert problems == (f"The last frame of {name} is cut short and left out.",)
-        imm.write_bytes(imm.read_bytes() + b"\0" * 100)
+        opened = read_imm(imm)
+        np.testing.assert_array_equal(opened.frames[:], dense_of(RUN[:-1], SHAPE))
+        assert opened.problems == (f"The last frame of {name} is cut short and left out.",)
     cmp = WRITERS["two.cmp"](tmp_path / "two.cmp", RUN)
     cmp.write_bytes(cmp.read_bytes()[:-3])
     run = read_cmp(cmp)
@@ -232,7 +236,7 @@ def test_frames_that_fall_between_two_blocks_are_found(
 ) -> None:
     monkeypatch.setattr("napari_xpcs.io.rigaku._WORDS_AT_ONCE", 2)
     path = write_rigaku(tmp_path / "run.bin", RUN)
-    np.testing.assert_array_equal(read_rigaku(path)[:], dense_of(RUN, SHAPE))
+    np.testing.assert_array_equal(read_rigaku(path).frames[:], dense_of(RUN, SHAPE))
     words = np.fromfile(path, "<u8")
     words[[0, 1, 4, 5, 2, 3]].tofile(path)
     with pytest.raises(FileFormatError, match="an event of frame 1 after one of frame 5"):
@@ -290,7 +294,9 @@ def test_a_negative_count_is_one_sentence(tmp_path: Path) -> None:
         frames[0]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     name=st.sampled_from(sorted(WRITERS)),
     changes=st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 255)), max_size=4),
@@ -328,12 +334,13 @@ def test_modules_stand_where_the_programs_of_the_beamline_put_them(
     tmp_path: Path, offset: int
 ) -> None:
     runs: list[Run] = [[[(0, 10 + number)], [(512 * 1024 - 1, 4095)]] for number in range(6)]
-    frames = read_rigaku(write_3m(tmp_path, runs, offset))
+    run = read_rigaku(write_3m(tmp_path, runs, offset))
+    frames, mask = run.frames, run.mask
     assert frames.shape == (2, 1676, 2100)
     corners = frames[0][::582, ::1076]
     assert corners.tolist() == [[15, 10], [14, 11], [13, 12]]
     assert frames[1][511::582, 1023::1076].tolist() == [[4095, 4095]] * 3
-    mask = frames.source.mask
+    assert mask is not None
     assert mask.sum() == 6 * 512 * 1024
     assert not mask[512:582].any()
     assert not mask[:, 1024:1076].any()
@@ -342,7 +349,7 @@ def test_modules_stand_where_the_programs_of_the_beamline_put_them(
 
 def test_a_module_may_end_early_or_hold_nothing(tmp_path: Path) -> None:
     runs: list[Run] = [[[(0, 1)]], [], [[], [], [(5, 7)]], [[(0, 1)]], [[(0, 1)]], [[(1, 2)]]]
-    frames = read_rigaku(write_3m(tmp_path, runs))
+    frames = read_rigaku(write_3m(tmp_path, runs)).frames
     assert frames.shape[0] == 3
     assert frames[0].sum() == 5
     assert frames[1].sum() == 0
@@ -357,14 +364,53 @@ def test_missing_modules_are_named(tmp_path: Path) -> None:
         read_rigaku(path)
 
 
+# -- one door for all files
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_is_told_and_described(tmp_path: Path, name: str) -> None:
+    path = WRITERS[name](tmp_path / name, RUN)
+    assert sniff(path) == "events"
+    facts = describe(path)
+    assert facts["kind"] == "events"
+    assert facts["shape"] == [6, *SHAPE]
+    assert "frame_time_s" in " ".join(facts["missing"])
+
+
+def test_foreign_files_with_the_same_ending_are_left_alone(tmp_path: Path) -> None:
+    firmware = tmp_path / "firmware.bin"
+    firmware.write_bytes(bytes(range(256)) * 10)
+    image = tmp_path / "image.imm"
+    image.write_bytes(b"not IMM at all" * 100)
+    assert sniff(firmware) is None
+    assert sniff(image) is None
+
+
+@pytest.mark.parametrize("name", ["run.bin", "run.bin.002", "run.imm"])
+def test_geometry_stands_in_the_metadata_beside(tmp_path: Path, name: str) -> None:
+    write_3m(tmp_path, [RUN] * 6)
+    write_rigaku(tmp_path / "run.bin", RUN)
+    write_imm(tmp_path / "run.imm", RUN, SHAPE)
+    known = {"frame_time_s": Sourced(value=2e-5, unit="s", origin="test")}
+    with h5py.File(tmp_path / "run_metadata.hdf", "w") as file:
+        write_entry(file, known, identifier="run")
+    opened = open_path(tmp_path / name)
+    assert isinstance(opened, FramesFile)
+    assert opened.known["frame_time_s"].value == 2e-5
+    assert opened.known["frame_time_s"].origin.startswith("run_metadata.hdf:/entry")
+    assert opened.problems == ()
+    assert (opened.mask is None) == (name != "run.bin.002")
+
+
 # -- real and other runs
 
 
 def test_real_imm(shared_data: Path) -> None:
     path = shared_data / "aps_imm/B020_bluesky_demo_00001-00021.imm"
     assert is_imm(path)
-    frames, problems = read_imm(path)
-    assert (frames.shape, problems) == ((21, 516, 1556), ())
+    run = read_imm(path)
+    frames = run.frames
+    assert (frames.shape, run.problems) == ((21, 516, 1556), ())
     events = frames.events(0, 21)
     assert np.bincount(events.frame)[:4].tolist() == [6, 10, 10, 8]
     assert events.pixel[:5].tolist() == [26707, 26708, 26709, 35824, 257535]

@@ -1,7 +1,6 @@
 """Compressed frames of NSLS-II CHX (``.cmp``): a header, then pixels and counts per frame."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.atomic import atomic_path
-from napari_xpcs.io.events import EventFrames
+from napari_xpcs.io.events import EventFrames, EventRun
 from napari_xpcs.io.listed_frames import MOST_PIXELS, ListedFrames, entry_size
 from napari_xpcs.kernels.geometry import FIELD_UNITS, KnownGeometry, Sourced
 from napari_xpcs.progress import Progress, Steps
@@ -46,22 +45,13 @@ _LONGEST_DISTANCE_M = 100.0
 _LARGEST_PIXEL_M = 1e-2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CompressedRun:
-    """What a ``.cmp`` file holds: frames, and the geometry of its header."""
-
-    frames: EventFrames
-    known: KnownGeometry
-    problems: tuple[str, ...]
-
-
 def is_cmp(path: Path) -> bool:
     """Say whether ``path`` starts as these files do; may raise OSError."""
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def read_cmp(path: Path) -> CompressedRun:
+def read_cmp(path: Path) -> EventRun:
     """Open the frames of ``path``; the file has no table of frames and is walked once.
 
     Raises
@@ -123,7 +113,7 @@ def read_cmp(path: Path) -> CompressedRun:
         dense=np.zeros(len(offsets), dtype=bool),
         starts=np.concatenate(([0], np.cumsum(lengths))),
     )
-    return CompressedRun(frames=EventFrames(blocks), known=known, problems=(*problems, *doubts))
+    return EventRun(frames=EventFrames(blocks), known=known, problems=(*problems, *doubts))
 
 
 def _known(numbers: tuple[float, ...], path: Path) -> tuple[KnownGeometry, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from napari_xpcs.io.events import EventFrames
 from napari_xpcs.io.files import FramesFile, MaskFile, PartitionFile, ResultFile, XpcsFile
 from napari_xpcs.io.open import LOOKED_FOR, UnknownLayoutError, open_path
 from napari_xpcs.kernels.geometry import KnownGeometry
@@ -70,7 +71,8 @@ def _geometry(known: KnownGeometry) -> dict[str, dict[str, Any]]:
 def _shape(opened: XpcsFile) -> tuple[str, list[int | None] | None, str | None]:
     """Return the kind, [frames, rows, cols] and the type of the pixels."""
     if isinstance(opened, FramesFile):
-        return "frames", list(opened.frames.shape), str(opened.frames.dtype)
+        kind = "events" if isinstance(opened.frames, EventFrames) else "frames"
+        return kind, list(opened.frames.shape), str(opened.frames.dtype)
     if isinstance(opened, PartitionFile):
         return (
             "partition",

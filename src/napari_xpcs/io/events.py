@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from napari_xpcs._typing import Image
+from napari_xpcs._typing import Image, Mask
 from napari_xpcs.errors import FileFormatError, XpcsError
+from napari_xpcs.kernels.geometry import KnownGeometry
 from napari_xpcs.progress import Progress, Steps
 
 EVENTS_AT_ONCE = 1 << 22
@@ -171,6 +172,28 @@ class EventFrames:
             msg = "Events cannot become an array without a copy."
             raise ValueError(msg)
         return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EventRun:
+    """What a file of events holds.
+
+    Parameters
+    ----------
+    frames
+        The run.
+    known
+        Geometry of the file's own header; ``None`` for formats that have none.
+    mask
+        False where the detector has no pixels; ``None`` where it has them everywhere.
+    problems
+        In words: what is left out or doubtful.
+    """
+
+    frames: EventFrames
+    known: KnownGeometry | None = None
+    mask: Mask | None = None
+    problems: tuple[str, ...] = ()
 
 
 def _split(key: Any) -> tuple[Any, tuple[Any, ...]]:

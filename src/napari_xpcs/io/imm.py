@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.events import EventFrames
+from napari_xpcs.io.events import EventFrames, EventRun
 from napari_xpcs.io.listed_frames import MOST_PIXELS, ListedFrames, entry_size
 
 _HEADER_BYTES = 1024
@@ -51,13 +51,8 @@ def is_imm(path: Path) -> bool:
     return header is not None and header.plausible
 
 
-def read_imm(path: Path) -> tuple[EventFrames, tuple[str, ...]]:
+def read_imm(path: Path) -> EventRun:
     """Open the frames of ``path``, dense or sparse (compression 6).
-
-    Returns
-    -------
-    EventFrames, tuple of str
-        The frames, and in words what is left out: a last frame that is cut short.
 
     Raises
     ------
@@ -103,7 +98,7 @@ def read_imm(path: Path) -> tuple[EventFrames, tuple[str, ...]]:
         dense=np.array(dense),
         starts=np.concatenate(([0], np.cumsum(lengths))),
     )
-    return EventFrames(blocks), problems
+    return EventRun(frames=EventFrames(blocks), problems=problems)
 
 
 def _read_header(file: BinaryIO) -> _Header | None:

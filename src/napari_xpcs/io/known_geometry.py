@@ -83,9 +83,9 @@ def _doubt(name: str, value: float) -> str:
 
 
 def read_known_geometry(
-    file: h5py.File, *, qmap_group: str | None = None, metadata: h5py.File | None = None
+    file: h5py.File | None, *, qmap_group: str | None = None, metadata: h5py.File | None = None
 ) -> GeometryReport:
-    """Collect the geometry that ``file`` and the ``metadata`` file beside it tell.
+    """Collect the geometry that ``file``, if it is HDF5, and the ``metadata`` beside it tell.
 
     The Q-map group comes before ``/entry/instrument``: where they disagree, the bins were made
     with the former.  What other places say is kept in ``Sourced.others``.  A value that no
@@ -97,10 +97,10 @@ def read_known_geometry(
         The Q-map group is damaged.
     """
     collector = _Collector()
-    if qmap_group is not None:
+    if qmap_group is not None and file is not None:
         for name, path in _places_in_qmap(file, qmap_group).items():
             collector.look(file, name, path, "")
-    entries = [(file, "")]
+    entries = [] if file is None else [(file, "")]
     if metadata is not None:
         entries.append((metadata, f"{Path(metadata.filename).name}:"))
     for source, label in entries:

@@ -10,6 +10,7 @@ from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.curves_csv import is_curves_csv, read_curves_csv
+from napari_xpcs.io.event_files import EVENT_FORMATS
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile, XpcsFile
 from napari_xpcs.io.format import Format, Kind, first_match, holding
 from napari_xpcs.io.frames import HDF5Frames
@@ -22,7 +23,8 @@ from napari_xpcs.io.hdf5 import (
     read_plain,
     reading,
 )
-from napari_xpcs.io.known_geometry import GeometryReport, read_known_geometry
+from napari_xpcs.io.known_geometry import read_known_geometry
+from napari_xpcs.io.metadata_file import read_metadata
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.result_file import read_result
 
@@ -138,7 +140,7 @@ def _open_standard_frames(path: Path, file: h5py.File) -> FramesFile:
 
 def _open_frames(path: Path, file: h5py.File, dataset: str) -> FramesFile:
     frames = HDF5Frames.open(path, dataset)
-    metadata_path, report, problems, missing = _read_metadata(path, file)
+    metadata_path, report, problems, missing = read_metadata(path, file)
     return FramesFile(
         path=path,
         layout="aps-raw" if metadata_path or holds(file, layouts.DETECTOR) else "hdf5",
@@ -150,35 +152,6 @@ def _open_frames(path: Path, file: h5py.File, dataset: str) -> FramesFile:
         problems=(*problems, *report.problems),
         missing=(*missing, *report.missing),
     )
-
-
-def _read_metadata(
-    path: Path, file: h5py.File
-) -> tuple[Path | None, GeometryReport, tuple[str, ...], tuple[str, ...]]:
-    """Read the geometry of frames from their own file and the metadata file beside it."""
-    own = path.with_name(path.stem + layouts.METADATA_SUFFIX)
-    if own.is_file():
-        chosen: Path | None = own
-        problems: tuple[str, ...] = ()
-    else:
-        # 8-ID keeps one run per folder, sometimes with frames renamed.
-        neighbours = sorted(path.parent.glob(f"*{layouts.METADATA_SUFFIX}"))
-        chosen = neighbours[0] if len(neighbours) == 1 else None
-        problems = (
-            (
-                f"There is no {own.name}; the geometry is read from {chosen.name}, the only "
-                "metadata file in the folder, which may belong to another run.",
-            )
-            if chosen
-            else ()
-        )
-    if chosen is not None:
-        try:
-            with open_hdf5(chosen) as metadata:
-                return chosen, read_known_geometry(file, metadata=metadata), problems, ()
-        except FileFormatError as fault:
-            problems = (f"The metadata file is not used. {fault}",)
-    return None, read_known_geometry(file), problems, (f"metadata file {own.name}",)
 
 
 def _usable_pixels(frames: HDF5Frames) -> Mask | None:
@@ -215,6 +188,7 @@ FORMATS: tuple[Format, ...] = (
         matches=lambda path, file: file is None and is_curves_csv(path),
         open=_open_curves,
     ),
+    *EVENT_FORMATS,
     Format(
         name="aps-results",
         kind="results",

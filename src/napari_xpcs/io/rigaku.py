@@ -14,7 +14,14 @@ from jaxtyping import Int, UInt64
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.events import EventFrames, Events, check_events, check_pixels, falling_frames
+from napari_xpcs.io.events import (
+    EventFrames,
+    EventRun,
+    Events,
+    check_events,
+    check_pixels,
+    falling_frames,
+)
 
 MODULE_SHAPE = (512, 1024)
 MODULE_ORDER = ((5, 0), (4, 1), (3, 2))
@@ -60,26 +67,6 @@ class RigakuEvents:
         """Counts go to 4095."""
         return np.dtype(np.uint16)
 
-    @property
-    def mask(self) -> Mask | None:
-        """False in the gaps between modules; ``None`` for a single module."""
-        if len(self.modules) == 1:
-            return None
-        mask = np.zeros(self.shape[1:], dtype=bool)
-        for module in self.modules:
-            mask[module.row :, module.col :][: MODULE_SHAPE[0], : MODULE_SHAPE[1]] = True
-        return mask
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What is left out, in words."""
-        return tuple(
-            f"{module.path.name} ends in the middle of an event; the last {module.left_over} "
-            "bytes are left out."
-            for module in self.modules
-            if module.left_over
-        )
-
     def read(self, begin: int, end: int) -> Events:
         """Return the events of the frames from ``begin`` up to before ``end``."""
         parts = [self._read_module(module, begin, end) for module in self.modules]
@@ -116,7 +103,7 @@ def is_rigaku(path: Path) -> bool:
     )
 
 
-def read_rigaku(path: Path) -> EventFrames:
+def read_rigaku(path: Path) -> EventRun:
     """Open the events in ``path`` or, for one of the six files of a 3M, in all of them.
 
     Raises
@@ -152,7 +139,27 @@ def read_rigaku(path: Path) -> EventFrames:
     starts = np.zeros(frames + 1, np.int64)
     for module in modules:
         starts += np.pad(module.starts, (0, frames - module.frames), mode="edge")
-    return EventFrames(RigakuEvents(modules=modules, shape=(frames, rows, cols), starts=starts))
+    return EventRun(
+        frames=EventFrames(
+            RigakuEvents(modules=modules, shape=(frames, rows, cols), starts=starts)
+        ),
+        mask=_outside_gaps(modules, (rows, cols)),
+        problems=tuple(
+            f"{module.path.name} ends in the middle of an event; the last {module.left_over} "
+            "bytes are left out."
+            for module in modules
+            if module.left_over
+        ),
+    )
+
+
+def _outside_gaps(modules: tuple[RigakuModule, ...], shape: tuple[int, int]) -> Mask | None:
+    if len(modules) == 1:
+        return None
+    mask = np.zeros(shape, dtype=bool)
+    for module in modules:
+        mask[module.row :, module.col :][: MODULE_SHAPE[0], : MODULE_SHAPE[1]] = True
+    return mask
 
 
 def _scan(path: Path, row: int, col: int) -> RigakuModule:
