@@ -64,6 +64,12 @@ GEOMETRY_FORM = (
         "Vertical rotation of the detector about the sample.",
     ),
     (
+        "roll_deg",
+        "Roll (deg)",
+        1.0,
+        "Rotation of the detector about the direct beam: turns phi, not q.",
+    ),
+    (
         "incident_angle_deg",
         "Grazing angle (deg)",
         1.0,
@@ -75,6 +81,7 @@ GEOMETRY_FORM = (
 IF_EMPTY = {
     "swing_horizontal_deg": "0 if empty",
     "swing_vertical_deg": "0 if empty",
+    "roll_deg": "0 if empty",
     "incident_angle_deg": "transmission",
 }
 TYPED = "typed by hand"

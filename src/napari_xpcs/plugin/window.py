@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import napari
+from napari.layers import Layer
+from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QDockWidget, QWidget
 
+from napari_xpcs.errors import XpcsError
+from napari_xpcs.plugin._reader import read_layers
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
 from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.partition_widget import PartitionWidget
@@ -54,8 +58,17 @@ def bring_to_front(widget: QWidget) -> None:
 
 
 def open_window(files: Sequence[Path]) -> None:
-    """Open ``files`` in a new window and stay until it is closed."""
+    """Open ``files`` in a new window and stay until it is closed.
+
+    A file that cannot be read is told in the window; the others are there all the same.
+    """
     viewer, _ = new_window()
     for file in files:
-        viewer.open(str(file), plugin="napari-xpcs")
+        try:
+            # Not viewer.open: it asks by the ending first, and then has nothing to say.
+            for one in read_layers(str(file)):
+                viewer.add_layer(Layer.create(*one))
+        except XpcsError as error:
+            show_error(str(error))
+    viewer.reset_view()
     napari.run()
