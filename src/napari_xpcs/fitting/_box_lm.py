@@ -50,6 +50,7 @@ def solve(
     """Return the point where each curve's fit ended, in fitted coordinates."""
     more = (0, -len(problem.t) % _DELAY_MULTIPLE)
     t = np.pad(problem.t, more, constant_values=1.0)
+    averaging = None if problem.averaging is None else np.pad(problem.averaging, more)
     result = np.empty_like(start)
     # Thread-local, whatever precision another plugin has set for the process.
     with jax.enable_x64(True):
@@ -58,6 +59,7 @@ def solve(
             pad = (0, CHUNK - len(chunk))
             solved = _solve_chunk(
                 t,
+                averaging,
                 np.pad(chunk.g2, (pad, more)),
                 np.pad(chunk.root_weight, (pad, more)),
                 np.pad(chunk.freedom, pad, constant_values=1),
@@ -74,6 +76,7 @@ def solve(
 @partial(jax.jit, static_argnames=("model", "xp"))
 def _solve_chunk(
     t: Float[Array, " delay"],
+    averaging: Float[Array, " delay"] | None,
     g2: Float[Array, "curve delay"],
     root_weight: Float[Array, "curve delay"],
     freedom: Array,
@@ -87,7 +90,7 @@ def _solve_chunk(
     limit = jnp.array([LOG_STEP_LIMIT if p.log else LINEAR_STEP_LIMIT for p in model.parameters])
 
     def residual(x: Array, curve: tuple[Array, Array]) -> Array:
-        return jnp.asarray((model_g2(model, t, x, xp=xp) - curve[0]) * curve[1])
+        return jnp.asarray((model_g2(model, t, x, averaging, xp=xp) - curve[0]) * curve[1])
 
     def one(
         g2: Array, root_weight: Array, freedom: Array, x0: Array, lo: Array, hi: Array

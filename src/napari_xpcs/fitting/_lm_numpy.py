@@ -24,7 +24,7 @@ from napari_xpcs.fitting._problem import (
     SMALLEST_STEP,
     Problem,
 )
-from napari_xpcs.fitting.models import G2Model, model_g2, natural
+from napari_xpcs.fitting.models import G2Model, averaged_shape, model_g2, natural
 
 _DIFFERENCE = 6e-6
 """Step of the central differences: the cube root of the float64 rounding error."""
@@ -82,7 +82,7 @@ def residuals(
 ) -> Float[np.ndarray, "curve delay"]:
     """Return (model - g2) / error, 0 where a point is not used."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        fitted = model_g2(model, problem.t, x, xp=NumPyBackend())
+        fitted = model_g2(model, problem.t, x, problem.averaging, xp=NumPyBackend())
         return np.asarray((fitted - problem.g2) * problem.root_weight)
 
 
@@ -96,7 +96,11 @@ def jacobian(
     """
     xp = NumPyBackend()
     _, contrast, *theta = natural(model, x, xp=xp)
-    shape = model.shape(problem.t, *theta, xp=xp)
+
+    def shape_of(theta: list[Float[np.ndarray, "curve 1"]]) -> Float[np.ndarray, "curve delay"]:
+        return np.asarray(averaged_shape(model, problem.t, problem.averaging, theta, xp=xp))
+
+    shape = shape_of(theta)
     columns = [np.ones_like(shape), shape]
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         for i in range(len(theta)):
@@ -104,7 +108,7 @@ def jacobian(
             for sign in (-1, 1):
                 moved = x[:, i + 2, None] + sign * _DIFFERENCE
                 moved = np.exp(moved) if model.parameters[i + 2].log else moved
-                values.append(model.shape(problem.t, *theta[:i], moved, *theta[i + 1 :], xp=xp))
+                values.append(shape_of([*theta[:i], moved, *theta[i + 1 :]]))
             columns.append(contrast * (values[1] - values[0]) / (2 * _DIFFERENCE))
     return np.asarray(np.stack(columns, axis=1) * problem.root_weight[:, None, :])
 

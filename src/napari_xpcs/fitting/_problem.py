@@ -31,8 +31,9 @@ AT_BOUND = 1e-9
 class Problem:
     """Curves, weights and bounds in the units that are fitted.
 
-    ``t`` is in units of the first delay; ``g2`` and ``root_weight`` (1/error) are 0 where a
-    point is not used.  ``scale_from_scatter`` marks curves without errors of their own.
+    ``t`` and ``averaging`` are in units of the first delay; ``g2`` and ``root_weight`` (1/error)
+    are 0 where a point is not used.  ``scale_from_scatter`` marks curves without errors of their
+    own.
     """
 
     t: Float[np.ndarray, " delay"]
@@ -41,14 +42,16 @@ class Problem:
     lower: Float[np.ndarray, "curve param"]
     upper: Float[np.ndarray, "curve param"]
     scale_from_scatter: Bool[np.ndarray, " curve"]
+    averaging: Float[np.ndarray, " delay"] | None = None
 
     def __len__(self) -> int:
         return len(self.g2)
 
     def take(self, rows: Int[np.ndarray, " row"] | slice) -> "Problem":
         """Return the problem of some of its curves."""
+        of_delays = ("t", "averaging")
         chosen = {f.name: getattr(self, f.name) for f in fields(self)}
-        chosen |= {name: value[rows] for name, value in chosen.items() if name != "t"}
+        chosen |= {name: value[rows] for name, value in chosen.items() if name not in of_delays}
         return Problem(**chosen)
 
     def chunks(self) -> Iterator[slice]:

@@ -98,15 +98,9 @@ def judge(
     gain = newton_gain(model, gradient, normal, free)
     converged = finite & (gain <= UNFINISHED * np.maximum(1, reduced))
 
-    correlated = _weighted_covariance(problem, g2_covariance)
-    measured = np.isfinite(correlated).all(axis=(1, 2)) & finite
     # Without errors of their own the points weigh alike and their scatter is the only error.
     noise = np.where(problem.scale_from_scatter, reduced, np.maximum(1, reduced))
     noise = np.maximum(noise, np.finfo(float).tiny)
-    kinds: tuple[ErrorKind, ...] = tuple(
-        "covariance" if known else "scatter" if alone else "scaled" if value > 1 else "stated"
-        for known, alone, value in zip(measured, problem.scale_from_scatter, reduced, strict=True)
-    )
 
     margin = AT_BOUND * (problem.upper - problem.lower)
     fixed = problem.upper <= problem.lower
@@ -115,14 +109,22 @@ def judge(
     inside = ~fixed & ~low & ~high
     inverse = _inverse(normal, inside)
     covariance = inverse * noise[:, None, None]
-    # A parameter without effect has no error at all in a sandwich, so this one is asked as well.
+    # A parameter without effect has no error at all in the sandwich: these errors decide as well.
     too_wide = inside & (_error_in_limits(model, x, covariance) > 1)
-    if measured.any():
-        rows = np.flatnonzero(measured)
-        spread = _spread(model, problem.take(rows), x[rows], correlated[rows])
-        covariance[rows] = inverse[rows] @ spread @ inverse[rows]
-        noise[rows] = _noise_of_contrast(normal[rows], spread, ~fixed[rows, 0])
+    correlated = np.zeros(len(problem), dtype=bool)
+    if g2_covariance is not None:
+        spread = _spread(model, problem, x, g2_covariance)
+        sandwich = inverse @ spread @ inverse
+        # NaN compares false: a curve without a covariance keeps its own errors.
+        correlated = finite & np.all(_variance(sandwich) >= 0, axis=1)
+        covariance = np.where(correlated[:, None, None], sandwich, covariance)
+        ratio = _noise_of_contrast(normal, spread, ~fixed[:, 0])
+        noise = np.where(correlated, np.maximum(ratio, np.finfo(float).tiny), noise)
         too_wide |= inside & (_error_in_limits(model, x, covariance) > 1)
+    kinds: tuple[ErrorKind, ...] = tuple(
+        "covariance" if joint else "scatter" if alone else "scaled" if value > 1 else "stated"
+        for joint, alone, value in zip(correlated, problem.scale_from_scatter, reduced, strict=True)
+    )
 
     gain_over_constant = (_chi2_of_constant(problem) - chi2) / noise
     level_and_size_free = ~fixed[:, 0] & ~fixed[:, 1]
@@ -187,25 +189,22 @@ def judge(
     )
 
 
-def _weighted_covariance(
-    problem: Problem, g2_covariance: Float[np.ndarray, "curve delay delay"] | None
-) -> Float[np.ndarray, "curve delay delay"]:
-    """Return the covariance of g2/error, 0 at unused delays, NaN where there is none."""
-    if g2_covariance is None:
-        return np.full((len(problem), 1, 1), np.nan)
-    weight = problem.root_weight[:, :, None] * problem.root_weight[:, None, :]
-    return np.where(weight > 0, g2_covariance * weight, 0.0)
-
-
 def _spread(
     model: G2Model,
     problem: Problem,
     x: Float[np.ndarray, "curve param"],
-    correlated: Float[np.ndarray, "curve delay delay"],
+    g2_covariance: Float[np.ndarray, "curve delay delay"],
 ) -> Float[np.ndarray, "curve param param"]:
-    """Return the covariance of the gradient of chi2/2: the filling of the sandwich."""
+    r"""Return the covariance of the gradient of chi2/2, NaN where a curve has none of g2.
+
+    With weights W and the derivative J of g2 it is :math:`J^T W C W J`; between two inverses of
+    :math:`J^T W J` it is the covariance of the parameters, whatever the weights.
+    """
+    weight = problem.root_weight[:, :, None] * problem.root_weight[:, None, :]
     derivative = jacobian(model, problem, x)
-    return np.asarray(derivative @ correlated @ np.swapaxes(derivative, 1, 2))
+    with np.errstate(over="ignore", invalid="ignore"):
+        weighted = np.where(weight > 0, g2_covariance * weight, 0.0)
+        return np.asarray(derivative @ weighted @ np.swapaxes(derivative, 1, 2))
 
 
 def _noise_of_contrast(
@@ -213,15 +212,15 @@ def _noise_of_contrast(
     spread: Float[np.ndarray, "curve param param"],
     level_free: Bool[np.ndarray, " curve"],
 ) -> Float[np.ndarray, " curve"]:
-    """Return the true variance of the contrast, over the one that chi2 takes it to have.
+    """Return the variance of the contrast over the one that chi2 takes it to have.
 
     At the fitted shape, where a drop of chi2 from a constant is the square of the contrast over
     its variance.
     """
     linear = np.stack([level_free, np.ones_like(level_free)], axis=1)
     inverse = _inverse(normal[:, :2, :2], linear)
-    true = (inverse @ spread[:, :2, :2] @ inverse)[:, 1, 1]
-    return np.asarray(np.maximum(true / inverse[:, 1, 1], np.finfo(float).tiny))
+    sandwich = inverse @ spread[:, :2, :2] @ inverse
+    return np.asarray(sandwich[:, 1, 1] / inverse[:, 1, 1])
 
 
 def _inverse(

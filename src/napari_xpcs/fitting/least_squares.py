@@ -187,6 +187,7 @@ def _prepare(
         lower=lower,
         upper=upper,
         scale_from_scatter=alone,
+        averaging=None if curves.averaging_s is None else curves.averaging_s[order] / first,
     )
     return _Setup(
         table=table,

@@ -13,8 +13,9 @@ References
 .. [4] Livet et al., J. Synchrotron Rad. 13, 453 (2006): heterodyne mixing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -108,12 +109,38 @@ def model_g2(
     model: G2Model,
     t: Float[Array, " delay"],
     x: Float[Array, "*curve param"],
+    averaging: Float[Array, " delay"] | None = None,
     *,
     xp: BackendProtocol,
 ) -> Float[Array, "*curve delay"]:
-    """Return g2 at ``t`` for fitted coordinates ``x``: logarithms where a parameter says so."""
+    """Return g2 at ``t`` for fitted coordinates ``x``: logarithms where a parameter says so.
+
+    ``averaging`` is that of :func:`averaged_shape`.
+    """
     baseline, contrast, *theta = natural(model, x, xp=xp)
-    return baseline + contrast * model.shape(t, *theta, xp=xp)
+    return baseline + contrast * averaged_shape(model, t, averaging, theta, xp=xp)
+
+
+def averaged_shape(
+    model: G2Model,
+    t: Float[Array, " delay"],
+    averaging: Float[Array, " delay"] | None,
+    theta: Sequence[Array],
+    *,
+    xp: BackendProtocol,
+) -> Float[Array, "*curve delay"]:
+    r"""Return :math:`|g_1|^2` as a correlator sees it that adds frames up before it multiplies.
+
+    Two sums of m frames are apart by delays that fill a triangle about ``t`` of the half-width
+    ``averaging`` a.  Three points :math:`t, t \pm a\sqrt{2/5}` with the weights 7/12 and 5/24 have
+    its moments :math:`a^2/6` and :math:`a^4/15`, so a shape is averaged exactly up to
+    :math:`t^5`.
+    """
+    if averaging is None:
+        return model.shape(t, *theta, xp=xp)
+    reach = sqrt(2 / 5) * averaging
+    sides = model.shape(t - reach, *theta, xp=xp) + model.shape(t + reach, *theta, xp=xp)
+    return 7 / 12 * model.shape(t, *theta, xp=xp) + 5 / 24 * sides
 
 
 def natural(

@@ -81,7 +81,10 @@ class G2Fit:
     def curve(
         self, bin_index: int, delay_s: Float[np.ndarray, " delay"]
     ) -> Float[np.ndarray, " delay"]:
-        """Return the fitted g2 of row ``bin_index`` at delays in s; NaN where there is no fit."""
+        """Return the fitted g2 of row ``bin_index`` at delays in s; NaN where there is no fit.
+
+        The decay itself: not averaged over the sums of frames of a correlator.
+        """
         model = G2_MODELS[self.model]
         scale = unit_scale(model, self.bins.q[bin_index : bin_index + 1], 1.0)[0]
         baseline, contrast, *theta = self.optimum[bin_index] / scale

@@ -29,6 +29,7 @@ AVERAGED_FILES = "/xpcs/average/file_list"
 OWN_GROUP = "/xpcs/napari_xpcs"
 FITS = f"{OWN_GROUP}/fits"
 G2_COVARIANCE = f"{OWN_GROUP}/g2_covariance"
+G2_AVERAGING = f"{OWN_GROUP}/g2_averaging_s"
 
 ENTRY = "/entry"
 START_TIME = "/entry/start_time"

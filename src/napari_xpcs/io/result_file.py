@@ -225,28 +225,37 @@ class _ResultReader:
         if error is None:
             error = np.full(g2.shape, np.nan)
         g2, error = not_measured_to_nan(g2, error)
+        delay_s = delays.astype(np.float64) * frame_time_s * self._frame_step(layouts.MULTITAU)
         return G2Curves(
-            delay_s=delays.astype(np.float64) * frame_time_s * self._frame_step(layouts.MULTITAU),
+            delay_s=delay_s,
             g2=g2,
             error=error,
             bins=self._bins(partition, g2.shape[1]),
             source=str(self.path),
-            covariance=self._covariance(g2),
+            covariance=self._ours(layouts.G2_COVARIANCE, (g2.shape[1], len(g2), len(g2))),
+            averaging_s=self._averaging(delay_s),
         )
 
-    def _covariance(self, g2: np.ndarray) -> Any:
-        """Return the covariance of g2 between delays; only files of this program hold one."""
-        name = layouts.G2_COVARIANCE
+    def _averaging(self, delay_s: np.ndarray) -> Any:
+        """Return the half-widths of averaging where they can be those of the delays."""
+        name = layouts.G2_AVERAGING
+        width = self._ours(name, delay_s.shape)
+        if width is None or np.all((width >= 0) & (width <= delay_s)):
+            return width
+        self.problems.append(f"{name} holds widths that no delay can have: it is left out.")
+        return None
+
+    def _ours(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Return numbers about g2 that only files of this program hold, else ``None``."""
         try:
             stored = read_array(self.file, name)
         except FileFormatError as fault:
             self.problems.append(str(fault))
             return None
-        delays, bins = g2.shape
-        if stored is None or stored.shape == (bins, delays, delays):
+        if stored is None or stored.shape == shape:
             return None if stored is None else stored.astype(np.float64)
         self.problems.append(
-            f"{name} has the shape {stored.shape} and g2 {g2.shape}: the covariance is left out."
+            f"{name} has the shape {stored.shape}, by g2 {shape} was expected: it is left out."
         )
         return None
 
@@ -435,6 +444,7 @@ def _write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
     file[layouts.MULTITAU_DELAYS] = delays
     _put(file, layouts.MULTITAU_G2, np.where(measured, g2, 0.0))
     _put(file, layouts.MULTITAU_G2_ERR, np.where(measured & np.isfinite(error), error, 0.0))
+    file[layouts.G2_AVERAGING] = result.averaging_s
     if result.covariance is not None:
         _put(file, layouts.G2_COVARIANCE, result.covariance)
 

@@ -41,6 +41,9 @@ class G2Curves:
     covariance
         Of g2 between the delays of a bin where it was measured: neighbouring delays share
         frames, which ``error`` cannot tell.  NaN where g2 is.
+    averaging_s
+        Half-width, s, of the triangle of delays that g2 is an average over, where it is known:
+        above the first level, a multi-tau correlator adds frames up before it multiplies.
     """
 
     delay_s: Float[np.ndarray, " delay"]
@@ -49,3 +52,4 @@ class G2Curves:
     bins: BinTable
     source: str = ""
     covariance: Float[np.ndarray, "bin delay delay"] | None = None
+    averaging_s: Float[np.ndarray, " delay"] | None = None

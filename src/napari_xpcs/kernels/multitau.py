@@ -152,6 +152,17 @@ class MultiTauResult:
         """Delays in s."""
         return self.delay_frames * (self.frame_time_s * self.selection.step)
 
+    @property
+    def averaging_s(self) -> Float[np.ndarray, " delay"]:
+        r"""Half-width of the triangle of delays over which g2 is averaged, s.
+
+        Two sums of :math:`m = 2^L` frames are apart by delays of the variance
+        :math:`(m^2 - 1)/6`, as is a triangle of the half-width :math:`\sqrt{m^2 - 1}` frames.
+        """
+        # A delay follows the one before it by the length of the sums of its level.
+        length = np.diff(self.delay_frames, prepend=0).astype(np.float64)
+        return np.sqrt(length**2 - 1.0) * (self.frame_time_s * self.selection.step)
+
     def curves(self, partition: Partition, source: str = "") -> G2Curves:
         """Return the curves with the q and phi that ``partition`` gives its bins."""
         return G2Curves(
@@ -161,6 +172,7 @@ class MultiTauResult:
             bins=partition.table(),
             source=source,
             covariance=self.covariance,
+            averaging_s=self.averaging_s,
         )
 
 
