@@ -270,7 +270,7 @@ BROKEN = {
     "truncated": (truncated, "cut.h5 is HDF5 but cannot be opened: it is cut short"),
     "empty": (empty_hdf5, "frames at /entry/data/data; it is empty"),
     "other": (other_hdf5, "it holds /notes, /scan and no image"),
-    "four axes": (four_axes, r"shape \(2, 2, 3, 3\)"),
+    "four axes": (four_axes, r"name one .*/entry/data/data\[0\], /entry/data/data\[1\]"),
     "external link": (broken_link, "frames_000001.h5, which is missing"),
     "link on the way": (broken_link_on_the_way, r"it links to far\.h5, which cannot be found"),
     "virtual": (virtual, "part.h5 cannot be found"),

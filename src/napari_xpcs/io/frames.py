@@ -1,71 +1,68 @@
 """Frames that stay in their file until somebody looks at them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import h5py
 import numpy as np
 
 from napari_xpcs.errors import FileFormatError, XpcsError
+from napari_xpcs.io.completeness import FrameSource, examine
 from napari_xpcs.io.hdf5 import open_dataset, open_hdf5, reading
+from napari_xpcs.io.sources import named
+
+
+class SeveralFramesError(FileFormatError):
+    """More than one dataset or channel could be the frames.
+
+    ``candidates`` are what ``dataset`` may be set to.
+    """
+
+    def __init__(self, path: Path, candidates: tuple[str, ...], held: str = "") -> None:
+        self.candidates = candidates
+        choices = ", ".join(candidates[:12]) + (", ..." if len(candidates) > 12 else "")
+        super().__init__(
+            f"{path.name} holds several stacks of frames{held}; name one of them as dataset: "
+            f"{choices}."
+        )
+
 
 WHOLE_RUN_LIMIT_BYTES = 1 << 30
 """Above this, turning all frames into one array must be asked for as ``frames[:]``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HDF5Frames:
-    """Array-like (frame, row, col) view of an HDF5 dataset.
+Stored: TypeAlias = slice | np.ndarray
+"""What is read along one axis: a forward slice within bounds, or ascending positions."""
 
-    Every read opens the file, takes what is asked for in one go and closes it: no lock is held
-    on a file that the beamline still writes to, threads may share the object, and it can be
-    pickled.  A two-dimensional dataset appears as one frame.  Indexing follows numpy for
-    integers, slices (steps of either sign), ``...`` and one array of indices or booleans.
 
-    Parameters
-    ----------
-    path, dataset
-        Where the frames are.
-    shape, dtype
-        As presented here, always three axes and native byte order.
+class LazyFrames(ABC):
+    """Array-like (frame, row, col) whose frames are read when they are asked for.
+
+    Indexing follows numpy for integers, slices (steps of either sign), ``...`` and one array
+    of indices or booleans.  Threads may share the object and it can be pickled: it holds names
+    and numbers only.  A kind of frames gives ``shape``, ``dtype``, ``path`` and :meth:`read`.
     """
 
+    __slots__ = ()
+
     path: Path
-    dataset: str
     shape: tuple[int, int, int]
+    """Frames, rows, columns."""
     dtype: np.dtype[Any]
-    stored_axes: int = 3
+    """Type of a count, in native byte order."""
 
-    @classmethod
-    def open(cls, path: Path, dataset: str) -> "HDF5Frames":
-        """Look at ``dataset`` in ``path`` and check that its frames can be had.
+    @abstractmethod
+    def read(self, frames: Stored, rows: Stored, cols: Stored) -> np.ndarray:
+        """Return a block of three axes; no selection is empty."""
 
-        Raises
-        ------
-        FileFormatError
-            Absent, not two or three axes of numbers, empty, or its sources or filters are missing.
-        """
-        with open_hdf5(path) as file:
-            found = open_dataset(file, dataset)
-            shape, dtype = found.shape, found.dtype
-        if dtype.kind not in "iuf" or len(shape or ()) not in (2, 3):
-            msg = (
-                f"{dataset} in {path.name} has the shape {shape} and type {dtype}; frames are "
-                "numbers over (frame, row, column) or (row, column)."
-            )
-            raise FileFormatError(msg)
-        if 0 in shape:
-            msg = f"{dataset} in {path.name} is empty: its shape is {shape}."
-            raise FileFormatError(msg)
-        return cls(
-            path=path,
-            dataset=dataset,
-            shape=(1, *shape) if len(shape) == 2 else shape,
-            dtype=dtype.newbyteorder("="),
-            stored_axes=len(shape),
-        )
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is amiss with these frames as a whole, in words."""
+        return ()
 
     @property
     def ndim(self) -> int:
@@ -97,7 +94,10 @@ class HDF5Frames:
             msg = "Frames are indexed with at most one array of indices."
             raise IndexError(msg)
         counts = [plan.count for plan in plans]
-        block = self._read(plans) if all(counts) else np.empty(counts, self.dtype)
+        if all(counts):
+            block = self.read(*(plan.stored for plan in plans)).astype(self.dtype, copy=False)
+        else:
+            block = np.empty(counts, self.dtype)
         return np.ascontiguousarray(block[tuple(plan.rest for plan in plans)])
 
     def _expand(self, key: Any) -> tuple[Any, ...]:
@@ -110,15 +110,6 @@ class HDF5Frames:
         before, after = (given[: dots[0]], given[dots[0] + 1 :]) if dots else (given, ())
         return (*before, *[slice(None)] * (self.ndim - len(before) - len(after)), *after)
 
-    def _read(self, plans: "list[_AxisPlan]") -> np.ndarray:
-        stored = tuple(plan.stored for plan in plans)
-        # Missing sources were refused in `open`; looking again at every read would cost more
-        # than the read where a virtual dataset joins hundreds of files.
-        with open_hdf5(self.path) as file, reading(self.path, self.dataset):
-            dataset = file[self.dataset]
-            block = dataset[stored] if self.stored_axes == 3 else dataset[stored[1:]][None]
-        return np.asarray(block).astype(self.dtype, copy=False)
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.nbytes > WHOLE_RUN_LIMIT_BYTES:
             msg = (
@@ -130,6 +121,173 @@ class HDF5Frames:
             msg = "Frames in a file cannot become an array without a copy."
             raise ValueError(msg)
         return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HDF5Frames(LazyFrames):
+    """Frames of one HDF5 dataset, stored, linked or virtual.
+
+    Every read opens the file, takes what is asked for in one go and closes it: no lock is held
+    on a file that the beamline still writes to.  A dataset of two axes appears as one frame,
+    of one with four (frame, channel, row, col) one channel is shown.
+
+    Parameters
+    ----------
+    path, dataset
+        Where the frames are.
+    shape, dtype
+        As presented here, always three axes and native byte order.
+    stored_axes, channel
+        Axes of the dataset; position on its channel axis where it has one.
+    announced
+        Frames that the dataset has room for; more than ``shape[0]`` where they are not all
+        written, or the files behind a virtual dataset not all there.
+    sources
+        Files that a virtual dataset takes its frames from.
+    """
+
+    path: Path
+    dataset: str
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    stored_axes: int = 3
+    channel: int = 0
+    announced: int = 0
+    sources: tuple[FrameSource, ...] = ()
+    missing_sources: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, path: Path, dataset: str, channel: str | None = None) -> "HDF5Frames":
+        """Look at ``dataset`` in ``path`` and check that its frames can be had.
+
+        Parameters
+        ----------
+        channel
+            Name or number of a channel of a dataset with four axes; needed where there is
+            more than one.
+
+        Raises
+        ------
+        FileFormatError
+            Absent, not two to four axes of numbers, not a frame complete, its sources or
+            filters are missing, or the channel is not there.
+        """
+        with open_hdf5(path) as file:
+            found = open_dataset(file, dataset, sources_needed=False)
+            shape, dtype = found.shape, found.dtype
+            if dtype.kind not in "iuf" or len(shape or ()) not in (2, 3, 4):
+                msg = (
+                    f"{dataset} in {path.name} has the shape {shape} and type {dtype}; frames are "
+                    "numbers over (frame, row, column), (row, column) or (frame, channel, row, "
+                    "column)."
+                )
+                raise FileFormatError(msg)
+            if 0 in shape:
+                msg = f"{dataset} in {path.name} is empty: its shape is {shape}."
+                raise FileFormatError(msg)
+            number = choose_channel(found, dataset, channel)
+            with reading(path, dataset):
+                completeness = examine(found)
+        announced = 1 if len(shape) == 2 else shape[0]
+        if completeness.frames == 0:
+            raise FileFormatError(_explain_no_frame(path, dataset, completeness.missing))
+        return cls(
+            path=path,
+            dataset=dataset,
+            shape=(min(completeness.frames, announced), *shape[-2:]),
+            dtype=dtype.newbyteorder("="),
+            stored_axes=len(shape),
+            channel=number,
+            announced=announced,
+            sources=completeness.sources,
+            missing_sources=completeness.missing,
+        )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Say where the frames end before what the dataset announces."""
+        if self.announced <= len(self):
+            return ()
+        why = (
+            f"{named(self.missing_sources)} cannot be found"
+            if self.missing_sources
+            else f"frame {len(self)} is not written"
+        )
+        return (
+            f"{self.dataset} in {self.path.name} announces {self.announced} frames, the first "
+            f"{len(self)} are there and used: {why}.",
+        )
+
+    def read(self, frames: Stored, rows: Stored, cols: Stored) -> np.ndarray:
+        """Return a block of three axes."""
+        self._require_sources(frames)
+        stored = {
+            2: (rows, cols),
+            3: (frames, rows, cols),
+            4: (frames, self.channel, rows, cols),
+        }[self.stored_axes]
+        with open_hdf5(self.path) as file, reading(self.path, self.dataset):
+            block = np.asarray(file[self.dataset][stored])
+        return block[None] if self.stored_axes == 2 else block
+
+    def _require_sources(self, frames: Stored) -> None:
+        """Refuse to read frames whose file has gone since: HDF5 would return zeros."""
+        if not self.sources:
+            return
+        positions = range(frames.start, frames.stop) if isinstance(frames, slice) else frames
+        first, last = int(positions[0]), int(positions[-1])
+        for source in self.sources:
+            if source.first <= last and source.last >= first and not source.path.is_file():
+                msg = f"{source.path.name}, which holds frames of {self.path.name}, has gone."
+                raise FileFormatError(msg)
+
+
+def _explain_no_frame(path: Path, dataset: str, missing: tuple[str, ...]) -> str:
+    if missing:
+        return (
+            f"{dataset} in {path.name} is made of other files, and {named(missing)} cannot be "
+            f"found or does not hold its part. Put the data files beside {path.name}."
+        )
+    return f"Not one frame of {dataset} in {path.name} is written yet."
+
+
+def choose_channel(dataset: h5py.Dataset, name: str, channel: str | None) -> int:
+    """Return the position of ``channel`` on the second of four axes.
+
+    Raises
+    ------
+    SeveralFramesError
+        There are several channels and none is named, or none has that name.
+    """
+    path = Path(dataset.file.filename)
+    if dataset.ndim < 4:
+        if channel is not None:
+            msg = f"{name} in {path.name} has no channels, so that [{channel}] cannot be chosen."
+            raise FileFormatError(msg)
+        return 0
+    count = dataset.shape[1]
+    names = _channel_names(dataset)
+    if channel is None and count == 1:
+        return 0
+    if channel in names:
+        return names.index(channel)
+    if channel is not None and channel.isdecimal() and int(channel) < count:
+        return int(channel)
+    raise SeveralFramesError(path, tuple(f"{name}[{one}]" for one in names))
+
+
+def _channel_names(dataset: h5py.Dataset) -> list[str]:
+    """Return what DECTRIS writes in ``channel`` beside the frames, else numbers from 0."""
+    count = dataset.shape[1]
+    beside = dataset.parent.get("channel") if dataset.name else None
+    if isinstance(beside, h5py.Dataset) and beside.shape == (count,) and beside.dtype.kind in "OS":
+        names = [
+            value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+            for value in beside[()]
+        ]
+        if len(set(names)) == count:
+            return names
+    return [str(number) for number in range(count)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import hdf5plugin  # noqa: F401  registers the filters
 import numpy as np
 
 from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.sources import locate, missing_sources, named
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf", ".hdf5", ".nxs", ".nx", ".nx5", ".he5", ".cxi"})
 """Names under which a user expects HDF5; other names are opened too if the content is HDF5."""
@@ -66,8 +67,10 @@ def _first_line(fault: BaseException) -> str:
     return (text.splitlines() or [type(fault).__name__])[0].rstrip(".")
 
 
-def open_dataset(file: h5py.File, name: str) -> h5py.Dataset:
+def open_dataset(file: h5py.File, name: str, *, sources_needed: bool = True) -> h5py.Dataset:
     """Return the dataset ``name`` once its sources and filters are known to be there.
+
+    Without ``sources_needed`` the caller looks himself which parts of a virtual dataset exist.
 
     Raises
     ------
@@ -83,8 +86,15 @@ def open_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     if not isinstance(found, h5py.Dataset):
         msg = f"{name} in {path.name} is a group, not a dataset."
         raise FileFormatError(msg)
-    with reading(path, name):
-        require_sources(found, name)
+    if sources_needed:
+        with reading(path, name):
+            missing = missing_sources(found)
+        if missing:
+            msg = (
+                f"{name} in {path.name} is made of other files, and {named(missing)} cannot be "
+                f"found or does not hold its part. Put the data files beside {path.name}."
+            )
+            raise FileFormatError(msg)
     _require_filters(found, name)
     return found
 
@@ -107,70 +117,6 @@ def _explain_absence(file: h5py.File, name: str) -> None:
             break
     msg = f"{path.name} holds no {name}."
     raise FileFormatError(msg)
-
-
-def require_sources(dataset: h5py.Dataset, name: str) -> None:
-    """Check that everything a virtual or externally stored dataset is made of exists.
-
-    HDF5 itself returns the fill value (zeros) for virtual sources that are missing.
-
-    Raises
-    ------
-    FileFormatError
-        Names the first missing file and how many there are.
-    """
-    missing = _missing_sources(dataset)
-    if missing:
-        master = Path(dataset.file.filename).name
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        msg = (
-            f"{name} in {master} is made of other files, and {missing[0]}{others} cannot be found "
-            f"or does not hold its part. Put the data files beside {master}."
-        )
-        raise FileFormatError(msg)
-
-
-def _missing_sources(dataset: h5py.Dataset) -> list[str]:
-    """Return the files, or datasets in files, that ``dataset`` needs and that are not there."""
-    master = Path(dataset.file.filename)
-    if not dataset.is_virtual:
-        stored = sorted({entry[0] for entry in dataset.external or ()})
-        return [name for name in stored if _locate(master, name) is None]
-    missing: list[str] = []
-    for file_name, inner in sorted({(s.file_name, s.dset_name) for s in dataset.virtual_sources()}):
-        # A printf-style mapping stands for a series; block 0 is its first.
-        missing += _missing_part(
-            dataset.file, file_name.replace("%b", "0"), inner.replace("%b", "0")
-        )
-    return sorted(set(missing))
-
-
-def _missing_part(master: h5py.File, file_name: str, inner: str) -> list[str]:
-    if file_name == ".":
-        return _missing_in(master, inner)
-    located = _locate(Path(master.filename), file_name)
-    if located is None or not h5py.is_hdf5(located):
-        return [file_name]
-    with h5py.File(located, "r") as file:
-        return _missing_in(file, inner)
-
-
-def _missing_in(file: h5py.File, inner: str) -> list[str]:
-    """Look behind a source: it may be a link to, or a virtual dataset of, yet other files."""
-    found = file.get(inner)
-    if isinstance(found, h5py.Dataset):
-        return _missing_sources(found)
-    link = file.get(inner, getlink=True)
-    if isinstance(link, h5py.ExternalLink):
-        return [str(link.filename)]
-    return [f"{Path(file.filename).name}:{inner}"]
-
-
-def _locate(master: Path, name: str) -> Path | None:
-    """Return where HDF5 finds a source: as named, beside the master, or in the working folder."""
-    wanted = Path(name)
-    beside = master.parent / (wanted.name if wanted.is_absolute() else wanted)
-    return next((place for place in (beside, wanted) if place.is_file()), None)
 
 
 def _require_filters(dataset: h5py.Dataset, name: str) -> None:
@@ -277,7 +223,7 @@ def find_broken_links(file: h5py.File) -> list[str]:
     found: set[str] = set()
 
     def visit(_: str, link: object) -> None:
-        if isinstance(link, h5py.ExternalLink) and _locate(master, str(link.filename)) is None:
+        if isinstance(link, h5py.ExternalLink) and locate(master, str(link.filename)) is None:
             found.add(str(link.filename))
 
     with reading(master, "The list of links"):
