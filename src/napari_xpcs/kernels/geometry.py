@@ -16,6 +16,7 @@ FIELD_UNITS: dict[str, str] = {
     "center_col_px": "px",
     "swing_horizontal_deg": "deg",
     "swing_vertical_deg": "deg",
+    "roll_deg": "deg",
     "incident_angle_deg": "deg",
     "frame_time_s": "s",
     "count_time_s": "s",
@@ -57,6 +58,8 @@ class Geometry:
         Direct beam at zero swing, in pixel index (an integer is a pixel centre).
     swing_horizontal_deg, swing_vertical_deg
         Rotation of the detector about the sample, degrees.
+    roll_deg
+        Rotation of the swung detector about the direct beam, degrees; turns phi, not q.
     incident_angle_deg
         Grazing-incidence angle, degrees; ``None`` for transmission.
 
@@ -75,6 +78,7 @@ class Geometry:
     center_col_px: float
     swing_horizontal_deg: float = 0.0
     swing_vertical_deg: float = 0.0
+    roll_deg: float = 0.0
     incident_angle_deg: float | None = None
 
     def __post_init__(self) -> None:

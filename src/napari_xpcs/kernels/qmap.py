@@ -104,7 +104,7 @@ def map_arrays(
     Notes
     -----
     The pixel :math:`(X, Y, D)`, rows down, is turned by :math:`R_y R_x` with the vertical
-    swing about x first.  With :math:`L` the distance of the pixel from the sample and
+    swing about x first, then by the roll about the beam.  With :math:`L` the distance of the pixel from the sample and
     :math:`\alpha` the incident angle, the momentum transfer in the frame of the surface is
     :math:`q_x = k[(z/L - 1)\cos\alpha - (y/L)\sin\alpha]`, :math:`q_y = k\,x/L`,
     :math:`q_z = -k[(z/L - 1)\sin\alpha + (y/L)\cos\alpha]`, the usual
@@ -120,8 +120,11 @@ def map_arrays(
     horizontal = xp.deg2rad(values["swing_horizontal_deg"])
     y = (xp.cos(vertical) * down - xp.sin(vertical) * values["distance_m"])[:, None]
     depth = (xp.sin(vertical) * down + xp.cos(vertical) * values["distance_m"])[:, None]
-    x = xp.cos(horizontal) * across[None, :] - xp.sin(horizontal) * depth
+    swung = xp.cos(horizontal) * across[None, :] - xp.sin(horizontal) * depth
     z = xp.sin(horizontal) * across[None, :] + xp.cos(horizontal) * depth
+    roll = xp.deg2rad(values["roll_deg"])
+    x = xp.cos(roll) * swung - xp.sin(roll) * y
+    y = xp.sin(roll) * swung + xp.cos(roll) * y
 
     off_beam_squared = x * x + y * y
     two_theta = xp.arctan2(xp.sqrt(off_beam_squared), z)
