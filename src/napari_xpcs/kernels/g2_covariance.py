@@ -16,6 +16,8 @@ then give :math:`\mathrm{cov}[g_2(\tau), g_2(\tau')] = \frac{n_s}{n_s - 1} \sum_
 \psi_p(\tau)\psi_p(\tau')`, and a mean over static bins the sum of their covariances with the
 squares of their weights.
 
+First order means that the variances of static bins of few pixels come out too small: by 17 %
+for 40 pixels of slow speckle with a contrast of 1, by less for more pixels or less contrast.
 What several pixels see together is not in it: speckles larger than a pixel, and a beam whose
 intensity changes, make g2 less certain than this covariance says.
 
