@@ -12,10 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from napari_xpcs.io.sources import locate, missing_part
-
-_MAX_DEPTH = 8
-"""Virtual datasets of virtual datasets; deeper nesting is taken for a circle."""
+from napari_xpcs.io.sources import MAX_DEPTH, locate, missing_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ def examine(dataset: h5py.Dataset, depth: int = 0) -> Completeness:
 
 
 def _written_frames(dataset: h5py.Dataset) -> int:
-    frames = dataset.shape[0] if dataset.ndim > 2 else 1
+    frames = _length(dataset)
     if dataset.chunks is None:
         layout = dataset.id.get_create_plist().get_layout()
         late = layout == h5py.h5d.CONTIGUOUS and not dataset.external
@@ -72,13 +69,13 @@ def _written_frames(dataset: h5py.Dataset) -> int:
 
 
 def _examine_virtual(dataset: h5py.Dataset, depth: int) -> Completeness:
-    frames = dataset.shape[0] if dataset.ndim > 2 else 1
+    frames = _length(dataset)
     there: dict[tuple[tuple[int, ...], ...], np.ndarray] = {}
     missing: list[str] = []
     sources: list[FrameSource] = []
     for part in dataset.virtual_sources():
         files: tuple[Path, ...] = ()
-        target, region = _frames_of(part.vspace, dataset.ndim)
+        target, region = _frames_of(part.vspace, frames)
         if target is None or "%b" in part.file_name + part.dset_name:
             # A mapping without end: HDF5 has made the dataset as long as what it found.
             name, inner = part.file_name.replace("%b", "0"), part.dset_name.replace("%b", "0")
@@ -107,7 +104,7 @@ def _available(
     master = Path(dataset.file.filename)
     nothing: tuple[np.ndarray, tuple[Path, ...]] = (target[:0], ())
     located = master if part.file_name == "." else locate(master, part.file_name)
-    if located is None or not h5py.is_hdf5(located) or depth >= _MAX_DEPTH:
+    if located is None or not h5py.is_hdf5(located) or depth >= MAX_DEPTH:
         missing.append(part.file_name)
         return nothing
     with h5py.File(located, "r") as file:
@@ -117,7 +114,7 @@ def _available(
             return nothing
         behind = examine(found, depth + 1)
         missing.extend(behind.missing)
-        origin, _ = _frames_of(part.src_space, found.ndim)
+        origin, _ = _frames_of(part.src_space, _length(found))
         file_behind = Path(found.file.filename)
         if origin is None:
             origin = np.arange(len(target))
@@ -127,27 +124,28 @@ def _available(
 
 
 def _frames_of(
-    space: h5py.h5s.SpaceID, axes: int
+    space: h5py.h5s.SpaceID, frames: int
 ) -> tuple[np.ndarray | None, tuple[tuple[int, ...], ...]]:
-    """Return the frames that a selection covers, ``None`` for one without end, and its region."""
+    """Return which of ``frames`` a selection covers, ``None`` if without end, and its region."""
     if space.get_select_type() == h5py.h5s.SEL_ALL:
-        extent = space.get_simple_extent_dims()
-        if len(extent) < 3:
-            return np.array([0]), ()
-        return np.arange(extent[0]), tuple((0, size - 1) for size in extent[1:])
+        return np.arange(frames), ()
     if space.is_regular_hyperslab():
         start, stride, count, block = space.get_regular_hyperslab()
         if h5py.h5s.UNLIMITED in (count[0], block[0]):
             return None, ()
-        region = tuple(zip(start[1:], stride[1:], count[1:], block[1:], strict=True))
         if len(start) < 3:
             return np.array([0]), ()
+        region = tuple(zip(start[1:], stride[1:], count[1:], block[1:], strict=True))
         steps = np.arange(count[0]) * stride[0] + start[0]
         return (steps[:, None] + np.arange(block[0])).ravel(), region
     low, high = space.get_select_bounds()
-    if len(low) < 3 or axes < 3:
+    if len(low) < 3:
         return np.array([0]), ()
     return np.arange(low[0], high[0] + 1), tuple(zip(low[1:], high[1:], strict=True))
+
+
+def _length(dataset: h5py.Dataset) -> int:
+    return int(dataset.shape[0]) if dataset.ndim > 2 else 1
 
 
 def _leading(flags: np.ndarray) -> int:

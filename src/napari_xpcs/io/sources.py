@@ -22,8 +22,14 @@ def named(names: tuple[str, ...]) -> str:
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-def missing_sources(dataset: h5py.Dataset) -> tuple[str, ...]:
+MAX_DEPTH = 8
+"""Virtual datasets of virtual datasets; deeper nesting is taken for a circle."""
+
+
+def missing_sources(dataset: h5py.Dataset, depth: int = 0) -> tuple[str, ...]:
     """Return the files, or datasets in files, that ``dataset`` needs and that are not there."""
+    if depth > MAX_DEPTH:
+        return (f"{dataset.name} (which is made of itself)",)
     master = Path(dataset.file.filename)
     if not dataset.is_virtual:
         stored = {entry[0] for entry in dataset.external or ()}
@@ -32,27 +38,29 @@ def missing_sources(dataset: h5py.Dataset) -> tuple[str, ...]:
     for file_name, inner in {(s.file_name, s.dset_name) for s in dataset.virtual_sources()}:
         # A printf-style mapping stands for a series; block 0 is its first.
         missing.update(
-            missing_part(dataset.file, file_name.replace("%b", "0"), inner.replace("%b", "0"))
+            missing_part(
+                dataset.file, file_name.replace("%b", "0"), inner.replace("%b", "0"), depth
+            )
         )
     return tuple(sorted(missing))
 
 
-def missing_part(master: h5py.File, file_name: str, inner: str) -> tuple[str, ...]:
+def missing_part(master: h5py.File, file_name: str, inner: str, depth: int = 0) -> tuple[str, ...]:
     """Return what is missing of the source ``inner`` in ``file_name`` of a virtual dataset."""
     if file_name == ".":
-        return _missing_in(master, inner)
+        return _missing_in(master, inner, depth)
     located = locate(Path(master.filename), file_name)
     if located is None or not h5py.is_hdf5(located):
         return (file_name,)
     with h5py.File(located, "r") as file:
-        return _missing_in(file, inner)
+        return _missing_in(file, inner, depth)
 
 
-def _missing_in(file: h5py.File, inner: str) -> tuple[str, ...]:
+def _missing_in(file: h5py.File, inner: str, depth: int) -> tuple[str, ...]:
     """Look behind a source: it may be a link to, or a virtual dataset of, yet other files."""
     found = file.get(inner)
     if isinstance(found, h5py.Dataset):
-        return missing_sources(found)
+        return missing_sources(found, depth + 1)
     link = file.get(inner, getlink=True)
     if isinstance(link, h5py.ExternalLink):
         return (str(link.filename),)
