@@ -9,9 +9,11 @@ import numpy as np
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.chx_units import lengths_in_m
 from napari_xpcs.io.events import EventFrames, EventRun
+from napari_xpcs.io.known_geometry import known_values
 from napari_xpcs.io.listed_frames import MOST_PIXELS, ListedFrames, entry_size
-from napari_xpcs.kernels.geometry import FIELD_UNITS, KnownGeometry, Sourced
+from napari_xpcs.kernels.geometry import KnownGeometry, Sourced
 from napari_xpcs.progress import Progress, Steps
 from napari_xpcs.units import HC_KEV_ANGSTROM
 
@@ -40,9 +42,6 @@ _FIELDS = (
     "pixel_row_m",
 )
 """The numbers of the header, in their order; the wavelength in angstrom."""
-
-_LONGEST_DISTANCE_M = 100.0
-_LARGEST_PIXEL_M = 1e-2
 
 
 def is_cmp(path: Path) -> bool:
@@ -118,32 +117,16 @@ def read_cmp(path: Path) -> EventRun:
 
 def _known(numbers: tuple[float, ...], path: Path) -> tuple[KnownGeometry, tuple[str, ...]]:
     """Return the geometry of the header, a value of 0 being unknown, and doubts in words."""
-    stored = dict(zip(_FIELDS, numbers, strict=True))
-    doubts: list[str] = []
-    values = {
-        name: value
-        for name, value in stored.items()
+    origin = f"{path.name}:header"
+    found = {
+        name: (value, origin)
+        for name, value in zip(_FIELDS, numbers, strict=True)
         if np.isfinite(value) and (value > 0 or (value < 0 and name.startswith("center")))
     }
-    if "wavelength" in values:
-        values["energy_kev"] = HC_KEV_ANGSTROM / values.pop("wavelength")
-    for name, most, factor, unit in (
-        ("distance_m", _LONGEST_DISTANCE_M, 1e-3, "mm"),
-        ("pixel_row_m", _LARGEST_PIXEL_M, 1e-6, "um"),
-        ("pixel_col_m", _LARGEST_PIXEL_M, 1e-6, "um"),
-    ):
-        if values.get(name, 0.0) > most:
-            values[name] *= factor
-            doubts.append(f"{name} stands as {stored[name]:g} in the header: it is read in {unit}.")
-    known = {
-        name: Sourced(
-            value=values.get(name),
-            unit=unit,
-            origin=f"{path.name}:header" if name in values else "",
-        )
-        for name, unit in FIELD_UNITS.items()
-    }
-    return known, tuple(doubts)
+    if "wavelength" in found:
+        found["energy_kev"] = (HC_KEV_ANGSTROM / found.pop("wavelength")[0], origin)
+    found, doubts = lengths_in_m(found)
+    return known_values(found), doubts
 
 
 def write_cmp(

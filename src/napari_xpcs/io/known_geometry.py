@@ -1,6 +1,6 @@
 """What a file tells about the experiment, every value with the place it was read from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import isfinite, isnan, radians, tan
 from pathlib import Path
@@ -124,6 +124,25 @@ def _places_in_qmap(file: h5py.File, group: str) -> dict[str, str]:
         names = (field.name for field in fields(Geometry) if field.name != "shape")
         return {name: f"{own}/{name}" for name in names}
     return {name: f"{group}/{leaf}" for name, leaf in layouts.QMAP_GEOMETRY.items()}
+
+
+def known_values(found: Mapping[str, tuple[float, str]]) -> dict[str, Sourced]:
+    """Return every value that a file can tell, from (value, origin) of those that it tells."""
+    unknown: tuple[None, str] = (None, "")
+    known = {}
+    for name, unit in FIELD_UNITS.items():
+        value, origin = found.get(name, unknown)
+        known[name] = Sourced(value=value, unit=unit, origin=origin)
+    return known
+
+
+def unknown_values(known: Mapping[str, Sourced], places: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values that are needed and unknown, with the place where each was looked for."""
+    return tuple(
+        f"{name} (looked for {places[name]})" if name in places else name
+        for name in NEEDED
+        if known[name].value is None
+    )
 
 
 def geometry_as_known(geometry: Geometry, origin: str) -> dict[str, Sourced]:

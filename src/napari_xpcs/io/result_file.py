@@ -24,12 +24,12 @@ from napari_xpcs.io.hdf5 import (
     read_array,
     read_number,
     read_plain,
-    read_texts,
     reading,
 )
 from napari_xpcs.io.known_geometry import geometry_as_known, read_known_geometry
 from napari_xpcs.io.not_measured import not_measured_to_nan
 from napari_xpcs.io.partition_file import read_partition, write_qmap_group
+from napari_xpcs.io.result_parts import PartReader
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
 from napari_xpcs.kernels.curves import BinTable, G2Curves
 from napari_xpcs.kernels.geometry import FIELD_UNITS, KnownGeometry
@@ -67,14 +67,11 @@ def read_result(path: Path) -> ResultFile:
     return result
 
 
-class _ResultReader:
-    """One pass over an open file that gathers faults instead of stopping at the first."""
+class _ResultReader(PartReader):
+    """One pass over an open file."""
 
     def __init__(self, path: Path, file: h5py.File) -> None:
-        self.path = path
-        self.file = file
-        self.problems: list[str] = []
-        self.missing: list[str] = []
+        super().__init__(path, file)
         self.config: dict[str, dict[str, Any]] = {}
 
     def read(self) -> ResultFile:
@@ -90,45 +87,19 @@ class _ResultReader:
         return ResultFile(
             path=self.path,
             layout="aps-results",
-            scattering=self._scattering(partition),
+            scattering=self.image(layouts.SCATTERING_2D, partition),
             partition=partition,
             curves=curves,
             twotime=twotime,
-            intensity_vs_time=self._array(layouts.INTENSITY_VS_TIME, axes=2),
-            scattering_1d=self._flat(layouts.SCATTERING_1D),
-            scattering_1d_segments=self._array(layouts.SCATTERING_1D_SEGMENTS, axes=2),
+            intensity_vs_time=self.array(layouts.INTENSITY_VS_TIME, axes=2),
+            scattering_1d=self.flat(layouts.SCATTERING_1D),
+            scattering_1d_segments=self.array(layouts.SCATTERING_1D_SEGMENTS, axes=2),
             known=geometry.known,
             config=self.config[layouts.TWOTIME] | self.config[layouts.MULTITAU],
-            averaged_files=self._texts(layouts.AVERAGED_FILES),
+            averaged_files=self.texts(layouts.AVERAGED_FILES),
             problems=tuple(self.problems),
             missing=(*self.missing, *geometry.missing),
         )
-
-    def _array(self, name: str, axes: int | None = None) -> Any:
-        """Return the numbers at ``name``, or ``None`` and a sentence in the lists."""
-        try:
-            value = read_array(self.file, name)
-        except FileFormatError as fault:
-            self.problems.append(str(fault))
-            return None
-        if value is None:
-            self.missing.append(name)
-            return None
-        if axes is not None and value.ndim != axes:
-            self.problems.append(f"{name} has the shape {value.shape}; {axes} axes were expected.")
-            return None
-        return value
-
-    def _flat(self, name: str) -> Any:
-        value = self._array(name)
-        return None if value is None else value.reshape(-1)
-
-    def _texts(self, name: str) -> tuple[str, ...]:
-        try:
-            return read_texts(self.file, name)
-        except FileFormatError as fault:
-            self.problems.append(str(fault))
-            return ()
 
     def _config(self, group: str) -> dict[str, Any]:
         """Return the options of a run; those that cannot be read are named in ``problems``."""
@@ -165,24 +136,6 @@ class _ResultReader:
         self.problems.extend(partition.notes)
         return partition
 
-    def _scattering(self, partition: Partition | None) -> Any:
-        image = self._array(layouts.SCATTERING_2D)
-        if image is None:
-            return None
-        if image.ndim == 3 and len(image) == 1:
-            image = image[0]
-        if image.ndim != 2 or 0 in image.shape:
-            self.problems.append(
-                f"{layouts.SCATTERING_2D} has the shape {image.shape}, one image was expected."
-            )
-            return None
-        if partition is not None and image.shape != partition.shape:
-            self.problems.append(
-                f"{layouts.SCATTERING_2D} has the shape {image.shape} and the partition "
-                f"{partition.shape}: they belong to different detectors."
-            )
-        return image
-
     def _frame_step(self, group: str) -> float:
         """Return how many raw frames one step of the delays stands for."""
         step = 1.0
@@ -201,9 +154,9 @@ class _ResultReader:
     def _curves(self, partition: Partition | None, frame_time_s: float | None) -> G2Curves | None:
         if not holds(self.file, layouts.MULTITAU):
             return None
-        delays = self._flat(layouts.MULTITAU_DELAYS)
-        g2 = self._array(layouts.MULTITAU_G2, axes=2)
-        error = self._array(layouts.MULTITAU_G2_ERR, axes=2)
+        delays = self.flat(layouts.MULTITAU_DELAYS)
+        g2 = self.array(layouts.MULTITAU_G2, axes=2)
+        error = self.array(layouts.MULTITAU_G2_ERR, axes=2)
         if g2 is None or delays is None:
             return None
         if frame_time_s is None:
@@ -290,8 +243,8 @@ class _ResultReader:
             frame_time_s=None
             if frame_time_s is None
             else frame_time_s * self._frame_step(layouts.TWOTIME),
-            g2=self._array(layouts.TWOTIME_G2, axes=2),
-            segments=self._array(layouts.TWOTIME_SEGMENTS, axes=3),
+            g2=self.array(layouts.TWOTIME_G2, axes=2),
+            segments=self.array(layouts.TWOTIME_SEGMENTS, axes=3),
         )
 
     def _bins_of_maps(self, numbers: list[int]) -> np.ndarray:
@@ -300,7 +253,7 @@ class _ResultReader:
         The map numbers count the maps in one generation of files and the bins in another;
         ``processed_bins`` tells which.
         """
-        processed = self._flat(layouts.TWOTIME_BINS)
+        processed = self.flat(layouts.TWOTIME_BINS)
         stored = [] if processed is None else processed.tolist()
         whole = [int(label) for label in stored if np.isfinite(label)]
         if len(whole) == len(numbers) and numbers == list(range(1, len(numbers) + 1)):
@@ -458,6 +411,10 @@ def _write_twotime(file: h5py.File, result: "TwoTimeResult") -> None:
     _put(file, layouts.TWOTIME_SEGMENTS, result.segments)
 
 
+_SMOOTHING = {"no-static": "none", "none": "none", "dqmap": "dqmap"}
+"""What boost_corr calls a normalization; the others divide by the mean of the static bin."""
+
+
 def _write_config(
     file: h5py.File,
     group: str,
@@ -474,7 +431,7 @@ def _write_config(
         "end_frame": -1 if selection.end is None else selection.end,
         "stride_frame": selection.stride,
         "avg_frame": selection.average,
-        "smooth": "none" if result.normalization == "no-static" else "sqmap",
+        "smooth": _SMOOTHING.get(result.normalization, "sqmap"),
         "normalization": result.normalization,
         "raw": str(source),
         "software": "napari-xpcs",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.hdf5 import open_hdf5, read_array
+from napari_xpcs.io.hdf5 import open_dataset, open_hdf5, read_array, reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -16,9 +16,13 @@ class TwoTimeMaps:
     Parameters
     ----------
     path, datasets
-        Where the maps are; entry k belongs to entry k of ``bins``.
+        Where the maps are: one dataset per entry of ``bins``, or a single one for all.
     bins
         Labels of the dynamic bins.
+    bin_axis
+        Axis along which a single dataset holds the bins, ``None`` where each has its own.
+    lower
+        The half that is stored lies below the diagonal.
     frame_time_s
         Time between two rows of a map, s; ``None`` where it is unknown.
     g2
@@ -30,29 +34,36 @@ class TwoTimeMaps:
     path: Path
     datasets: tuple[str, ...]
     bins: np.ndarray
+    bin_axis: int | None = None
+    lower: bool = False
     frame_time_s: float | None = None
     g2: np.ndarray | None = None
     segments: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.datasets)
+        return len(self.bins)
 
     def read(self, position: int) -> np.ndarray:
         """Return the full symmetric map at ``position``, float32 (frame, frame).
 
-        The files keep the upper triangle with its diagonal; the lower one is its mirror image.
+        Of files that keep one triangle with its diagonal, the other is its mirror image.
 
         Raises
         ------
         FileFormatError
             The map cannot be read or is not square.
         """
-        name = self.datasets[position]
+        name = self.datasets[0 if self.bin_axis is not None else position]
         with open_hdf5(self.path) as file:
-            half = read_array(file, name)
+            if self.bin_axis is None:
+                half = read_array(file, name)
+            else:
+                dataset = open_dataset(file, name)
+                with reading(self.path, name):
+                    half = np.asarray(dataset[(slice(None),) * self.bin_axis + (position,)])
         if half is None or half.ndim != 2 or half.shape[0] != half.shape[1]:
             shape = None if half is None else half.shape
             msg = f"{name} in {self.path.name} has the shape {shape}; a two-time map is square."
             raise FileFormatError(msg)
-        upper = np.triu(half).astype(np.float32, copy=False)
+        upper = np.triu(half.T if self.lower else half).astype(np.float32, copy=False)
         return np.asarray(upper + np.triu(upper, 1).T)

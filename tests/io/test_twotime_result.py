@@ -1,0 +1,90 @@
+"""What the two-time correlator makes is written as the programs of the beamline read it."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_xpcs.backends import get_backend
+from napari_xpcs.correlate.twotime_run import correlate_twotime
+from napari_xpcs.io.result_file import read_result, write_result
+from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
+from napari_xpcs.kernels.twotime import SMOOTHINGS, TwoTimeResult
+from napari_xpcs.progress import run
+
+DETECTOR = "/entry/instrument/detector_1"
+TWOTIME_NEEDS = [
+    "/entry/start_time",
+    "/entry/instrument/incident_beam/incident_energy",
+    f"{DETECTOR}/frame_time",
+    f"{DETECTOR}/count_time",
+    "/xpcs/temporal_mean/scattering_2d",
+    "/xpcs/temporal_mean/scattering_1d",
+    "/xpcs/temporal_mean/scattering_1d_segments",
+    "/xpcs/spatial_mean/intensity_vs_time",
+    "/xpcs/twotime/correlation_map",
+    "/xpcs/twotime/normalized_g2",
+    "/xpcs/twotime/normalized_g2_segments",
+    "/xpcs/twotime/processed_bins",
+    "/xpcs/twotime/config/stride_frame",
+    "/xpcs/twotime/config/avg_frame",
+    *[
+        f"/xpcs/qmap/{kind}_{name}"
+        for kind in ("dynamic", "static")
+        for name in ("roi_map", "num_pts", "index_mapping", "v_list_dim0", "v_list_dim1")
+    ],
+    *[f"/xpcs/qmap/{name}" for name in ("mask", "beam_center_x", "beam_center_y", "pixel_size")],
+    *[f"/xpcs/qmap/{name}" for name in ("detector_distance", "energy", "map_names", "map_units")],
+]
+"""One missing name and the viewer of the beamline does not open a two-time file."""
+
+
+def correlated(smoothing: str = "sqmap") -> tuple[Partition, TwoTimeResult]:
+    geometry = Geometry(
+        shape=(16, 20),
+        energy_kev=10.0,
+        distance_m=5.0,
+        pixel_row_m=75e-6,
+        pixel_col_m=75e-6,
+        center_row_px=-3.0,
+        center_col_px=-4.0,
+    )
+    xp = get_backend()
+    spec = PartitionSpec(dq=3, sq=6)
+    partition = make_partition(geometry, np.ones((16, 20), dtype=bool), spec, xp=xp)
+    frames = np.random.default_rng(0).poisson(2.0, (25, 16, 20)).astype(np.uint16)
+    steps = correlate_twotime(
+        frames, partition, frame_time_s=0.01, xp=xp, bins=[3, 1], smoothing=smoothing
+    )
+    return partition, run(steps)
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_the_smoothing_that_was_used_is_written(tmp_path: Path, smoothing: str) -> None:
+    partition, result = correlated(smoothing)
+    path = tmp_path / "results.hdf"
+    write_result(path, source="run.h5", partition=partition, twotime=result)
+    with h5py.File(path) as file:
+        assert file["/xpcs/twotime/config/smooth"].asstr()[()] == smoothing
+        assert file["/xpcs/twotime/config/normalization"].asstr()[()] == smoothing
+
+
+def test_a_two_time_file_has_what_the_viewer_needs(tmp_path: Path) -> None:
+    partition, result = correlated()
+    path = tmp_path / "results.hdf"
+    write_result(path, source="run.h5", partition=partition, twotime=result)
+    with h5py.File(path) as file:
+        assert [name for name in TWOTIME_NEEDS if name not in file] == []
+        assert len(file["/xpcs/qmap"].attrs["hash"]) == 64
+        assert "/xpcs/multitau" not in file
+    read = read_result(path)
+    assert read.curves is None
+    assert read.twotime is not None
+    assert read.twotime.bins.tolist() == result.processed_bins.tolist()
+    for position, half in enumerate(result.maps):
+        full = half + np.triu(half, 1).T
+        np.testing.assert_array_equal(read.twotime.read(position), full)
+    np.testing.assert_allclose(read.twotime.g2, result.g2, rtol=1e-6)
+    np.testing.assert_allclose(read.twotime.segments, result.segments, rtol=1e-6)
