@@ -83,13 +83,26 @@ class Dispersion:
         return text
 
 
+def relaxation_times(
+    fit: G2Fit,
+) -> tuple[Float[np.ndarray, " bin"], Float[np.ndarray, " bin"]]:
+    """Return the relaxation time of every bin with its error, s; NaN where it is undetermined."""
+    name = next(name for name in _RELAXATION if name in fit.names)
+    column = fit.names.index(name)
+    value, error = fit.value[:, column], fit.error[:, column]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tau = value ** _RELAXATION[name]
+        return tau, tau * error / value
+
+
 def fit_dispersion(fit: G2Fit, law: Law = "diffusion") -> Dispersion:
     r"""Fit :math:`\tau(q)` over the bins whose own fit is ``ok``.
 
     A straight line in :math:`\ln\tau` over :math:`\ln q`, weighted by inverse squared relative
-    errors.  Neighbouring delays of g2 share frames, so the errors of single bins are too small,
-    most of all at low q where few relaxation times fit into the run.  Where the bins scatter more
-    about the line than their errors say, a common scatter is added to all of them [2]_.
+    errors.  Neighbouring delays of g2 share frames, so the errors of bins whose curves came
+    without a covariance are too small, most of all at low q where few relaxation times fit into
+    the run.  Where the bins scatter more about the line than their errors say, a common scatter
+    is added to all of them [2]_.
 
     Raises
     ------
@@ -98,17 +111,16 @@ def fit_dispersion(fit: G2Fit, law: Law = "diffusion") -> Dispersion:
     """
     if law not in ("diffusion", "power"):
         raise FitError(f"Unknown law {law!r}; choose one of diffusion, power.")
-    name = next(name for name in _RELAXATION if name in fit.names)
-    column = fit.names.index(name)
-    value, error, q = fit.value[:, column], fit.error[:, column], fit.bins.q
+    tau, error = relaxation_times(fit)
+    q = fit.bins.q
     with np.errstate(invalid="ignore"):
-        used = fit.ok & (q > 0) & (value > 0) & np.isfinite(q)
+        used = fit.ok & (q > 0) & (tau > 0) & np.isfinite(q)
     n_bins = int(np.count_nonzero(used))
     if n_bins < 2:
         return _nothing(law, n_bins, len(fit.status))
 
-    log_tau = _RELAXATION[name] * np.log(value[used])
-    variance = (error[used] / value[used]) ** 2
+    log_tau = np.log(tau[used])
+    variance = (error[used] / tau[used]) ** 2
     log_q = np.log(q[used])
     centre = float(np.mean(log_q))
     level = np.ones((n_bins, 1))
