@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.layers import Layer
-from qtpy.QtWidgets import QLabel, QPushButton, QTableWidget, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QTableWidget, QWidget
 
 from napari_xpcs.backends import reset_backend, set_backend
 from napari_xpcs.plugin import layers as xpcs_layers
@@ -119,3 +119,48 @@ def test_closing_the_dock_takes_its_mouse_callback_away(viewer, qtbot):
     widget.setParent(None)  # what napari does when the dock is closed
     assert viewer.mouse_drag_callbacks == before
     widget.deleteLater()
+
+
+def test_held_parameter_is_not_fitted(widget, layer, qtbot):
+    qtbot.keyClicks(widget.findChild(QLineEdit, "hold_contrast"), "0.25")
+    fit(widget, qtbot)
+    column = widget.fitted.names.index("contrast")
+    assert set(widget.fitted.value[:-1, column]) == {0.25}
+    assert set(widget.fitted.error[:-1, column]) == {0.0}
+
+
+def test_parameters_to_hold_are_those_of_the_model(widget):
+    widget.findChild(QComboBox, "model").setCurrentText("stretched")
+    assert widget.findChild(QLineEdit, "hold_exponent") is not None
+    assert widget.held() == {}
+
+
+@pytest.mark.parametrize("model", ["cumulant", "double"])
+def test_every_model_can_be_fitted_and_drawn(widget, layer, model, qtbot):
+    widget.findChild(QComboBox, "model").setCurrentText(model)
+    fit(widget, qtbot)
+    assert widget.fitted.model == model
+    click(widget, layer, 3)
+    assert widget._curve_plot.figure.axes
+
+
+def test_parameter_is_painted_where_it_is_determined(widget, layer, viewer, qtbot):
+    fit(widget, qtbot)
+    widget.findChild(QComboBox, "painted").setCurrentText("tau_s")
+    widget.findChild(QPushButton, "paint").click()
+    painted = viewer.layers["tau_s map"]
+    tau = widget.fitted.value[:, widget.fitted.names.index("tau_s")]
+    for label in (1, 3):
+        np.testing.assert_allclose(painted.data[layer.data == label], tau[label - 1], rtol=1e-6)
+    nowhere = (layer.data == 0) | (layer.data == len(tau))  # the last bin was never counted
+    assert np.isnan(painted.data[nowhere]).all()
+    widget.findChild(QPushButton, "paint").click()
+    assert [layer.name for layer in viewer.layers].count("tau_s map") == 1
+
+
+def test_message_of_a_fit_survives_other_layers(widget, layer, viewer, qtbot):
+    fit(widget, qtbot)
+    told = widget.findChild(QLabel, "message").text()
+    assert "5 of 6 bins" in told
+    viewer.add_image(np.zeros((4, 4)))
+    assert widget.findChild(QLabel, "message").text() == told

@@ -13,6 +13,8 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
     QLabel,
     QPushButton,
     QTableWidget,
@@ -28,7 +30,7 @@ from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.fit_table import write_fit_csv
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin.dock import Dock, LayerComboBox
+from napari_xpcs.plugin.dock import Dock, LayerComboBox, NumberEdit
 from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.progress import Progress, Steps
 
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from napari_xpcs.fitting.dispersion import Dispersion
     from napari_xpcs.plugin.plots import CurvePlot, TauPlot
 
-OFFERED_MODELS = ("single", "stretched")
 NO_CURVES = "Open a result file, or compute g2 with XPCS: Correlate."
 
 
@@ -57,7 +58,11 @@ class FitWidget(Dock):
         self._dispersion: Dispersion | None = None
         self._layer = LayerComboBox("no g2 yet", _has_curves, objectName="curves")
         self._model = QComboBox(objectName="model")
-        self._model.addItems(list(OFFERED_MODELS))
+        for name, model in G2_MODELS.items():
+            self._model.addItem(name)
+            self._model.setItemData(
+                self._model.count() - 1, model.label, Qt.ItemDataRole.ToolTipRole
+            )
         self._formula = QLabel(objectName="formula")
         self._formula.setWordWrap(True)
         form = QFormLayout()
@@ -65,6 +70,9 @@ class FitWidget(Dock):
         form.addRow("g2 of", self._layer)
         form.addRow("Model", self._model)
         form.addRow(self._formula)
+        self._held_box = QGroupBox("Hold at (empty: fitted)")
+        self._held_form = QFormLayout(self._held_box)
+        self._held: dict[str, NumberEdit] = {}
         self._job = JobButton("Fit all bins")
         self._tabs = QTabWidget(objectName="tabs")
         self._curve_page, self._tau_page = QWidget(), QWidget()
@@ -79,9 +87,17 @@ class FitWidget(Dock):
         self._tabs.addTab(self._table, "Table")
         self._tabs.addTab(self._tau_page, "τ(q)")
         self._save = QPushButton("Save table as CSV ...", objectName="save")
+        self._painted = QComboBox(objectName="painted")
+        self._paint = QPushButton("Paint on the detector", objectName="paint")
+        self._paint.setToolTip("Add the fitted parameter as an image layer over the bins.")
+        painting = QHBoxLayout()
+        painting.addWidget(self._painted)
+        painting.addWidget(self._paint)
         self.column.addLayout(form)
-        for widget in (self._job, self._tabs, self._save):
+        for widget in (self._held_box, self._job, self._tabs):
             self.column.addWidget(widget)
+        self.column.addLayout(painting)
+        self.column.addWidget(self._save)
         self._plots = Runner(self)
 
     def _connect(self) -> None:
@@ -91,6 +107,7 @@ class FitWidget(Dock):
         self._job.finished.connect(self._on_job_finished)
         self._table.itemSelectionChanged.connect(self._on_table_selected)
         self._save.clicked.connect(self._on_save_clicked)
+        self._paint.clicked.connect(self._on_paint_clicked)
         self._plots.finished.connect(self._on_plots_loaded)
         self._viewer.mouse_drag_callbacks.append(self._on_image_pressed)
         if hasattr(self._viewer.events, "theme"):
@@ -154,8 +171,8 @@ class FitWidget(Dock):
         curves = self.curves()
         if curves is not None:
             self._asked = curves
-            model = self._model.currentText()
-            self._job.start(lambda: _fit_steps(curves, model))
+            model, fixed = self._model.currentText(), self.held()
+            self._job.start(lambda: _fit_steps(curves, model, fixed))
 
     def _on_job_finished(self, result: "tuple[G2Fit, Dispersion]") -> None:
         if self._asked is not self.curves():
@@ -163,7 +180,12 @@ class FitWidget(Dock):
         self._fit, self._dispersion = result
         self._fitted_curves = self._asked
         self._fill_table(self._fit)
-        self._save.setEnabled(True)
+        for button in (self._save, self._paint):
+            button.setEnabled(True)
+        before = self._painted.currentText()
+        self._painted.clear()
+        self._painted.addItems([*self._fit.names, xpcs_layers.CHI2])
+        self._painted.setCurrentText(before or self._fit.names[2])
         good = sum(status == "ok" for status in self._fit.status)
         count = len(self._fit.status)
         self._job.message.setText(
@@ -175,13 +197,30 @@ class FitWidget(Dock):
         self._show_tau()
 
     def _on_model_changed(self) -> None:
-        self._formula.setText(G2_MODELS[self._model.currentText()].formula)
+        model = G2_MODELS[self._model.currentText()]
+        self._formula.setText(model.formula)
+        while self._held_form.rowCount():
+            self._held_form.removeRow(0)
+        self._held.clear()
+        for parameter in model.parameters:
+            field = NumberEdit(objectName=f"hold_{parameter.name}")
+            field.setPlaceholderText("fitted")
+            field.setToolTip(f"{parameter.meaning}, {parameter.unit or 'no unit'}")
+            self._held[parameter.name] = field
+            self._held_form.addRow(parameter.name, field)
+
+    def held(self) -> dict[str, float]:
+        """Return the parameters that are held, in the units of their names."""
+        values = {name: field.value() for name, field in self._held.items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     def _forget_fit(self) -> None:
         self._fit = self._fitted_curves = self._dispersion = None
         self._table.setRowCount(0)
         self._table.setColumnCount(0)
-        self._save.setEnabled(False)
+        for button in (self._save, self._paint):
+            button.setEnabled(False)
+        self._painted.clear()
         self._show_tau()
 
     # -- showing
@@ -284,6 +323,22 @@ class FitWidget(Dock):
 
     # -- saving
 
+    def _on_paint_clicked(self) -> None:
+        layer = self._layer.layer()
+        if self._fit is None or layer is None:
+            return
+        data, arguments, _ = xpcs_layers.parameter_map_layer(
+            xpcs_layers.layer_partition(layer),
+            self._fit,
+            self._painted.currentText(),
+            source=xpcs_layers.layer_source(layer),
+        )
+        for old in xpcs_layers.layers_with_role(self._viewer.layers, "map"):
+            if old.name == arguments["name"] and old.data.shape == data.shape:
+                old.data, old.contrast_limits = data, arguments["contrast_limits"]
+                return
+        self._viewer.add_image(data, **arguments)
+
     def _on_save_clicked(self) -> None:
         if self._fit is None:
             return
@@ -317,13 +372,15 @@ def _load_plots() -> Steps[Any]:
     return plots
 
 
-def _fit_steps(curves: G2Curves, model: str) -> "Steps[tuple[G2Fit, Dispersion]]":
+def _fit_steps(
+    curves: G2Curves, model: str, fixed: dict[str, float]
+) -> "Steps[tuple[G2Fit, Dispersion]]":
     """Fit all bins and the law of tau(q); runs in the thread."""
     from napari_xpcs.backends import get_backend
     from napari_xpcs.fitting.dispersion import fit_dispersion
     from napari_xpcs.fitting.least_squares import fit_g2
 
-    fit = yield from fit_g2(curves, model, xp=get_backend())
+    fit = yield from fit_g2(curves, model, fixed=fixed, xp=get_backend())
     return fit, fit_dispersion(fit)
 
 

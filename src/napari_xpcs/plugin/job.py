@@ -126,6 +126,7 @@ class JobButton(QWidget):
         super().__init__(parent)
         self._text = text
         self._started_at = 0.0
+        self._reason = ""
         self._build()
         self._connect()
 
@@ -149,8 +150,9 @@ class JobButton(QWidget):
 
     def allow(self, reason: str = "") -> None:
         """Enable the button, or disable it and show the ``reason``."""
-        if self.runner.running:
+        if self.runner.running or reason == self._reason:
             return
+        self._reason = reason
         self.button.setEnabled(not reason)
         self.button.setToolTip(reason)
         self.message.setText(reason)

@@ -15,6 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
 from napari_xpcs._typing import Image, Mask
 from napari_xpcs.backends.io_adapter import napari_adapter
 from napari_xpcs.correlate.reading import Frames
+from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry
@@ -22,6 +23,8 @@ from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, image_contrast
 
 LAYER_KEY = "xpcs"
+CHI2 = "reduced chi2"
+"""How the goodness of a fit is called among the parameters."""
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 """What an npe2 reader returns: data, keyword arguments of ``add_*``, layer type."""
@@ -150,6 +153,29 @@ def bin_colormap(partition: Partition) -> DirectLabelColormap:
     table: dict[int | None, Any] = {None: transparent, 0: transparent}
     table.update({label: colors[label - 1] for label in range(1, count + 1)})
     return DirectLabelColormap(color_dict=table)
+
+
+def parameter_map_layer(
+    partition: Partition, fit: G2Fit, name: str, *, source: str = ""
+) -> LayerData:
+    """Return a parameter of the fit as an Image over the detector, transparent where it has none.
+
+    ``name`` is a parameter of the model, or ``reduced chi2``.
+    """
+    values = fit.reduced_chi2 if name == CHI2 else fit.value[:, fit.names.index(name)]
+    of_label = np.full(len(partition.dynamic) + 1, np.nan, dtype=np.float32)
+    of_label[fit.bins.label] = values
+    found = values[np.isfinite(values)]
+    limits = (float(found.min()), float(found.max())) if found.size else (0.0, 1.0)
+    arguments = {
+        "name": f"{name} map",
+        "rgb": False,
+        "axis_labels": ("y", "x"),
+        "contrast_limits": limits if limits[0] < limits[1] else (limits[0], limits[0] + 1.0),
+        "colormap": "viridis",
+        "metadata": {LAYER_KEY: {"role": "map", "source": source}},
+    }
+    return napari_adapter.to_numpy(of_label[partition.dynamic.labels]), arguments, "image"
 
 
 def frames_file_to_layers(file: FramesFile) -> list[LayerData]:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_xpcs.backends.io_adapter import matplotlib_adapter
-from napari_xpcs.fitting.dispersion import Dispersion
+from napari_xpcs.fitting.dispersion import Dispersion, relaxation_times
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import G2Curves
 
@@ -133,9 +133,7 @@ class TauPlot(Plot):
 
     def show_dispersion(self, fit: G2Fit, dispersion: Dispersion) -> None:
         """Show tau(q) of the determined bins and the fitted law."""
-        column = fit.names.index("tau_s")
-        q, tau = fit.bins.q, fit.value[:, column]
-        error = fit.error[:, column]
+        q, (tau, error) = fit.bins.q, relaxation_times(fit)
         shown = np.isfinite(tau) & np.isfinite(q)
         if not shown.any():
             self.show_hint("No bin has a relaxation time that its g2 determines.")
