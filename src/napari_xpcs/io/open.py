@@ -25,6 +25,7 @@ from napari_xpcs.io.hdf5 import (
 )
 from napari_xpcs.io.known_geometry import read_known_geometry
 from napari_xpcs.io.metadata_file import read_metadata
+from napari_xpcs.io.other_results import OTHER_RESULT_FORMATS
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.result_file import read_result
 
@@ -196,6 +197,7 @@ FORMATS: tuple[Format, ...] = (
         matches=holding(*layouts.RESULTS),
         open=_open_results,
     ),
+    *OTHER_RESULT_FORMATS,
     Format(
         name="aps-qmap",
         kind="partition",

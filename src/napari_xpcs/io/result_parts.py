@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from napari_xpcs._typing import LabelImage, Mask
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.hdf5 import read_array, read_number, read_texts
+from napari_xpcs.io.hdf5 import read_array, read_number, read_texts, reading
 from napari_xpcs.io.not_measured import not_measured_to_nan
 from napari_xpcs.kernels.curves import BinTable, G2Curves
 from napari_xpcs.kernels.partition import Bins, Partition
@@ -62,6 +62,21 @@ class PartReader:
         except FileFormatError as fault:
             self.problems.append(str(fault))
             return ()
+
+    def attribute(self, name: str, key: str) -> str:
+        """Return an attribute of ``name`` as text, empty where there is none."""
+        with reading(self.path, f"{name}@{key}"):
+            found = self.file.get(name)
+            value = None if found is None else found.attrs.get(key)
+        if isinstance(value, np.ndarray):
+            value = value.reshape(-1)[0] if value.size else None
+        if isinstance(value, bytes):
+            return value.decode(errors="replace")
+        return "" if value is None else str(value)
+
+    def unit(self, name: str) -> str:
+        """Return the unit that ``name`` says it has; some writers spell the attribute "unit"."""
+        return (self.attribute(name, "units") or self.attribute(name, "unit")).strip()
 
     def image(self, name: str, partition: Partition | None) -> Any:
         """Return one image; that it has another shape than the bins is told, not mended."""

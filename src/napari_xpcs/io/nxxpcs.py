@@ -1,0 +1,241 @@
+"""Results in the application definition NXxpcs, written by whichever facility."""
+
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from napari_xpcs.io.files import ResultFile
+from napari_xpcs.io.hdf5 import reading
+from napari_xpcs.io.known_geometry import known_values, unknown_values
+from napari_xpcs.io.result_parts import LabelledBins, PartReader, labelled_bins
+from napari_xpcs.io.twotime_maps import TwoTimeMaps
+from napari_xpcs.kernels.geometry import KnownGeometry
+
+_SIGNS = ("data/g2", "twotime/two_time_corr_func", "instrument/masks/dynamic_roi_map")
+
+_LENGTH_M = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "micrometer": 1e-6}
+_TIME_S = {"s": 1.0, "second": 1.0, "ms": 1e-3, "millisecond": 1e-3, "us": 1e-6, "ns": 1e-9}
+_ENERGY_KEV = {"kev": 1.0, "ev": 1e-3}
+
+_DETECTOR_PLACES = {
+    "distance_m": ("distance", _LENGTH_M),
+    "pixel_row_m": ("y_pixel_size", _LENGTH_M),
+    "pixel_col_m": ("x_pixel_size", _LENGTH_M),
+    "frame_time_s": ("frame_time", _TIME_S),
+    "count_time_s": ("count_time", _TIME_S),
+}
+_CENTERS = {
+    "center_row_px": ("beam_center_y", "pixel_row_m"),
+    "center_col_px": ("beam_center_x", "pixel_col_m"),
+}
+
+_HIGHEST_KEV = 200.0
+_LARGEST_DETECTOR_M = 2.0
+_LAST_NUMBER = re.compile(r"(\d+)$")
+
+
+def is_nxxpcs(file: h5py.File) -> bool:
+    """Say whether an entry of ``file`` holds a sign of these results."""
+    return _entry(file) is not None
+
+
+def _entry(file: h5py.File) -> str | None:
+    return next((name for name in file if any(f"{name}/{sign}" in file for sign in _SIGNS)), None)
+
+
+def read_nxxpcs(path: Path, file: h5py.File) -> ResultFile:
+    """Read what the first entry with results holds and name what it lacks."""
+    parts = PartReader(path, file)
+    entry = f"/{_entry(file)}"
+    detector = _detector(parts, f"{entry}/instrument")
+    known = _known(parts, entry, detector)
+    bins = _bins(parts, f"{entry}/instrument/masks")
+    frame_time_s = known["frame_time_s"].value
+    curves = None
+    labels, g2 = _columns(parts, f"{entry}/data/g2")
+    if g2 is not None:
+        _, error = _columns(parts, f"{entry}/data/g2_derr")
+        lags = parts.flat(f"{entry}/data/delay_difference")
+        delay_s = None if lags is None or frame_time_s is None else lags * frame_time_s
+        if lags is not None and g2.shape[0] != len(lags) and g2.shape[1] == len(lags):
+            parts.problems.append("g2 is stored as (bin, delay) and was turned.")
+            g2, error = g2.T, None if error is None else error.T
+        curves = parts.curves(g2, error, delay_s, bins, labels)
+    return ResultFile(
+        path=path,
+        layout="nxxpcs",
+        scattering=parts.image(f"{entry}/data/frame_average", bins.partition),
+        partition=bins.partition,
+        curves=curves,
+        twotime=_twotime(parts, entry, bins, frame_time_s),
+        known=known,
+        problems=tuple(parts.problems),
+        missing=(*parts.missing, *unknown_values(known, _places(entry, detector))),
+    )
+
+
+def _detector(parts: PartReader, instrument: str) -> str:
+    """Return the path of the detector: the group that says so, or that has a frame time."""
+    with reading(parts.path, instrument):
+        group = parts.file.get(instrument)
+        names = list(group) if isinstance(group, h5py.Group) else []
+        groups = [name for name in names if isinstance(group.get(name), h5py.Group)]
+        timed = [name for name in groups if "frame_time" in group[name]]
+    said = [
+        name
+        for name in groups
+        if parts.attribute(f"{instrument}/{name}", "NX_class") == "NXdetector"
+    ]
+    return f"{instrument}/{next(iter(timed + said), 'detector_1')}"
+
+
+def _places(entry: str, detector: str) -> dict[str, str]:
+    places = {name: f"{detector}/{leaf}" for name, (leaf, _) in _DETECTOR_PLACES.items()}
+    places |= {name: f"{detector}/{leaf}" for name, (leaf, _) in _CENTERS.items()}
+    return places | {"energy_kev": f"{entry}/instrument/incident_beam/incident_energy"}
+
+
+def _known(parts: PartReader, entry: str, detector: str) -> KnownGeometry:
+    places = _places(entry, detector)
+    found: dict[str, tuple[float, str]] = {}
+    for name, (_, factors) in {**_DETECTOR_PLACES, "energy_kev": ("", _ENERGY_KEV)}.items():
+        value = parts.number(places[name])
+        unit = parts.unit(places[name])
+        if value is None or value <= 0:
+            continue
+        if unit and unit.lower() not in factors:
+            parts.problems.append(f"{places[name]} has the unit {unit!r}, which is not understood.")
+            continue
+        factor = factors.get(unit.lower(), 1.0)
+        if name == "energy_kev" and value * factor > _HIGHEST_KEV:
+            parts.problems.append(
+                f"{places[name]} = {value:g} {unit or 'without a unit'} is read in eV."
+            )
+            factor = 1e-3
+        found[name] = (value * factor, places[name])
+    for name, (_, pixel) in _CENTERS.items():
+        value, unit = parts.number(places[name]), parts.unit(places[name]).lower()
+        if value is None:
+            continue
+        to_m = _LENGTH_M.get(unit)
+        if to_m is None:
+            found[name] = (value, places[name])
+        elif value * to_m > _LARGEST_DETECTOR_M:
+            # The definition has the unit of a length for what most files tell in pixels.
+            parts.problems.append(
+                f"{places[name]} = {value:g} {unit} is farther than any detector is wide: it is "
+                "read in pixels."
+            )
+            found[name] = (value, places[name])
+        elif pixel in found:
+            found[name] = (value * to_m / found[pixel][0], f"{places[name]} / {places[pixel]}")
+    return known_values(found)
+
+
+def _bins(parts: PartReader, masks: str) -> LabelledBins:
+    dynamic = parts.labels(f"{masks}/dynamic_roi_map")
+    static_name = f"{masks}/static_roi_map"
+    static = parts.labels(static_name) if static_name in parts.file else None
+    lists: dict[str, np.ndarray | None] = {}
+    for kind, name in (("dynamic", ""), ("static", "static_")):
+        q, phi = _centers(parts, f"{masks}/{kind}_q_list")
+        listed = f"{masks}/{kind}_phi_list"
+        lists[f"{name}q"] = q
+        lists[f"{name}phi"] = parts.flat(listed) if listed in parts.file else phi
+    return labelled_bins(dynamic, static, None, lists, parts.problems)
+
+
+def _centers(parts: PartReader, name: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return q and, from tuples (q, phi), phi; other kinds of lists say nothing about q."""
+    if name not in parts.file:
+        return None, None
+    values = parts.array(name)
+    if values is None or values.ndim > 2:
+        return None, None
+    if values.ndim < 2 or values.shape[1] == 1 or values.shape[0] == 1:
+        return values.reshape(-1), None
+    return (values[:, 0], values[:, 1]) if values.shape[1] == 2 else (None, None)
+
+
+def _columns(parts: PartReader, name: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return numbers of the bins, if the file tells them, and (delay, bin) values.
+
+    ``one_array`` is one dataset whose column n belongs to bin n; ``data_exchange_keys`` is a
+    group with one dataset per bin, named by its number.
+    """
+    keys = _keys(parts, name)
+    if keys is None:
+        return None, parts.array(name, axes=2)
+    numbers, names = keys
+    columns = [parts.flat(key) for key in names]
+    if not columns or any(column is None for column in columns):
+        return None, None
+    if len({len(column) for column in columns}) > 1:
+        parts.problems.append(f"{name} is left out: its bins have different numbers of delays.")
+        return None, None
+    return numbers, np.stack(columns, axis=1)
+
+
+def _keys(parts: PartReader, name: str) -> tuple[np.ndarray, list[str]] | None:
+    """Return numbers and paths of the datasets in the group ``name``; ``None`` if it is none."""
+    with reading(parts.path, name):
+        found = parts.file.get(name)
+        inside = list(found) if isinstance(found, h5py.Group) else None
+    if inside is None:
+        return None
+    numbered = sorted(
+        (int(match[1]), f"{name}/{key}") for key in inside if (match := _LAST_NUMBER.search(key))
+    )
+    return np.array([number for number, _ in numbered], np.int64), [key for _, key in numbered]
+
+
+def _twotime(
+    parts: PartReader, entry: str, bins: LabelledBins, frame_time_s: float | None
+) -> TwoTimeMaps | None:
+    name = f"{entry}/twotime/two_time_corr_func"
+    if name not in parts.file:
+        return None
+    lower = parts.attribute(name, "populated_elements").startswith("lower")
+    g2_name = f"{entry}/twotime/g2_from_two_time_corr_func"
+    g2 = parts.array(g2_name, axes=2) if g2_name in parts.file else None
+    keys = _keys(parts, name)
+    if keys is not None:
+        numbers, datasets = keys
+        if not datasets:
+            return None
+        return TwoTimeMaps(
+            path=parts.path,
+            datasets=tuple(datasets),
+            bins=bins.own_labels(numbers),
+            lower=lower,
+            frame_time_s=frame_time_s,
+            g2=g2,
+        )
+    with reading(parts.path, name):
+        shape = parts.file[name].shape
+    mode = parts.attribute(name, "storage_mode")
+    axis = 2 if mode.endswith("last") or (mode == "" and shape[0] == shape[1]) else 0
+    times = shape[:2] if axis == 2 else shape[1:]
+    if len(shape) != 3 or times[0] != times[1]:
+        parts.problems.append(f"{name} has the shape {shape}; (bin, time, time) was expected.")
+        return None
+    return TwoTimeMaps(
+        path=parts.path,
+        datasets=(name,),
+        bins=bins.own_labels(_bins_of_maps(parts, entry, bins, shape[axis])),
+        bin_axis=axis,
+        lower=lower,
+        frame_time_s=frame_time_s,
+        g2=g2,
+    )
+
+
+def _bins_of_maps(parts: PartReader, entry: str, bins: LabelledBins, count: int) -> np.ndarray:
+    """Return the bin of each map: as the file tells, else all bins in their order."""
+    name = f"{entry}/twotime/processed_bins"
+    told = parts.flat(name) if name in parts.file else None
+    if told is not None and len(told) == count:
+        return np.asarray(told, np.int64)
+    return bins.used if len(bins.used) == count else np.arange(1, count + 1)
