@@ -7,6 +7,7 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QDockWidget
 
 from napari_xpcs.errors import FileFormatError
+from napari_xpcs.plugin.display import log_view
 from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.layers import layers_with_role
 from napari_xpcs.plugin.window import DOCKS, add_docks
@@ -73,3 +74,16 @@ def test_closing_a_dock_ends_what_it_does(window):
         dock = dock.parent()
     viewer.window.remove_dock_widget(dock)
     assert len(viewer.mouse_drag_callbacks) == callbacks - 1
+
+
+def test_decades_of_counts_are_equally_far_apart_on_the_screen(make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    counts = np.repeat([0, 9, 99, 999, 9999], 20)[None, :].repeat(100, axis=0).astype(np.float32)
+    viewer.add_image(counts, **log_view((0.0, 9999.0)))
+    picture = viewer.screenshot(canvas_only=True, flash=False)[..., 0].astype(float)
+    row = picture[picture.shape[0] // 2]
+    bright = np.flatnonzero(row)
+    left = bright[0] - (bright[-1] + 1 - bright[0]) // 4  # the first fifth is black
+    width = (bright[-1] + 1 - left) / 5
+    shades = [row[int(left + (step + 0.5) * width)] for step in range(5)]
+    np.testing.assert_allclose(shades, np.arange(5) / 4 * 255, atol=3)

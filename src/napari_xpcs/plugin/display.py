@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.backends.io_adapter import napari_adapter
@@ -73,3 +74,27 @@ def image_contrast(image: np.ndarray, at_least: float = 0.0) -> tuple[float, flo
     if top <= 0.0 and counts.size:
         top = float(counts.max())
     return 0.0, max(top, at_least) or 1.0
+
+
+LOG_GAMMA = 0.25
+
+
+def log_view(limits: tuple[float, float], one: float = 1.0, colors: str = "gray") -> dict[str, Any]:
+    """Return the arguments of an Image that shows ``log(1 + value/one)``, values untouched.
+
+    napari has no logarithmic scale, and a colour table alone cannot resolve small counts below
+    a large maximum.  Gamma does: the table is made for values that gamma has spread already.
+    Set gamma to 1 and another colour map for a linear view.
+
+    Parameters
+    ----------
+    limits
+        Values at the ends of the colour scale; the first is 0.
+    one
+        The value where the scale turns from linear to logarithmic.
+    """
+    span = limits[1] / one
+    spread = np.linspace(0.0, 1.0, 256)
+    shades = np.log1p(span * spread ** (1.0 / LOG_GAMMA)) / np.log1p(span)
+    table = Colormap(ensure_colormap(colors).map(shades), name=f"log {colors}")
+    return {"colormap": table, "gamma": LOG_GAMMA, "contrast_limits": limits}

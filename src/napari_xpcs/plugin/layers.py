@@ -20,9 +20,11 @@ from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry
 from napari_xpcs.kernels.partition import Partition
-from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, image_contrast
+from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, image_contrast, log_view
 
 LAYER_KEY = "xpcs"
+SCATTERING_FLOOR = 1e-3
+"""Mean counts below this part of the brightest are shown on a linear scale."""
 CHI2 = "reduced chi2"
 """How the goodness of a fit is called among the parameters."""
 
@@ -58,10 +60,8 @@ def frames_layer(
         "scale": (frame_time or 1.0, 1.0, 1.0),
         "units": ("s" if frame_time else "pixel", "pixel", "pixel"),
         "axis_labels": ("t", "y", "x"),
-        "contrast_limits": contrast_limits(frames),
-        "gamma": 0.5,
-        "colormap": "gray",
         "metadata": {LAYER_KEY: metadata},
+        **log_view(contrast_limits(frames)),
     }
     return DisplayFrames(frames, mask), arguments, "image"
 
@@ -74,14 +74,13 @@ def scattering_layer(
     if mask is not None:
         shown[~mask] = np.nan
     metadata = {"role": "scattering", "known": known, "source": source}
+    limits = image_contrast(shown)
     arguments = {
         "name": "scattering",
         "rgb": False,
         "axis_labels": ("y", "x"),
-        "contrast_limits": image_contrast(shown),
-        "gamma": 0.4,
-        "colormap": "gray",
         "metadata": {LAYER_KEY: metadata},
+        **log_view(limits, one=limits[1] * SCATTERING_FLOOR),
     }
     return napari_adapter.to_numpy(shown), arguments, "image"
 
