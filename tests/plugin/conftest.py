@@ -4,12 +4,20 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.backends import NumPyBackend, reset_backend, set_backend
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, KnownGeometry, Sourced
 from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
 
 DIFFUSION_A2_PER_S = 5e6
+
+
+@pytest.fixture
+def numpy_backend():
+    """Compute with NumPy, which starts at once; what a panel does is the same on both."""
+    set_backend("numpy")
+    yield
+    reset_backend()
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton
 
-from napari_xpcs.backends import reset_backend, set_backend
+from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.partition import PartitionSpec, make_partition
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
+
+pytestmark = pytest.mark.usefixtures("numpy_backend")
 
 
 class SlowFrames:
@@ -25,13 +27,6 @@ class SlowFrames:
         if threading.current_thread() is not threading.main_thread():
             self.gate.wait(10)
         return self.frames[key]
-
-
-@pytest.fixture(autouse=True)
-def numpy_backend():
-    set_backend("numpy")
-    yield
-    reset_backend()
 
 
 @pytest.fixture
@@ -117,8 +112,7 @@ def test_curves_of_bins_that_were_changed_meanwhile_keep_their_own(
     old = xpcs_layers.layer_partition(bins)
     run_button(widget).click()
     qtbot.waitUntil(lambda: "frames" in message(widget), timeout=20000)
-    backend = set_backend("numpy")
-    new = make_partition(geometry, old.mask, PartitionSpec(dq=3, sq=6), xp=backend)
+    new = make_partition(geometry, old.mask, PartitionSpec(dq=3, sq=6), xp=NumPyBackend())
     xpcs_layers.show_partition(bins, new, known, "")
     slow.gate.set()
     qtbot.waitUntil(

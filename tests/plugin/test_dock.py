@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QLabel
 
-from napari_xpcs.backends import reset_backend, set_backend
+from napari_xpcs.backends import reset_backend
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
 from napari_xpcs.plugin.dock import LayerComboBox, NumberEdit
 
@@ -63,14 +63,13 @@ def test_number_is_what_was_typed_or_nothing(qtbot, text, value):
     assert field.value() == value
 
 
+@pytest.mark.usefixtures("numpy_backend")
 def test_last_line_tells_what_is_computed_with(viewer, qtbot):
-    set_backend("numpy")
     widget = CorrelateWidget(viewer)
     qtbot.addWidget(widget)
     line = widget.findChild(QLabel, "backend")
     qtbot.waitUntil(lambda: line.text().startswith("numpy on"), timeout=10000)
     assert "float64" in line.text()
-    reset_backend()
 
 
 def test_last_line_tells_why_there_is_no_backend(viewer, qtbot, monkeypatch):

@@ -7,16 +7,10 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QTableWidget, QWidget
 
-from napari_xpcs.backends import reset_backend, set_backend
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.fit_widget import FitWidget
 
-
-@pytest.fixture(autouse=True)
-def numpy_backend():
-    set_backend("numpy")
-    yield
-    reset_backend()
+pytestmark = pytest.mark.usefixtures("numpy_backend")
 
 
 @pytest.fixture

@@ -5,17 +5,11 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton, QSpinBox
 
-from napari_xpcs.backends import reset_backend, set_backend
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.partition_widget import TYPED, PartitionWidget
 
-
-@pytest.fixture(autouse=True)
-def numpy_backend():
-    set_backend("numpy")
-    yield
-    reset_backend()
+pytestmark = pytest.mark.usefixtures("numpy_backend")
 
 
 @pytest.fixture

@@ -4,19 +4,14 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_xpcs.backends import NumPyBackend, reset_backend, set_backend
+from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting.dispersion import fit_dispersion
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.plugin import _sample_data
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.progress import run
 
-
-@pytest.fixture(autouse=True)
-def numpy_backend():
-    set_backend("numpy")
-    yield
-    reset_backend()
+pytestmark = pytest.mark.usefixtures("numpy_backend")
 
 
 def by_role(found, viewer):
