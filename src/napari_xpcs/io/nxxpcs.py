@@ -214,11 +214,9 @@ def _twotime(
             g2=g2,
         )
     with reading(parts.path, name):
-        shape = parts.file[name].shape
-    mode = parts.attribute(name, "storage_mode")
-    axis = 2 if mode.endswith("last") or (mode == "" and shape[0] == shape[1]) else 0
-    times = shape[:2] if axis == 2 else shape[1:]
-    if len(shape) != 3 or times[0] != times[1]:
+        shape = parts.file[name].shape or ()
+    axis = _bin_axis(shape, parts.attribute(name, "storage_mode"))
+    if axis is None:
         parts.problems.append(f"{name} has the shape {shape}; (bin, time, time) was expected.")
         return None
     return TwoTimeMaps(
@@ -230,6 +228,15 @@ def _twotime(
         frame_time_s=frame_time_s,
         g2=g2,
     )
+
+
+def _bin_axis(shape: tuple[int, ...], mode: str) -> int | None:
+    """Return the axis of the bins; ``None`` where the other two are no times."""
+    if len(shape) != 3 or 0 in shape:
+        return None
+    axis = 2 if mode.endswith("last") or (mode == "" and shape[0] == shape[1]) else 0
+    times = shape[:2] if axis == 2 else shape[1:]
+    return axis if times[0] == times[1] else None
 
 
 def _bins_of_maps(parts: PartReader, entry: str, bins: LabelledBins, count: int) -> np.ndarray:

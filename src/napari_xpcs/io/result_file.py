@@ -28,6 +28,7 @@ from napari_xpcs.io.hdf5 import (
 )
 from napari_xpcs.io.known_geometry import geometry_as_known, read_known_geometry
 from napari_xpcs.io.not_measured import not_measured_to_nan
+from napari_xpcs.io.nxxpcs_links import write_nxxpcs_links
 from napari_xpcs.io.partition_file import read_partition, write_qmap_group
 from napari_xpcs.io.result_parts import PartReader
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
@@ -327,6 +328,9 @@ def write_result(
         if twotime is not None:
             _write_twotime(file, twotime)
             _write_config(file, layouts.TWOTIME, "twotime", twotime, source, config or {})
+        write_nxxpcs_links(
+            file, partition, step=means.selection.step, normalization=means.normalization
+        )
         own = file.require_group(layouts.OWN_GROUP)
         own.attrs["version"] = __version__
         own.attrs["written"] = datetime.now(UTC).isoformat(timespec="seconds")
