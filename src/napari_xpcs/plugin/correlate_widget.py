@@ -24,6 +24,7 @@ from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.dock import Dock, LayerComboBox, NumberEdit
+from napari_xpcs.plugin.frame_sum import FrameSum
 from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.progress import Progress, Steps
 
@@ -84,6 +85,8 @@ class CorrelateWidget(Dock):
             "of a dynamic bin (boost_corr and the APS viewer). The choice is written to the file."
         )
         form.addRow("Normalisation", self._normalization)
+        self._frame_sum = FrameSum(self._viewer)
+        form.addRow("Show sums of", self._frame_sum)
         return box
 
     def _connect(self) -> None:
@@ -119,9 +122,11 @@ class CorrelateWidget(Dock):
 
     def _teardown(self) -> None:
         self._job.cancel()
+        self._frame_sum.stop()
 
     def _on_frames_changed(self) -> None:
         layer = self._frames.layer()
+        self._frame_sum.follow(layer)
         known = {} if layer is None else xpcs_layers.layer_known(layer)
         sourced = known.get("frame_time_s")
         self._frame_time.set_value(None if sourced is None else sourced.value)

@@ -66,6 +66,18 @@ def frames_layer(
     return DisplayFrames(frames, mask), arguments, "image"
 
 
+def sum_layer(total: Image, *, source: str = "") -> LayerData:
+    """Return the sum of some frames as an Image on the scale of counts."""
+    arguments = {
+        "name": "sum of frames",
+        "rgb": False,
+        "axis_labels": ("y", "x"),
+        "metadata": {LAYER_KEY: {"role": "sum", "source": source}},
+        **log_view(image_contrast(total, at_least=1.0)),
+    }
+    return napari_adapter.to_numpy(total), arguments, "image"
+
+
 def scattering_layer(
     scattering: Image, *, known: KnownGeometry, mask: Mask | None = None, source: str = ""
 ) -> LayerData:
