@@ -23,7 +23,7 @@ from napari_xpcs.io.chx_cmp import is_cmp, read_cmp
 from napari_xpcs.io.chx_cmp import write_cmp as write_ours
 from napari_xpcs.io.describe import describe
 from napari_xpcs.io.entry_group import write_entry
-from napari_xpcs.io.events import EventFrames, Events, events_in_memory, find_events
+from napari_xpcs.io.events import EventFrames, Events, ThresholdedFrames, check_events
 from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.imm import is_imm, read_imm
 from napari_xpcs.io.open import open_path, sniff
@@ -445,9 +445,12 @@ def test_what_we_write_is_what_we_read(tmp_path: Path, frames: EventFrames) -> N
         drain(write_ours(path, frames, known=known))
 
 
+def thresholded(dense: np.ndarray, threshold: float = 0.0) -> EventFrames:
+    return EventFrames.of(Path("dense.h5"), ThresholdedFrames(frames=dense, threshold=threshold))
+
+
 def test_a_count_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    events = Events(np.array([0]), np.array([2]), np.array([40000], np.uint16))
-    frames = EventFrames(events_in_memory((1, 2, 3), events))
+    frames = thresholded(np.full((1, 2, 3), 40000, np.uint16))
     with pytest.raises(FileFormatError, match="40000 in the frames 0 to 0 does not fit"):
         drain(write_ours(tmp_path / "run.cmp", frames, known={}))
     assert list(tmp_path.iterdir()) == []
@@ -464,21 +467,26 @@ def test_a_count_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 )
 def test_dense_to_events_and_back(dense: list[list[int]], threshold: int) -> None:
     given_frames = np.array(dense, np.uint16).reshape(-1, 2, 3)
-    frames = EventFrames(drain(find_events(given_frames, threshold=threshold, block=2)))
+    frames = thresholded(given_frames, threshold)
     kept = np.where(given_frames > threshold, given_frames, 0)
     np.testing.assert_array_equal(frames[:], kept)
     assert frames.dtype == np.uint16
     assert (frames.events(0, len(frames)).count > threshold).all()
 
 
+def test_masked_pixels_and_no_values_are_no_events() -> None:
+    dense = np.array([[[3, -1], [7, 0]]], np.int16)
+    mask = np.array([[True, True], [False, True]])
+    frames = EventFrames.of(Path("dense.h5"), ThresholdedFrames(frames=dense, mask=mask))
+    assert frames[0].tolist() == [[3, 0], [0, 0]]
+
+
 def test_lists_of_events_are_checked() -> None:
     count = np.ones(2, np.uint16)
     with pytest.raises(FileFormatError, match="frame 0 after one of frame 1"):
-        events_in_memory((2, 2, 2), Events(np.array([1, 0]), np.array([0, 0]), count))
+        check_events(Events(np.array([1, 0]), np.array([0, 0]), count), (2, 2), "The run")
     with pytest.raises(FileFormatError, match="pixel number 4"):
-        events_in_memory((2, 2, 2), Events(np.array([0, 1]), np.array([0, 4]), count))
-    with pytest.raises(FileFormatError, match="frames 0 to 2 of 2"):
-        events_in_memory((2, 2, 2), Events(np.array([0, 2]), np.array([0, 3]), count))
+        check_events(Events(np.array([0, 1]), np.array([0, 4]), count), (2, 2), "The run")
 
 
 def test_events_correlate_as_the_dense_frames_do(tmp_path: Path) -> None:
@@ -494,7 +502,7 @@ def test_events_correlate_as_the_dense_frames_do(tmp_path: Path) -> None:
         pixels=np.array([40, 40]),
     )
     partition = Partition(mask=labels > 0, dynamic=bins, static=replace(bins))
-    path = drain(write_ours(tmp_path / "run.cmp", EventFrames(drain(find_events(dense))), known={}))
+    path = drain(write_ours(tmp_path / "run.cmp", thresholded(dense), known={}))
     results = [
         drain(correlate_multitau(run, partition, frame_time_s=1e-3, xp=get_backend(), block=8))
         for run in (dense, read_cmp(path).frames)

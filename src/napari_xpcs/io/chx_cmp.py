@@ -112,7 +112,7 @@ def read_cmp(path: Path) -> EventRun:
         dense=np.zeros(len(offsets), dtype=bool),
         starts=np.concatenate(([0], np.cumsum(lengths))),
     )
-    return EventRun(frames=EventFrames(blocks), known=known, problems=(*problems, *doubts))
+    return EventRun(frames=EventFrames.of(path, blocks), known=known, problems=(*problems, *doubts))
 
 
 def _known(numbers: tuple[float, ...], path: Path) -> tuple[KnownGeometry, tuple[str, ...]]:

@@ -98,7 +98,7 @@ def read_imm(path: Path) -> EventRun:
         dense=np.array(dense),
         starts=np.concatenate(([0], np.cumsum(lengths))),
     )
-    return EventRun(frames=EventFrames(blocks), problems=problems)
+    return EventRun(frames=EventFrames.of(path, blocks), problems=problems)
 
 
 def _read_header(file: BinaryIO) -> _Header | None:

@@ -140,8 +140,8 @@ def read_rigaku(path: Path) -> EventRun:
     for module in modules:
         starts += np.pad(module.starts, (0, frames - module.frames), mode="edge")
     return EventRun(
-        frames=EventFrames(
-            RigakuEvents(modules=modules, shape=(frames, rows, cols), starts=starts)
+        frames=EventFrames.of(
+            path, RigakuEvents(modules=modules, shape=(frames, rows, cols), starts=starts)
         ),
         mask=_outside_gaps(modules, (rows, cols)),
         problems=tuple(
