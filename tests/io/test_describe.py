@@ -39,7 +39,14 @@ KEYS = {"kind", "layout", "shape", "dtype", "geometry", "missing", "problems"}
             "int32",
         ),
         ("eiger/eiger4m_one_frame_bslz4.h5", "frames", "hdf5", [1, 2167, 2070], "uint32"),
-        ("nexus_saxs/nexus-example.hdf5", "unknown", None, None, None),
+        ("nexus_saxs/nexus-example.hdf5", "frames", "nxsas", [10, 195, 487], "int32"),
+        (
+            "lambda_desy/testasapo1_1009_00002_m2_part00001.nxs",
+            "frames",
+            "lambda-desy",
+            [20, 1833, 1556],
+            "int16",
+        ),
     ],
 )
 def test_real_files(
@@ -78,10 +85,13 @@ def test_names_that_were_looked_for(tmp_path: Path) -> None:
     assert any("/entry/instrument/detector_1/distance" in gap for gap in facts["missing"])
 
 
-def test_unknown_hdf5_says_what_it_holds(shared_data: Path) -> None:
-    facts = describe(shared_data / "nexus_saxs/nexus-example.hdf5")
+def test_unknown_hdf5_says_what_it_holds(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["scan/curve"] = np.arange(5)
+    facts = describe(tmp_path / "scan.h5")
+    assert facts["kind"] == "unknown"
     assert "frames at /entry/data/data" in facts["missing"]
-    assert "/entry/data/frames (10, 195, 487)" in facts["problems"][0]
+    assert "it holds /scan and no image" in facts["problems"][0]
 
 
 def test_curve_table_has_no_shape(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_xpcs._typing import Image, Mask
 from napari_xpcs.io.events import EventFrames
-from napari_xpcs.io.frames import HDF5Frames
+from napari_xpcs.io.frames import LazyFrames
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry
@@ -36,7 +36,7 @@ class FramesFile:
 
     path: Path
     layout: str
-    frames: HDF5Frames | EventFrames
+    frames: LazyFrames | EventFrames
     known: KnownGeometry
     mask: Mask | None = None
     truth: Mapping[str, Any] = field(default_factory=dict)

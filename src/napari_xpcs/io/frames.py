@@ -22,12 +22,14 @@ class SeveralFramesError(FileFormatError):
     ``candidates`` are what ``dataset`` may be set to.
     """
 
-    def __init__(self, path: Path, candidates: tuple[str, ...], held: str = "") -> None:
+    def __init__(
+        self, path: Path, candidates: tuple[str, ...], described: tuple[str, ...] = ()
+    ) -> None:
         self.candidates = candidates
-        choices = ", ".join(candidates[:12]) + (", ..." if len(candidates) > 12 else "")
+        shown = described or candidates
+        choices = ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")
         super().__init__(
-            f"{path.name} holds several stacks of frames{held}; name one of them as dataset: "
-            f"{choices}."
+            f"{path.name} holds several stacks of frames; name one of them as dataset: {choices}."
         )
 
 

@@ -183,6 +183,17 @@ def read_texts(file: h5py.File, name: str) -> tuple[str, ...]:
     return () if values is None else tuple(_text(value) for value in values.reshape(-1))
 
 
+def read_unit(file: h5py.File, name: str) -> str:
+    """Return the ``units`` (also ``unit``) attribute of what stands at ``name``, or nothing."""
+    with reading(Path(file.filename), name):
+        found = file.get(name)
+        attributes = {} if found is None else found.attrs
+        told = next((attributes[key] for key in ("units", "unit") if key in attributes), "")
+        if isinstance(told, np.ndarray) and told.size == 1:
+            told = told.reshape(-1)[0]
+        return _text(told).strip() if isinstance(told, bytes | str) else ""
+
+
 def read_plain(dataset: h5py.Dataset) -> Any:
     """Return a small dataset as a Python scalar, text or list; what configurations hold."""
     values = np.asarray(dataset[()])
@@ -202,19 +213,6 @@ def _read_plain(file: h5py.File, name: str) -> np.ndarray | None:
 
 def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def find_images(file: h5py.File, limit: int = 5) -> list[str]:
-    """Return up to ``limit`` numeric arrays as ``path (shape)``, those with most axes first."""
-    found: list[tuple[int, str]] = []
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim >= 2 and item.dtype.kind in "iuf":
-            found.append((-item.ndim, f"/{name} {item.shape}"))
-
-    with reading(Path(file.filename), "The list of datasets"):
-        file.visititems(visit)
-    return [text for _, text in sorted(found, key=lambda pair: pair[0])[:limit]]
 
 
 def find_broken_links(file: h5py.File) -> list[str]:

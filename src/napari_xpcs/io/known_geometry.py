@@ -9,8 +9,9 @@ import h5py
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
-from napari_xpcs.io.hdf5 import holds, read_number, read_texts
+from napari_xpcs.io.hdf5 import holds, read_number, read_texts, read_unit
 from napari_xpcs.io.partition_file import OWN_EXTRAS
+from napari_xpcs.io.physical_units import Place, Places, plausible, to_house_unit
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, KnownGeometry, Sourced
 
 NEEDED = (
@@ -43,7 +44,7 @@ class GeometryReport:
     missing: tuple[str, ...]
 
 
-class _Collector:
+class Collector:
     """Values in the order of their precedence; the first place that tells one wins."""
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class _Collector:
         self.problems: list[str] = []
 
     def read(self, file: h5py.File, path: str) -> float | None:
+        """Return a number, ``None`` where there is none or it cannot be read."""
         try:
             return read_number(file, path)
         except FileFormatError as fault:
@@ -59,16 +61,33 @@ class _Collector:
             return None
 
     def look(self, file: h5py.File, name: str, path: str, label: str) -> None:
+        """Read ``name`` at ``path``, where its unit is the one of this house."""
         self.looked_for.setdefault(name, []).append(path)
         value = self.read(file, path)
-        if value is None or isnan(value):  # NaN is how a file says "unknown"
+        if value is not None:
+            self.add(name, value, f"{label}{path}")
+
+    def add(self, name: str, value: float, origin: str) -> None:
+        """Take ``value``, unless it cannot be meant."""
+        if isnan(value):  # how a file says "unknown"
             return
-        origin = f"{label}{path}"
         doubt = _doubt(name, value)
         if doubt:
             self.problems.append(f"{name} = {value:g} in {origin} is not used: {doubt}.")
         else:
             self.found.setdefault(name, []).append((value, origin))
+
+    def best(self, name: str) -> float | None:
+        """Return the value of ``name`` that counts, if any place tells one."""
+        return self.found[name][0][0] if name in self.found else None
+
+    def report(self) -> GeometryReport:
+        """Return what was collected."""
+        return GeometryReport(
+            known=_sourced(self),
+            problems=(*self.problems, *_contradictions(self)),
+            missing=tuple(_gaps(self)),
+        )
 
 
 def _doubt(name: str, value: float) -> str:
@@ -83,20 +102,25 @@ def _doubt(name: str, value: float) -> str:
 
 
 def read_known_geometry(
-    file: h5py.File | None, *, qmap_group: str | None = None, metadata: h5py.File | None = None
+    file: h5py.File | None,
+    *,
+    qmap_group: str | None = None,
+    metadata: h5py.File | None = None,
+    places: Places | None = None,
 ) -> GeometryReport:
     """Collect the geometry that ``file``, if it is HDF5, and the ``metadata`` beside it tell.
 
     The Q-map group comes before ``/entry/instrument``: where they disagree, the bins were made
     with the former.  What other places say is kept in ``Sourced.others``.  A value that no
     place tells is unknown, one that cannot be read is told in ``problems``; nothing is assumed.
+    ``places`` of other facilities are looked up in ``file`` last.
 
     Raises
     ------
     FileFormatError
         The Q-map group is damaged.
     """
-    collector = _Collector()
+    collector = Collector()
     if qmap_group is not None and file is not None:
         for name, path in _places_in_qmap(file, qmap_group).items():
             collector.look(file, name, path, "")
@@ -110,11 +134,51 @@ def read_known_geometry(
         _doubt_pixel_size(collector, source, label)
     if qmap_group is not None:
         _take_swing_out_of_center(collector, qmap_group)
-    return GeometryReport(
-        known=_sourced(collector),
-        problems=(*collector.problems, *_contradictions(collector)),
-        missing=tuple(_gaps(collector)),
-    )
+    if file is not None:
+        look_up(collector, file, places or {}, "")
+    return collector.report()
+
+
+def look_up(collector: Collector, file: h5py.File, places: Places, label: str = "") -> None:
+    """Read values whose units the file may tell: its attribute counts where it can be true."""
+    for name in FIELD_UNITS:  # pixels come before the beam centre, which may be a length
+        for place in places.get(name, ()):
+            collector.looked_for.setdefault(name, []).append(f"{label}{place.path}")
+            value = _in_house_unit(collector, file, name, place, label)
+            if value is not None:
+                collector.add(name, value, f"{label}{place.path}")
+
+
+def look_up_sum(collector: Collector, file: h5py.File, name: str, *parts: Place) -> None:
+    """Read a time that is the sum of several, all of which must be there."""
+    origin = " + ".join(part.path for part in parts)
+    collector.looked_for.setdefault(name, []).append(origin)
+    values = [_in_house_unit(collector, file, name, part, "") for part in parts]
+    known = [value for value in values if value is not None]
+    if len(known) == len(parts):
+        collector.add(name, sum(known), origin)
+
+
+def _in_house_unit(
+    collector: Collector, file: h5py.File, name: str, place: Place, label: str
+) -> float | None:
+    stored = collector.read(file, place.path)
+    if stored is None or not isfinite(stored):
+        return stored
+    origin = f"{label}{place.path} = {stored:g}"
+    pixel_m = collector.best(name.replace("center", "pixel").replace("_px", "_m"))
+    told = read_unit(file, place.path)
+    value = to_house_unit(name, stored, told, pixel_m)
+    if value is None or not plausible(name, value):
+        value = to_house_unit(name, stored, place.unit, pixel_m)
+        if told and value is not None and plausible(name, value):
+            collector.problems.append(
+                f"{origin} cannot be in {told!r}; it is read in {place.unit}."
+            )
+    if value is not None and not plausible(name, value) and not _doubt(name, value):
+        collector.problems.append(f"{origin} ({told or place.unit}) is not used: it cannot be.")
+        return None
+    return value
 
 
 def _places_in_qmap(file: h5py.File, group: str) -> dict[str, str]:
@@ -155,7 +219,7 @@ def geometry_as_known(geometry: Geometry, origin: str) -> dict[str, Sourced]:
     }
 
 
-def _shift_center_by_stage(collector: _Collector, file: h5py.File, label: str) -> None:
+def _shift_center_by_stage(collector: Collector, file: h5py.File, label: str) -> None:
     """Move the beam centre of the metadata by what the detector stage moved since it was set.
 
     8-ID: centre = beam_center + (position - beam_center_position) / pixel, all lengths in m.
@@ -186,7 +250,7 @@ def _shift_center_by_stage(collector: _Collector, file: h5py.File, label: str) -
         values[at[0]] = (value + travel / pixel_m, f"{origin}, moved by the stage {travel:g} m")
 
 
-def _doubt_pixel_size(collector: _Collector, file: h5py.File, label: str) -> None:
+def _doubt_pixel_size(collector: Collector, file: h5py.File, label: str) -> None:
     """Point out the Eiger's pixel written for another detector, as 8-ID did before 2026-09."""
     detector = " ".join(read_texts(file, layouts.DETECTOR_NAME))
     for pixel_m, origin in collector.found.get("pixel_row_m", [])[:1]:
@@ -199,7 +263,7 @@ def _doubt_pixel_size(collector: _Collector, file: h5py.File, label: str) -> Non
                 )
 
 
-def _take_swing_out_of_center(collector: _Collector, qmap_group: str) -> None:
+def _take_swing_out_of_center(collector: Collector, qmap_group: str) -> None:
     """Undo the shift of a swung detector in the Q-map's beam centre.
 
     The Q-map stores centre + distance tan(swing) / pixel; the geometry of this house holds the
@@ -220,7 +284,7 @@ def _take_swing_out_of_center(collector: _Collector, qmap_group: str) -> None:
         values[0] = (values[0][0] - shift, f"{stored} less the swing of {swing_deg:g} deg")
 
 
-def _sourced(collector: _Collector) -> dict[str, Sourced]:
+def _sourced(collector: Collector) -> dict[str, Sourced]:
     known = {}
     for name, unit in FIELD_UNITS.items():
         values = collector.found.get(name)
@@ -237,7 +301,7 @@ def _same(a: float, b: float) -> bool:
     return abs(a - b) <= SAME_VALUE * max(abs(a), abs(b))
 
 
-def _contradictions(collector: _Collector) -> Iterable[str]:
+def _contradictions(collector: Collector) -> Iterable[str]:
     for name, (first, *rest) in collector.found.items():
         value, origin = first
         for other, place in rest:
@@ -247,7 +311,7 @@ def _contradictions(collector: _Collector) -> Iterable[str]:
                 )
 
 
-def _gaps(collector: _Collector) -> Iterable[str]:
+def _gaps(collector: Collector) -> Iterable[str]:
     for name in NEEDED:
         if name not in collector.found:
             places = " and ".join(dict.fromkeys(collector.looked_for.get(name, [])))

@@ -8,10 +8,11 @@ from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.hdf5 import open_hdf5
 from napari_xpcs.io.known_geometry import GeometryReport, read_known_geometry
+from napari_xpcs.io.physical_units import Places
 
 
 def read_metadata(
-    path: Path, file: h5py.File | None
+    path: Path, file: h5py.File | None, places: Places | None = None
 ) -> tuple[Path | None, GeometryReport, tuple[str, ...], tuple[str, ...]]:
     """Read the geometry of frames from their own file and the metadata file beside it.
 
@@ -21,6 +22,8 @@ def read_metadata(
         The frames file; the metadata file has its name up to the ending.
     file
         The frames file opened, where it is HDF5.
+    places
+        Places of other facilities that are looked up in ``file`` too.
 
     Returns
     -------
@@ -46,7 +49,9 @@ def read_metadata(
     if chosen is not None:
         try:
             with open_hdf5(chosen) as metadata:
-                return chosen, read_known_geometry(file, metadata=metadata), problems, ()
+                report = read_known_geometry(file, metadata=metadata, places=places)
+                return chosen, report, problems, ()
         except FileFormatError as fault:
             problems = (f"The metadata file is not used. {fault}",)
-    return None, read_known_geometry(file), problems, (f"metadata file {own.name}",)
+    report = read_known_geometry(file, places=places)
+    return None, report, problems, (f"metadata file {own.name}",)

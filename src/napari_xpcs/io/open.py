@@ -1,33 +1,25 @@
 """One door for every file: look what it is, then open it as that."""
 
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import h5py
-import numpy as np
 
-from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io import layouts
+from napari_xpcs.io import dectris, lambda_desy, layouts
 from napari_xpcs.io.curves_csv import is_curves_csv, read_curves_csv
+from napari_xpcs.io.esrf import is_esrf, open_esrf
 from napari_xpcs.io.event_files import EVENT_FORMATS
-from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile, XpcsFile
+from napari_xpcs.io.files import PartitionFile, ResultFile, XpcsFile
 from napari_xpcs.io.format import Format, Kind, first_match, holding
-from napari_xpcs.io.frames import HDF5Frames
-from napari_xpcs.io.hdf5 import (
-    HDF5_SUFFIXES,
-    find_broken_links,
-    find_images,
-    holds,
-    open_hdf5,
-    read_plain,
-    reading,
-)
+from napari_xpcs.io.hdf5 import HDF5_SUFFIXES, find_broken_links, open_hdf5, reading
 from napari_xpcs.io.known_geometry import read_known_geometry
-from napari_xpcs.io.metadata_file import read_metadata
+from napari_xpcs.io.nexus_places import DETECTOR
 from napari_xpcs.io.other_results import OTHER_RESULT_FORMATS
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.result_file import read_result
+from napari_xpcs.io.sources import named
+from napari_xpcs.io.stacks import find_stacks, open_any_stack, open_stack
 
 SniffedKind: TypeAlias = Kind | Literal["unknown"]
 
@@ -86,7 +78,8 @@ def open_path(path: str | Path, dataset: str | None = None) -> XpcsFile:
             return _open_curves(path, None)
     with open_hdf5(path) as file:
         if dataset is not None:
-            return _open_frames(path, file, dataset)
+            opener = open_esrf if is_esrf(path, file) else open_stack
+            return opener(path, file, dataset)
         with reading(path, "The list of contents"):
             found = first_match(FORMATS, path, file)
         if found is None:
@@ -101,12 +94,8 @@ def _is_hdf5(path: Path) -> bool:
 
 def _unknown_layout(path: Path, file: h5py.File) -> UnknownLayoutError:
     looked_for = ", ".join(LOOKED_FOR)
-    images = find_images(file, limit=3)
-    if images:
-        held = f"it holds the arrays {', '.join(images)}; name one to open it as frames"
-    elif broken := find_broken_links(file):
-        others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        held = f"it links to {broken[0]}{others}, which cannot be found beside it"
+    if broken := find_broken_links(file):
+        held = f"it links to {named(tuple(broken))}, which cannot be found beside it"
     else:
         names = [f"/{name}" for name in list(file)[:3]]
         held = f"it holds {', '.join(names)} and no image" if names else "it is empty"
@@ -135,53 +124,6 @@ def _open_partition(path: Path, file: h5py.File) -> PartitionFile:
     )
 
 
-def _open_standard_frames(path: Path, file: h5py.File) -> FramesFile:
-    return _open_frames(path, file, layouts.FRAMES)
-
-
-def _open_frames(path: Path, file: h5py.File, dataset: str) -> FramesFile:
-    frames = HDF5Frames.open(path, dataset)
-    metadata_path, report, problems, missing = read_metadata(path, file)
-    return FramesFile(
-        path=path,
-        layout="aps-raw" if metadata_path or holds(file, layouts.DETECTOR) else "hdf5",
-        frames=frames,
-        known=report.known,
-        mask=_usable_pixels(frames),
-        truth=_read_truth(path, file),
-        metadata_path=metadata_path,
-        problems=(*problems, *report.problems),
-        missing=(*missing, *report.missing),
-    )
-
-
-def _usable_pixels(frames: HDF5Frames) -> Mask | None:
-    """Return False for pixels that hold no counts in the first and in the last frame.
-
-    Detectors write -1 (signed) or the largest number of the type (unsigned, 16 bits or more)
-    where a pixel is a gap, dead or saturated; single saturated events differ between frames.
-    """
-    kind, bits = frames.dtype.kind, frames.dtype.itemsize * 8
-    if kind not in "iu" or (kind == "u" and bits < 16):
-        return None
-    ends = frames[[0, len(frames) - 1]]
-    bad = ends < 0 if kind == "i" else ends == np.iinfo(frames.dtype).max
-    always = np.asarray(bad.all(axis=0))
-    return ~always if always.any() else None
-
-
-def _read_truth(path: Path, file: h5py.File) -> dict[str, Any]:
-    """Return the inputs of a simulation by name, empty for a measured run."""
-    truth: dict[str, Any] = {}
-    with reading(path, layouts.SIMULATION):
-        group = file.get(layouts.SIMULATION)
-        if isinstance(group, h5py.Group):
-            for name, item in group.items():
-                if isinstance(item, h5py.Dataset):
-                    truth[name] = read_plain(item)
-    return truth
-
-
 FORMATS: tuple[Format, ...] = (
     Format(
         name="curves-csv",
@@ -206,11 +148,32 @@ FORMATS: tuple[Format, ...] = (
         open=_open_partition,
     ),
     Format(
+        name="lambda-desy",
+        kind="frames",
+        matches=holding(lambda_desy.POSITION),
+        open=lambda_desy.open_modules,
+    ),
+    Format(
         name="hdf5",
         kind="frames",
         looked_for=f"frames at {layouts.FRAMES}",
         matches=holding(layouts.FRAMES),
-        open=_open_standard_frames,
+        open=open_stack,
+    ),
+    Format(name="dectris", kind="frames", matches=dectris.is_master, open=dectris.open_master),
+    Format(name="esrf", kind="frames", matches=is_esrf, open=open_esrf),
+    Format(
+        name="nexus",
+        kind="frames",
+        matches=holding(f"{DETECTOR}/data"),
+        open=lambda path, file: open_stack(path, file, f"{DETECTOR}/data"),
+    ),
+    Format(
+        name="stack",
+        kind="frames",
+        looked_for="an image or a stack of images",
+        matches=lambda _, file: file is not None and bool(find_stacks(file)),
+        open=open_any_stack,
     ),
 )
 """In the order in which they are tried: a result file may hold a copy of other groups."""
