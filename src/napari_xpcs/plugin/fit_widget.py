@@ -264,7 +264,12 @@ class FitWidget(Dock):
             self._tau_plot.show_dispersion(self._fit, self._dispersion)
 
     def _fill_table(self, fit: G2Fit) -> None:
-        headers = ["bin", "q (1/Å)", "status", *fit.names, "χ²/dof"]
+        order = [
+            *range(2, len(fit.names)),
+            1,
+            0,
+        ]  # what is sought first, contrast and baseline last
+        headers = ["bin", "q (1/Å)", "status", *(fit.names[i] for i in order), "χ²/dof"]
         self._table.clear()
         self._table.setColumnCount(len(headers))
         self._table.setHorizontalHeaderLabels(headers)
@@ -273,7 +278,7 @@ class FitWidget(Dock):
             cells = [str(fit.bins.label[row]), f"{fit.bins.q[row]:.4g}", status]
             cells += [
                 value_text(value, error)
-                for value, error in zip(fit.value[row], fit.error[row], strict=True)
+                for value, error in zip(fit.value[row][order], fit.error[row][order], strict=True)
             ]
             cells.append(
                 f"{fit.reduced_chi2[row]:.2f}" if np.isfinite(fit.reduced_chi2[row]) else ""

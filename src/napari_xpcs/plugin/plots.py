@@ -23,7 +23,8 @@ class Plot(QWidget):
 
     def __init__(self, theme: str, height: int = 260, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.figure = Figure(layout="constrained")
+        # A small figure asks for little room; the layout gives it what there is.
+        self.figure = Figure(figsize=(3.0, height / 100), layout="constrained")
         self.canvas = backend.FigureCanvasQTAgg(self.figure)
         self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumHeight(height)
