@@ -127,7 +127,13 @@ def partition_layer(
         "colormap": bin_colormap(partition),
         "metadata": {LAYER_KEY: partition_metadata(partition, known, curves, source)},
     }
-    return napari_adapter.to_numpy(partition.dynamic.labels), arguments, "labels"
+    return shown_labels(partition), arguments, "labels"
+
+
+def shown_labels(partition: Partition) -> np.ndarray:
+    """Return the labels in the smallest type that holds them, which napari draws fastest."""
+    labels = partition.dynamic.labels
+    return napari_adapter.to_numpy(labels.astype(np.min_scalar_type(len(partition.dynamic))))
 
 
 def partition_metadata(
@@ -290,6 +296,6 @@ def show_partition(layer: Layer, partition: Partition, known: KnownGeometry, sou
     """Put a new partition of the same shape into a partition layer; curves of the old one go."""
     layer.metadata[LAYER_KEY] = partition_metadata(partition, known, None, source)
     layer.colormap = bin_colormap(partition)
-    layer.data = napari_adapter.to_numpy(partition.dynamic.labels)
+    layer.data = shown_labels(partition)
     layer.features = bin_features(partition)
     layer.events.metadata()
