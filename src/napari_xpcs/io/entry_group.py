@@ -1,15 +1,31 @@
 """Writing the ``/entry`` group in which APS 8-ID keeps the metadata of a run."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 
 from napari_xpcs.io import layouts
+from napari_xpcs.io.hdf5 import open_hdf5, reading
 from napari_xpcs.kernels.geometry import FIELD_UNITS, KnownGeometry
 
 _REQUIRED_NUMBERS = ("energy_kev", "frame_time_s", "count_time_s")
 """Without these the viewer of the beamline does not open a file; NaN where they are unknown."""
 
 _NEXUS_UNITS = {"m": "m", "s": "s", "keV": "keV", "px": "pixel", "deg": "degree"}
+
+
+def copy_entry(metadata: Path, file: h5py.File) -> None:
+    """Copy the metadata of a run into ``file``, which has none yet.
+
+    Raises
+    ------
+    FileFormatError
+        The metadata file cannot be read.
+    """
+    with open_hdf5(metadata) as source, reading(metadata, layouts.ENTRY):
+        if layouts.ENTRY in source:
+            source.copy(source[layouts.ENTRY], file, name=layouts.ENTRY)
 
 
 def write_entry(file: h5py.File, known: KnownGeometry, *, identifier: str) -> None:

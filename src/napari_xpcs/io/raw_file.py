@@ -12,9 +12,9 @@ from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path, refuse_to_overwrite
-from napari_xpcs.io.entry_group import write_entry
+from napari_xpcs.io.entry_group import copy_entry, write_entry
 from napari_xpcs.io.known_geometry import geometry_as_known
-from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, Sourced
+from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, KnownGeometry, Sourced
 from napari_xpcs.progress import Progress, Steps
 
 
@@ -59,19 +59,53 @@ def write_raw(
     FileFormatError
         A file is there already, or the blocks do not fit the shape or the number of frames.
     """
-    path = Path(path)
-    metadata = path.with_name(path.stem + layouts.METADATA_SUFFIX)
-    refuse_to_overwrite(metadata, force)
     known = geometry_as_known(geometry, "simulation")
     times = {"frame_time_s": frame_time_s, "count_time_s": count_time_s}
     for name, value in times.items():
         known[name] = Sourced(value=value, unit=FIELD_UNITS[name], origin="simulation")
+    shape = (frames, *geometry.shape)
+    return (
+        yield from write_frames(path, blocks, shape=shape, known=known, truth=truth, force=force)
+    )
+
+
+def write_frames(
+    path: str | Path,
+    blocks: Iterable[np.ndarray],
+    *,
+    shape: tuple[int, int, int],
+    known: KnownGeometry,
+    metadata_path: Path | None = None,
+    truth: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> Steps[Path]:
+    """Do what :func:`write_raw` does, for a run whose geometry may be unknown in part.
+
+    Parameters
+    ----------
+    shape
+        Frames, rows, columns.
+    known
+        What is known of the geometry; what is not is left out of the metadata, or NaN.
+    metadata_path
+        Metadata of the run to copy.  Where they stand at the place of the new ones already,
+        they are left as they are.
+    """
+    path = Path(path)
+    metadata = path.with_name(path.stem + layouts.METADATA_SUFFIX)
+    in_place = metadata_path is not None and metadata.resolve() == metadata_path.resolve()
+    if not in_place:
+        refuse_to_overwrite(metadata, force)
     with atomic_path(path, force) as unfinished:
         with h5py.File(unfinished, "w") as file:
-            yield from _write_frames(file, path.name, blocks, (frames, *geometry.shape))
+            yield from _write_frames(file, path.name, blocks, shape)
             for name, value in (truth or {}).items():
                 file[f"{layouts.SIMULATION}/{name}"] = value
+        if in_place:
+            return path
         with atomic_path(metadata, force) as described, h5py.File(described, "w") as file:
+            if metadata_path is not None:
+                copy_entry(metadata_path, file)
             write_entry(file, known, identifier=path.stem)
     return path
 

@@ -16,7 +16,7 @@ from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.errors import FileFormatError, PartitionError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path
-from napari_xpcs.io.entry_group import write_entry
+from napari_xpcs.io.entry_group import copy_entry, write_entry
 from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.hdf5 import (
     holds,
@@ -312,7 +312,7 @@ def write_result(
     metadata = _metadata_beside(source) if metadata_path is None else Path(metadata_path)
     with atomic_path(path, force) as unfinished, h5py.File(unfinished, "w") as file:
         if metadata is not None:
-            _copy_entry(metadata, file)
+            copy_entry(metadata, file)
         _write_used(file, "frame_time_s", means.frame_time_s)
         if partition.geometry is not None:
             _write_used(file, "energy_kev", partition.geometry.energy_kev)
@@ -343,12 +343,6 @@ def _metadata_beside(source: Path) -> Path | None:
     return beside if h5py.is_hdf5(beside) else None
 
 
-def _copy_entry(metadata: Path, file: h5py.File) -> None:
-    with open_hdf5(metadata) as source, reading(metadata, layouts.ENTRY):
-        if layouts.ENTRY in source:
-            source.copy(source[layouts.ENTRY], file, name=layouts.ENTRY)
-
-
 def _write_used(file: h5py.File, name: str, value: float) -> None:
     """Write a value that the results were made with where the viewer of the beamline reads it.
 
@@ -373,7 +367,7 @@ def _known_to_write(partition: Partition, known: KnownGeometry | None) -> KnownG
     return made_for | given
 
 
-def _put(file: h5py.File, name: str, values: Any, **options: Any) -> None:
+def put_array(file: h5py.File, name: str, values: Any, **options: Any) -> None:
     """Write floats as float32 and compress what is large, as boost_corr does."""
     array = hdf5_adapter.to_numpy(values)
     if array.dtype.kind == "f":
@@ -384,14 +378,14 @@ def _put(file: h5py.File, name: str, values: Any, **options: Any) -> None:
 
 def _write_means(file: h5py.File, means: "MultiTauResult | TwoTimeResult") -> None:
     image = hdf5_adapter.to_numpy(means.mean_frame)[None]
-    _put(file, layouts.SCATTERING_2D, image, chunks=image.shape)
+    put_array(file, layouts.SCATTERING_2D, image, chunks=image.shape)
     total, segments = (
         np.nan_to_num(hdf5_adapter.to_numpy(values))
         for values in (means.scattering_1d, means.scattering_1d_segments)
     )
-    _put(file, layouts.SCATTERING_1D, total.reshape(1, -1))
-    _put(file, layouts.SCATTERING_1D_SEGMENTS, segments)
-    _put(file, layouts.INTENSITY_VS_TIME, means.intensity_vs_time)
+    put_array(file, layouts.SCATTERING_1D, total.reshape(1, -1))
+    put_array(file, layouts.SCATTERING_1D_SEGMENTS, segments)
+    put_array(file, layouts.INTENSITY_VS_TIME, means.intensity_vs_time)
 
 
 def _write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
@@ -399,20 +393,20 @@ def _write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
     g2, error = hdf5_adapter.to_numpy(result.g2), hdf5_adapter.to_numpy(result.g2_err)
     measured = np.isfinite(g2)
     file[layouts.MULTITAU_DELAYS] = delays
-    _put(file, layouts.MULTITAU_G2, np.where(measured, g2, 0.0))
-    _put(file, layouts.MULTITAU_G2_ERR, np.where(measured & np.isfinite(error), error, 0.0))
+    put_array(file, layouts.MULTITAU_G2, np.where(measured, g2, 0.0))
+    put_array(file, layouts.MULTITAU_G2_ERR, np.where(measured & np.isfinite(error), error, 0.0))
     file[layouts.G2_AVERAGING] = result.averaging_s
     if result.covariance is not None:
-        _put(file, layouts.G2_COVARIANCE, result.covariance)
+        put_array(file, layouts.G2_COVARIANCE, result.covariance)
 
 
 def _write_twotime(file: h5py.File, result: "TwoTimeResult") -> None:
     for number, half in enumerate(result.maps, start=1):
         upper = np.triu(hdf5_adapter.to_numpy(half))
-        _put(file, f"{layouts.TWOTIME_MAPS}/c2_{number:05d}", upper, chunks=upper.shape)
+        put_array(file, f"{layouts.TWOTIME_MAPS}/c2_{number:05d}", upper, chunks=upper.shape)
     file[layouts.TWOTIME_BINS] = hdf5_adapter.to_numpy(result.processed_bins).astype(np.int64)
-    _put(file, layouts.TWOTIME_G2, result.g2)
-    _put(file, layouts.TWOTIME_SEGMENTS, result.segments)
+    put_array(file, layouts.TWOTIME_G2, result.g2)
+    put_array(file, layouts.TWOTIME_SEGMENTS, result.segments)
 
 
 _SMOOTHING = {"no-static": "none", "none": "none", "dqmap": "dqmap"}

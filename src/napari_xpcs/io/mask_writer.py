@@ -1,0 +1,108 @@
+"""Masks as the files that other programs take them from.
+
+There is no agreement whether 1 is a good or a bad pixel.  Every format gets the meaning that
+its readers expect, and says so in the file where it has room for that.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import UInt8
+
+from napari_xpcs._typing import Mask
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.files import Polarity
+from napari_xpcs.io.layouts import PARTITION_FILE_GROUP
+
+_EDF_HEADER_BYTES = 512
+
+ONES: Mapping[str, Polarity] = {
+    ".tif": "good",
+    ".tiff": "good",
+    ".npy": "good",
+    ".hdf": "good",
+    ".h5": "good",
+    ".edf": "bad",
+}
+"""What 1 means in a file by its ending: pySimpleMask and the beamlines of the APS take tif, npy
+and HDF5; pyFAI, dynamix and the programs of the ESRF take edf."""
+
+
+def write_mask(
+    path: str | Path, mask: Mask, *, ones: Polarity | None = None, force: bool = False
+) -> None:
+    """Write ``mask`` in the format that the ending of ``path`` names.
+
+    Parameters
+    ----------
+    mask
+        True = the pixel is used.
+    ones
+        What 1 shall mean; by default what readers of the format expect, see :data:`ONES`.
+    force
+        Replace a file that is there.
+
+    Raises
+    ------
+    FileFormatError
+        The ending names no format of masks, or the file cannot be written.
+    """
+    path = Path(path)
+    write = _WRITERS.get(path.suffix.lower())
+    if write is None:
+        msg = f"{path.name} names no format of masks; choose an ending of {', '.join(ONES)}."
+        raise FileFormatError(msg)
+    meaning = ones or ONES[path.suffix.lower()]
+    marked = np.asarray(mask if meaning == "good" else ~mask).astype(np.uint8)
+    with atomic_path(path, force) as unfinished:
+        write(unfinished, marked, meaning)
+
+
+def _write_tif(path: Path, marked: UInt8[np.ndarray, "row col"], meaning: Polarity) -> None:
+    import tifffile
+
+    tifffile.imwrite(path, marked, description=f"mask, 1 = {meaning} pixel", metadata=None)
+
+
+def _write_npy(path: Path, marked: UInt8[np.ndarray, "row col"], _: Polarity) -> None:
+    with path.open("wb") as file:  # np.save would add its ending to the temporary name
+        np.save(file, marked)
+
+
+def _write_edf(path: Path, marked: UInt8[np.ndarray, "row col"], meaning: Polarity) -> None:
+    rows, cols = marked.shape
+    entries = {
+        "HeaderID": "EH:000001:000000:000000",
+        "Image": "1",
+        "ByteOrder": "LowByteFirst",
+        "DataType": "UnsignedByte",
+        "Dim_1": str(cols),
+        "Dim_2": str(rows),
+        "Size": str(marked.size),
+        "Title": f"mask, 1 = {meaning} pixel",
+    }
+    text = "{\n" + "".join(f"{key} = {value} ;\n" for key, value in entries.items())
+    path.write_bytes(text.ljust(_EDF_HEADER_BYTES - 2).encode("ascii") + b"}\n" + marked.tobytes())
+
+
+def _write_hdf5(path: Path, marked: UInt8[np.ndarray, "row col"], meaning: Polarity) -> None:
+    if meaning == "bad":
+        msg = f"In an HDF5 file {PARTITION_FILE_GROUP}/mask is 1 where a pixel is good."
+        raise FileFormatError(msg)
+    with h5py.File(path, "w") as file:
+        file.create_dataset(
+            f"{PARTITION_FILE_GROUP}/mask", data=marked.astype(bool), compression="lzf"
+        )
+
+
+_WRITERS: Mapping[str, Callable[[Path, UInt8[np.ndarray, "row col"], Polarity], None]] = {
+    ".tif": _write_tif,
+    ".tiff": _write_tif,
+    ".npy": _write_npy,
+    ".edf": _write_edf,
+    ".hdf": _write_hdf5,
+    ".h5": _write_hdf5,
+}
