@@ -244,3 +244,30 @@ assert "jax" not in sys.modules
     assert fit["dispersion"]["D_m2_per_s"] == pytest.approx(TRUE_D_M2_PER_S, rel=0.1)
     with h5py.File(tmp_path / "results.hdf") as file:
         assert len(file["/xpcs/twotime/correlation_map"]) == 9
+
+
+def test_convert_frames_to_events_and_back(xpcs, synthetic, tmp_path):
+    events, frames = tmp_path / "run.cmp", tmp_path / "run.h5"
+    assert xpcs("convert", synthetic / RAW, events, "--json").json() == {"file": str(events)}
+    facts = xpcs("info", events, "--json").json()
+    assert (facts["kind"], facts["shape"]) == ("events", [1000, 128, 192])
+    assert facts["geometry"]["frame_time_s"]["value"] == 1e-3
+    assert xpcs("convert", events, frames).status == 0
+    with h5py.File(frames) as ours, h5py.File(synthetic / RAW) as theirs:
+        place = "/entry/data/data"
+        assert np.array_equal(ours[place][490:510], theirs[place][490:510])
+    refused = xpcs("convert", events, frames)
+    assert refused.status == 1
+    assert "exists already" in refused.err
+
+
+def test_convert_writes_the_mask_or_the_bins_of_results(xpcs, synthetic, tmp_path):
+    results = synthetic / "Z0001_multitau_results.hdf"
+    assert xpcs("convert", results, tmp_path / "mask.npy").status == 0
+    bins = tmp_path / "bins.hdf"
+    assert xpcs("convert", results, bins, "--to", "partition").status == 0
+    mask = read_partition(bins).mask
+    assert np.array_equal(np.load(tmp_path / "mask.npy") == 1, mask)
+    refused = xpcs("convert", bins, tmp_path / "results.hdf", "--to", "results")
+    assert refused.status == 1
+    assert "holds bins; it cannot become results" in refused.err

@@ -59,6 +59,17 @@ class QConvention(StrEnum):
     sin2theta = "sin2theta"
 
 
+class Target(StrEnum):
+    """What a file can be converted to."""
+
+    # In capitals, because "partition" is a method of strings.
+    FRAMES = "frames"
+    EVENTS = "events"
+    RESULTS = "results"
+    PARTITION = "partition"
+    MASK = "mask"
+
+
 class Correlation(StrEnum):
     """What is computed from the frames."""
 
@@ -439,6 +450,43 @@ def fit(
         _print_json({"bins": fit_rows(fitted), "dispersion": _dispersion_facts(dispersion)})
     else:
         _print_fit(fitted, dispersion)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Frames, events, results, bins or mask.")],
+    target: Annotated[
+        Path,
+        typer.Argument(help="File to write: *.hdf or *.h5, *.cmp (events), *.tif *.npy *.edf."),
+    ],
+    to: Annotated[
+        Target | None,
+        typer.Option(help="What to write; default: by the ending, HDF5 as what the source is."),
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Counts above it become events.", min=0.0)] = 0.0,
+    dataset: Annotated[
+        str | None, typer.Option(help="HDF5 path of the frames where it is unusual.")
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write a file in another format: frames, events, results, bins, masks."""
+    from napari_xpcs.io.convert import convert as convert_file
+
+    _with_progress(
+        convert_file(
+            source,
+            target,
+            to=None if to is None else to.value,
+            dataset=dataset,
+            threshold=threshold,
+            force=force,
+        )
+    )
+    if as_json:
+        _print_json({"file": str(target)})
+    else:
+        out.print(f"wrote {target}", highlight=False, soft_wrap=True)
 
 
 # -- reading options

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -10,7 +10,14 @@ from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.chx_cmp import write_cmp
 from napari_xpcs.io.events import EventFrames, ThresholdedFrames
-from napari_xpcs.io.files import FramesFile, MaskFile, PartitionFile, ResultFile, XpcsFile
+from napari_xpcs.io.files import (
+    FramesFile,
+    GeometryFile,
+    MaskFile,
+    PartitionFile,
+    ResultFile,
+    XpcsFile,
+)
 from napari_xpcs.io.hdf5 import HDF5_SUFFIXES
 from napari_xpcs.io.mask_writer import ONES, write_mask
 from napari_xpcs.io.open import open_path
@@ -20,8 +27,6 @@ from napari_xpcs.io.result_copy import copy_result
 from napari_xpcs.progress import Progress, Steps
 
 Target: TypeAlias = Literal["frames", "events", "results", "partition", "mask"]
-TARGETS: tuple[str, ...] = get_args(Target)
-"""What a file can be converted to."""
 
 _EVENTS_SUFFIX = ".cmp"
 _BLOCK_BYTES = 1 << 26
@@ -126,12 +131,16 @@ def _held(opened: XpcsFile) -> str:
         return "a mask"
     if isinstance(opened, PartitionFile):
         return "bins"
+    if isinstance(opened, GeometryFile):
+        return "a calibration"
     return "results" if opened.partition is not None else "results without bins"
 
 
 def _mask_of(opened: XpcsFile) -> Mask | None:
     if isinstance(opened, FramesFile | MaskFile):
         return opened.mask
+    if isinstance(opened, GeometryFile):
+        return None
     return None if opened.partition is None else opened.partition.mask
 
 
