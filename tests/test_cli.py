@@ -255,7 +255,9 @@ def test_convert_frames_to_events_and_back(xpcs, synthetic, tmp_path):
     assert xpcs("convert", events, frames).status == 0
     with h5py.File(frames) as ours, h5py.File(synthetic / RAW) as theirs:
         place = "/entry/data/data"
-        assert np.array_equal(ours[place][490:510], theirs[place][490:510])
+        expected = theirs[place][490:510]
+        expected[expected == 65535] = 0  # pixels without a value have no events
+        assert np.array_equal(ours[place][490:510], expected)
     refused = xpcs("convert", events, frames)
     assert refused.status == 1
     assert "exists already" in refused.err

@@ -479,6 +479,9 @@ def test_masked_pixels_and_no_values_are_no_events() -> None:
     mask = np.array([[True, True], [False, True]])
     frames = EventFrames.of(Path("dense.h5"), ThresholdedFrames(frames=dense, mask=mask))
     assert frames[0].tolist() == [[3, 0], [0, 0]]
+    largest = thresholded(np.array([[[65535, 4095]]], np.uint16))
+    assert largest[0].tolist() == [[0, 4095]]
+    assert thresholded(np.array([[[255]]], np.uint8))[0].tolist() == [[255]]
 
 
 def test_lists_of_events_are_checked() -> None:

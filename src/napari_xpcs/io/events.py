@@ -157,7 +157,8 @@ class ThresholdedFrames:
     Parameters
     ----------
     frames
-        Counts (frame, row, col).  Negative numbers and NaN never count.
+        Counts (frame, row, col).  What stands for "no value" is no event: negative numbers,
+        NaN, the largest unsigned number of 16 bits or more.
     threshold
         Counts above it are events.
     mask
@@ -190,6 +191,8 @@ class ThresholdedFrames:
         _, rows, cols = self.shape
         dense = np.asarray(self.frames[begin:end])
         counted = (dense > self.threshold) & (dense > 0)
+        if dense.dtype.kind == "u" and dense.dtype.itemsize > 1:
+            counted &= dense != np.iinfo(dense.dtype).max
         if self.mask is not None:
             counted &= self.mask
         place = np.flatnonzero(counted)
