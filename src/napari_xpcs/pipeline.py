@@ -21,7 +21,14 @@ from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.atomic import refuse_to_overwrite
 from napari_xpcs.io.curves_csv import is_curves_csv, read_curves_csv
-from napari_xpcs.io.files import FramesFile, MaskFile, PartitionFile, ResultFile, XpcsFile
+from napari_xpcs.io.files import (
+    FramesFile,
+    GeometryFile,
+    MaskFile,
+    PartitionFile,
+    ResultFile,
+    XpcsFile,
+)
 from napari_xpcs.io.masks import read_mask
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_file import write_partition
@@ -263,4 +270,6 @@ def _detector(opened: XpcsFile) -> tuple[int, int] | None:
         return opened.frames.shape[-2], opened.frames.shape[-1]
     if isinstance(opened, MaskFile):
         return opened.mask.shape
+    if isinstance(opened, GeometryFile):
+        return opened.shape
     return None if opened.partition is None else opened.partition.shape

@@ -92,7 +92,7 @@ def test_another_shape_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("mask.txt", b"0 1 0 1 0 1", "neither .npy, TIFF nor HDF5"),
+        ("mask.txt", b"0 1 0 1 0 1", "neither .npy, TIFF, EDF"),
         ("mask.npy", b"\x93NUMPY\x01\x00v\x00", "cannot be read"),
         ("mask.tif", b"II*\0\xff\xff", "cannot be read"),
     ],

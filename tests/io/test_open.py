@@ -10,7 +10,7 @@ import pytest
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
-from napari_xpcs.io.open import open_path, sniff
+from napari_xpcs.io.open import open_path, open_series, sniff
 
 FRAMES = np.arange(4 * 3 * 5, dtype=np.uint16).reshape(4, 3, 5)
 
@@ -34,9 +34,14 @@ SHARED = {
     "esrf_bliss/demoh5_dataset.h5": "frames",
     "nexus_saxs/nexus-example.hdf5": "frames",
     "lambda_desy/testasapo1_1009_00002_m1_part00000.nxs": "frames",
-    "masks/mask_medipix2x2.edf": None,
-    "twotime/chx_two_time_350x350.npy": None,
-    "geometry/CeO2_Pilatus1M.tif": None,
+    "masks/mask_medipix2x2.edf": "mask",
+    "geometry/test.mask": "mask",
+    "geometry/CeO2_Pilatus1M.tif": "frames",
+    "geometry/CeO2_Pilatus1M.poni": "geometry",
+    "aps_imm/B020_bluesky_demo_00001-00021.imm": "events",
+    "diamond/ins_8_5_meta.h5.gz": None,
+    "dls/7_2021_MW002-030000_0001.ASC": None,
+    "synthetic/truth.json": None,
 }
 
 
@@ -316,3 +321,33 @@ def test_curve_table_opens_as_results(tmp_path: Path) -> None:
     assert isinstance(opened, ResultFile)
     assert opened.curves is not None
     assert opened.partition is None
+
+
+NOT_OURS = {
+    "diamond/ins_8_5_meta.h5.gz": "is packed with gzip",
+    "dls/7_2021_MW002-030000_0001.ASC": "is none of the files that are opened here",
+    "synthetic/truth.npz": "is none of the files that are opened here",
+    "twotime/chx_two_time_350x350.npy": "no sign of what it is",
+}
+
+
+@pytest.mark.parametrize(("name", "sentence"), NOT_OURS.items())
+def test_other_files_are_refused_in_a_sentence(shared_data: Path, name: str, sentence: str) -> None:
+    with pytest.raises(FileFormatError, match=sentence):
+        open_path(shared_data / name)
+
+
+def test_parts_of_a_run_without_a_master(tmp_path: Path) -> None:
+    paths = []
+    for number in range(3):
+        path = tmp_path / f"run_data_{number:06d}.h5"
+        with h5py.File(path, "w") as file:
+            file["entry/data/data"] = FRAMES + number
+        paths.append(path)
+    run = open_series(paths)
+    assert run.frames.shape == (12, 3, 5)
+    np.testing.assert_array_equal(run.frames[7:9], [FRAMES[3] + 1, FRAMES[0] + 2])
+    text = tmp_path / "curves.csv"
+    text.write_text("bin,q_inv_angstrom,delay_s,g2,g2_err\n1,0.01,1e-3,1.2,0.01\n")
+    with pytest.raises(FileFormatError, match="holds frames to be joined"):
+        open_series([*paths, text])

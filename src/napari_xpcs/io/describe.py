@@ -4,7 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_xpcs.io.events import EventFrames
-from napari_xpcs.io.files import FramesFile, MaskFile, PartitionFile, ResultFile, XpcsFile
+from napari_xpcs.io.files import (
+    FramesFile,
+    GeometryFile,
+    MaskFile,
+    PartitionFile,
+    ResultFile,
+    XpcsFile,
+)
 from napari_xpcs.io.open import LOOKED_FOR, UnknownLayoutError, open_path
 from napari_xpcs.kernels.geometry import KnownGeometry
 
@@ -79,6 +86,8 @@ def _shape(opened: XpcsFile) -> tuple[str, list[int | None] | None, str | None]:
             [None, *opened.partition.shape],
             str(opened.partition.dynamic.labels.dtype),
         )
+    if isinstance(opened, GeometryFile):
+        return "geometry", None if opened.shape is None else [None, *opened.shape], None
     if isinstance(opened, MaskFile):
         return "mask", [None, *opened.mask.shape], str(opened.mask.dtype)
     return "results", _result_shape(opened), _result_dtype(opened)

@@ -136,4 +136,16 @@ class MaskFile:
         return f"{self.bad_pixels} of {self.mask.size} pixels are bad (not 0 = {self.ones}, {how})."
 
 
-XpcsFile: TypeAlias = FramesFile | ResultFile | PartitionFile | MaskFile
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GeometryFile:
+    """A calibration: geometry without frames, for detectors of ``shape`` where it says so."""
+
+    path: Path
+    layout: str
+    known: KnownGeometry
+    shape: tuple[int, int] | None = None
+    problems: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+XpcsFile: TypeAlias = FramesFile | ResultFile | PartitionFile | MaskFile | GeometryFile

@@ -1,45 +1,50 @@
 """Masks from files, whichever way round their writer meant them."""
 
-import struct
-from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 from jaxtyping import Shaped
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.files import MaskFile, Polarity
-from napari_xpcs.io.hdf5 import open_hdf5, read_array
+from napari_xpcs.io.hdf5 import holds, open_hdf5, read_array
+from napari_xpcs.io.images import image_kind, load_image
+from napari_xpcs.io.known_geometry import Collector, look_up
 from napari_xpcs.io.layouts import PARTITION_FILE_GROUP, RESULT_PARTITION_GROUP
+from napari_xpcs.io.nexus_places import ODIN_META, PIXEL_MASKS
 from napari_xpcs.kernels.mask import check_mask_shape, pixel_mask_to_mask
 
 _GOOD_IS_ONE = (f"{PARTITION_FILE_GROUP}/mask", f"{RESULT_PARTITION_GROUP}/mask")
-_BIT_FIELDS = (
-    "/entry/instrument/detector/pixel_mask",
-    "/entry/instrument/detector/detectorSpecific/pixel_mask",
-    "/pixel_mask",
-)
+_BIT_FIELDS = (*PIXEL_MASKS, "/pixel_mask")
+_ODIN_MASK = "/mask"
+_ODIN_SIGN = "/_dectris"
+
+_FIXED_MEANING: dict[str, Polarity] = {"good": "good", "bad": "bad", "bits": "bad"}
+_MASK_SUFFIXES = (".mask", ".msk")
+"""pyFAI, Dioptas and Fit2D: what is not 0 is bad."""
 
 
 def read_mask(
     path: str | Path,
-    shape: tuple[int, int],
+    shape: tuple[int, int] | None = None,
     *,
     ones: Polarity | None = None,
     dataset: str | None = None,
 ) -> MaskFile:
-    """Return the mask in a ``.npy``, TIFF (also pyFAI's and Dioptas' ``.mask``) or HDF5 file.
+    """Return the mask in an image file (see :mod:`napari_xpcs.io.images`) or in HDF5.
 
     Parameters
     ----------
     path
         The file.
     shape
-        Rows and columns of the detector.
+        Rows and columns of the detector, where they are known.
     ones
         What pixels that are not 0 mean; ``None`` for what the format fixes (Q-map files:
-        good, NeXus ``pixel_mask``: bad) and a guess for the others.
+        good; NeXus ``pixel_mask``, ``.mask`` of Dioptas and pyFAI, ``.msk`` of Fit2D: bad) and
+        a guess for the others.
     dataset
         Dataset of an HDF5 file that lies at none of the usual places.
 
@@ -51,9 +56,9 @@ def read_mask(
         The mask has another shape than the detector; it is never transposed.
     """
     path = Path(path)
-    values, known = _read(path, dataset)
+    values, known, layout = _read(path, dataset)
     # DECTRIS and NeXus writers keep the axis of channels or modules.
-    if values.size == np.prod(values.shape[-2:]):
+    if values.ndim > 2 and values.size == np.prod(values.shape[-2:]):
         values = values.reshape(values.shape[-2:])
     if values.ndim != 2 or values.dtype.kind not in "biuf":
         msg = (
@@ -61,20 +66,18 @@ def read_mask(
             f"it has the shape {values.shape} and the type {values.dtype}."
         )
         raise FileFormatError(msg)
-    check_mask_shape(values, shape)
-    bits = known == "bits" and ones is None
+    if shape is not None:
+        check_mask_shape(values, shape)
+    bits = known == "bits" and ones is None and values.dtype.kind in "iu"
     marked = ~pixel_mask_to_mask(values) if bits else values > 0
     meaning: Polarity | None = ones or _FIXED_MEANING.get(known)
     return MaskFile(
         path=path,
-        layout="mask",
+        layout=layout,
         mask=marked if (meaning or _rarer(marked)) == "good" else ~marked,
         ones=meaning or _rarer(marked),
         guessed=meaning is None,
     )
-
-
-_FIXED_MEANING: dict[str, Polarity] = {"good": "good", "bits": "bad"}
 
 
 def _rarer(marked: Mask) -> Polarity:
@@ -85,52 +88,67 @@ def _rarer(marked: Mask) -> Polarity:
 _Image = Shaped[np.ndarray, "..."]
 
 
-def _read(path: Path, dataset: str | None) -> tuple[_Image, str]:
-    """Return the numbers, and "good", "bits" or "" for what is known of their meaning."""
+def _read(path: Path, dataset: str | None) -> tuple[_Image, str, str]:
+    """Return the numbers, what is known of their meaning, and the format."""
     if not path.is_file():
         msg = f"There is no file {path}."
         raise FileFormatError(msg)
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start.startswith(b"\x93NUMPY"):
-        return _read_image(path, _load_npy), ""
-    if start[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
-        return _read_image(path, _load_tiff), ""
-    if start == b"\x89HDF\r\n\x1a\n":
-        return _read_hdf5(path, dataset)
-    msg = f"{path.name} is neither .npy, TIFF nor HDF5; save the mask in one of these."
+    kind = image_kind(path)
+    if kind is not None:
+        known = "bad" if path.suffix.lower() in _MASK_SUFFIXES else ""
+        return load_image(path, kind), known, kind
+    if h5py.is_hdf5(path):
+        values, known = _read_hdf5(path, dataset)
+        return values, known, "hdf5-mask"
+    msg = (
+        f"{path.name} is neither .npy, TIFF, EDF, CBF, a mask of Fit2D nor HDF5; save the mask "
+        "in one of these."
+    )
     raise FileFormatError(msg)
-
-
-def _read_image(path: Path, load: Callable[[Path], _Image]) -> _Image:
-    try:
-        return load(path)
-    except (ValueError, OSError, EOFError, LookupError, TypeError, struct.error) as fault:
-        msg = f"The mask {path.name} cannot be read: {fault}"
-        raise FileFormatError(msg) from fault
-
-
-def _load_npy(path: Path) -> _Image:
-    values: _Image = np.load(path, allow_pickle=False)
-    return values
-
-
-def _load_tiff(path: Path) -> _Image:
-    import tifffile
-
-    try:
-        return np.asarray(tifffile.imread(path))
-    except tifffile.TiffFileError as fault:
-        raise ValueError(fault) from fault
 
 
 def _read_hdf5(path: Path, dataset: str | None) -> tuple[_Image, str]:
-    places = (dataset,) if dataset is not None else (*_GOOD_IS_ONE, *_BIT_FIELDS)
+    places = (dataset,) if dataset is not None else (*_GOOD_IS_ONE, *_BIT_FIELDS, _ODIN_MASK)
     with open_hdf5(path) as file:
         for place in places:
             values = read_array(file, place)
-            if values is not None:
-                known = "bits" if place in _BIT_FIELDS else "good" if place in _GOOD_IS_ONE else ""
-                return values, known
+            if values is None:
+                continue
+            if place in _BIT_FIELDS or (place == _ODIN_MASK and holds(file, _ODIN_SIGN)):
+                return values, "bits"
+            return values, "good" if place in _GOOD_IS_ONE else ""
     msg = f"{path.name} holds no mask at {' or '.join(places)}; name the dataset."
     raise FileFormatError(msg)
+
+
+def is_odin_meta(_: Path, file: h5py.File | None) -> bool:
+    """Say whether ``file`` is the ``*_meta.h5`` that Diamond's writer leaves beside frames."""
+    return file is not None and _ODIN_SIGN in file and _ODIN_MASK in file
+
+
+def open_odin_meta(path: Path, file: h5py.File) -> MaskFile:
+    """Open the pixel mask of a ``*_meta.h5`` with the geometry that the detector was told."""
+    collector = Collector()
+    look_up(collector, file, ODIN_META)
+    report = collector.report()
+    found = read_mask(path)
+    return MaskFile(
+        path=path,
+        layout="odin-meta",
+        mask=found.mask,
+        ones=found.ones,
+        guessed=found.guessed,
+        known=report.known,
+        problems=report.problems,
+    )
+
+
+def is_mask_image(path: Path, file: h5py.File | None) -> bool:
+    """Say whether the name of an image tells that it is a mask."""
+    named = path.suffix.lower() in _MASK_SUFFIXES or "mask" in path.stem.lower()
+    return file is None and named and image_kind(path) is not None
+
+
+def open_mask(path: Path, _: None) -> MaskFile:
+    """Open a mask whose detector is not known."""
+    return read_mask(path)

@@ -1,5 +1,7 @@
 """One door for every file: look what it is, then open it as that."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -7,16 +9,21 @@ import h5py
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import dectris, lambda_desy, layouts
+from napari_xpcs.io.composed_frames import ConcatenatedFrames
 from napari_xpcs.io.curves_csv import is_curves_csv, read_curves_csv
 from napari_xpcs.io.esrf import is_esrf, open_esrf
 from napari_xpcs.io.event_files import EVENT_FORMATS
-from napari_xpcs.io.files import PartitionFile, ResultFile, XpcsFile
-from napari_xpcs.io.format import Format, Kind, first_match, holding
+from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile, XpcsFile
+from napari_xpcs.io.format import Format, Kind, ending, first_match, holding
+from napari_xpcs.io.frames import LazyFrames
 from napari_xpcs.io.hdf5 import HDF5_SUFFIXES, find_broken_links, open_hdf5, reading
+from napari_xpcs.io.image_frames_file import is_image, open_image
 from napari_xpcs.io.known_geometry import read_known_geometry
+from napari_xpcs.io.masks import is_mask_image, is_odin_meta, open_mask, open_odin_meta
 from napari_xpcs.io.nexus_places import DETECTOR
 from napari_xpcs.io.other_results import OTHER_RESULT_FORMATS
 from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.io.poni import open_poni
 from napari_xpcs.io.result_file import read_result
 from napari_xpcs.io.sources import named
 from napari_xpcs.io.stacks import find_stacks, open_any_stack, open_stack
@@ -76,6 +83,8 @@ def open_path(path: str | Path, dataset: str | None = None) -> XpcsFile:
             return found.open(path, None)
         if path.suffix.lower() == ".csv":
             return _open_curves(path, None)
+        if path.suffix.lower() not in HDF5_SUFFIXES:
+            raise _foreign(path)
     with open_hdf5(path) as file:
         if dataset is not None:
             opener = open_esrf if is_esrf(path, file) else open_stack
@@ -87,9 +96,41 @@ def open_path(path: str | Path, dataset: str | None = None) -> XpcsFile:
         return found.open(path, file)
 
 
+def open_series(paths: Sequence[Path]) -> FramesFile:
+    """Open the parts of one run, in this order, as one; geometry and mask are those of the first.
+
+    Raises
+    ------
+    FileFormatError
+        A file holds no frames, or frames that do not fit those of the first.
+    """
+    files = [open_path(path) for path in paths]
+    runs = [file for file in files if isinstance(file, FramesFile)]
+    dense = [run.frames for run in runs if isinstance(run.frames, LazyFrames)]
+    if len(dense) < len(files):
+        msg = f"Not every file from {paths[0].name} to {paths[-1].name} holds frames to be joined."
+        raise FileFormatError(msg)
+    return replace(
+        runs[0],
+        frames=ConcatenatedFrames.join(runs[0].path, dense),
+        problems=tuple(dict.fromkeys(said for run in runs for said in run.problems)),
+    )
+
+
 def _is_hdf5(path: Path) -> bool:
     with reading(path, "The signature"):
         return bool(h5py.is_hdf5(path))
+
+
+def _foreign(path: Path) -> FileFormatError:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    if packed:
+        return FileFormatError(f"{path.name} is packed with gzip; unpack it first.")
+    return FileFormatError(
+        f"{path.name} is none of the files that are opened here: HDF5, events (.bin, .imm, .cmp), "
+        "images (TIFF, EDF, CBF, .npy), masks (.mask, .msk), calibrations (.poni), curves (.csv)."
+    )
 
 
 def _unknown_layout(path: Path, file: h5py.File) -> UnknownLayoutError:
@@ -131,7 +172,10 @@ FORMATS: tuple[Format, ...] = (
         matches=lambda path, file: file is None and is_curves_csv(path),
         open=_open_curves,
     ),
+    Format(name="poni", kind="geometry", matches=ending(".poni"), open=open_poni),
     *EVENT_FORMATS,
+    Format(name="mask", kind="mask", matches=is_mask_image, open=open_mask),
+    Format(name="image", kind="frames", matches=is_image, open=open_image),
     Format(
         name="aps-results",
         kind="results",
@@ -168,6 +212,7 @@ FORMATS: tuple[Format, ...] = (
         matches=holding(f"{DETECTOR}/data"),
         open=lambda path, file: open_stack(path, file, f"{DETECTOR}/data"),
     ),
+    Format(name="odin-meta", kind="mask", matches=is_odin_meta, open=open_odin_meta),
     Format(
         name="stack",
         kind="frames",

@@ -2,11 +2,13 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import asin, atan2, cos, degrees, isfinite, sin
 from pathlib import Path
 
 from napari_xpcs.errors import FileFormatError, GeometryError
+from napari_xpcs.io.files import GeometryFile
+from napari_xpcs.io.known_geometry import known_values
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Sourced
 from napari_xpcs.units import ANGSTROM_M, HC_KEV_ANGSTROM
 
@@ -228,6 +230,39 @@ def poni_to_known(
         for name, unit in FIELD_UNITS.items()
         if name in values
     }
+
+
+def open_poni(path: Path, _: None) -> GeometryFile:
+    """Open a calibration by itself; without its beam where that depends on unknown frames."""
+    poni = read_poni(path)
+    problems = poni.problems
+    try:
+        known = poni_to_known(poni)
+    except GeometryError as fault:
+        known = poni_to_known(replace(poni, poni1=None, poni2=None, orientation=None))
+        turned = ("swing_horizontal_deg", "swing_vertical_deg", "roll_deg")
+        known = {name: value for name, value in known.items() if name not in turned}
+        problems = (*problems, str(fault))
+    complete = known_values({}) | known
+    return GeometryFile(
+        path=path,
+        layout="poni",
+        known=complete,
+        shape=poni.shape,
+        problems=problems,
+        missing=tuple(name for name in _TOLD if complete[name].value is None),
+    )
+
+
+_TOLD = (
+    "energy_kev",
+    "distance_m",
+    "pixel_row_m",
+    "pixel_col_m",
+    "center_row_px",
+    "center_col_px",
+)
+"""What a calibration is expected to tell."""
 
 
 def _checked_shape(

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.open import open_path, sniff
+from napari_xpcs.io.frames import SeveralFramesError
+from napari_xpcs.io.hdf5 import HDF5_SUFFIXES
+from napari_xpcs.io.open import open_path, open_series, sniff
 
 if TYPE_CHECKING:
     from napari_xpcs.plugin.layers import LayerData
-
-HDF5_ENDINGS = (".h5", ".hdf", ".hdf5", ".nxs")
 
 Path_ = str | Sequence[str]
 
@@ -24,13 +24,15 @@ def get_reader(path: Path_) -> Callable[[Path_], list[LayerData]] | None:
     reading it then says what was looked for, where a refusal would say nothing.
     """
     paths = [path] if isinstance(path, str) else list(path)
-    if paths and all(sniff(one) or one.lower().endswith(HDF5_ENDINGS) for one in paths):
+    if paths and all(sniff(one) or Path(one).suffix.lower() in HDF5_SUFFIXES for one in paths):
         return read_layers
     return None
 
 
 def read_layers(path: Path_) -> list[LayerData]:
-    """Return the layers of one or several files.
+    """Return the layers of a file, or of the parts of one run joined in the order of their names.
+
+    Where a file holds several stacks of frames, the user is asked which one is meant.
 
     Raises
     ------
@@ -39,23 +41,52 @@ def read_layers(path: Path_) -> list[LayerData]:
     """
     from napari.utils.notifications import show_warning
 
-    from napari_xpcs.io.files import FramesFile, MaskFile, PartitionFile
+    from napari_xpcs.io.files import FramesFile, GeometryFile, MaskFile, PartitionFile
     from napari_xpcs.plugin import layers
 
-    found: list[LayerData] = []
-    for one in [path] if isinstance(path, str) else path:
-        file = open_path(Path(one))
-        if isinstance(file, FramesFile):
-            found += layers.frames_file_to_layers(file)
-        elif isinstance(file, PartitionFile):
-            found += layers.partition_file_to_layers(file)
-        elif isinstance(file, MaskFile):
-            found.append(layers.mask_layer(file.mask, source=str(file.path)))
-        else:
-            found += layers.result_file_to_layers(file)
-        if file.problems:
-            show_warning(f"{Path(one).name}: " + " ".join(file.problems))
+    paths = [Path(path)] if isinstance(path, str) else sorted(map(Path, path))
+    try:
+        file = open_path(paths[0]) if len(paths) == 1 else open_series(paths)
+    except SeveralFramesError as choice:
+        chosen = _ask_which(paths[0].name, choice) if len(paths) == 1 else None
+        if chosen is None:
+            raise
+        file = open_path(paths[0], chosen)
+    if isinstance(file, FramesFile):
+        found = layers.frames_file_to_layers(file)
+    elif isinstance(file, PartitionFile):
+        found = layers.partition_file_to_layers(file)
+    elif isinstance(file, MaskFile):
+        found = [layers.mask_layer(file.mask, source=str(file.path))]
+        show_warning(f"{file.path.name}: {file}")
+    elif isinstance(file, GeometryFile):
+        msg = (
+            f"{file.path.name} is a calibration without frames. Give it the name of the frames "
+            "file (run.poni beside run.h5) and open that."
+        )
+        raise FileFormatError(msg)
+    else:
+        found = layers.result_file_to_layers(file)
+    if file.problems:
+        show_warning(f"{paths[0].name}: " + " ".join(file.problems))
     if not found:
         msg = f"{path} is an XPCS file, but holds no image, mask or bins that could be shown."
         raise FileFormatError(msg)
     return found
+
+
+def _ask_which(name: str, choice: SeveralFramesError) -> str | None:
+    """Let the user choose between stacks of frames; ``None`` without a window or a choice."""
+    from qtpy.QtWidgets import QApplication, QInputDialog
+
+    if QApplication.instance() is None:
+        return None
+    chosen, accepted = QInputDialog.getItem(
+        QApplication.activeWindow(),
+        "Which frames?",
+        f"{name} holds several stacks of frames. Open",
+        list(choice.candidates),
+        0,
+        False,
+    )
+    return chosen if accepted else None
