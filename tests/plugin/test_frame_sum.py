@@ -5,6 +5,7 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtWidgets import QSpinBox
 
+from napari_xpcs.io.events import EventFrames, ThresholdedFrames
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.frame_sum import FrameSum
 
@@ -54,3 +55,14 @@ def test_one_frame_needs_no_sum(widget, viewer, qtbot):
     qtbot.waitUntil(lambda: len(sums(viewer)) == 1, timeout=5000)
     count.setValue(1)
     qtbot.waitUntil(lambda: sums(viewer) == [], timeout=5000)
+
+
+def test_events_are_summed_as_events(widget, viewer, frames, known, qtbot, tmp_path):
+    events = EventFrames.of(tmp_path / "run.bin", ThresholdedFrames(frames=frames))
+    layer = viewer.add_layer(Layer.create(*xpcs_layers.frames_layer(events, known=known)))
+    widget.follow(layer)
+    viewer.dims.set_current_step(0, 3)
+    widget.findChild(QSpinBox, "frame_sum").setValue(80)
+    total = np.where(frames[3:83] == 65535, 0, frames[3:83]).sum(axis=0)
+    qtbot.waitUntil(lambda: len(sums(viewer)) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: np.array_equal(sums(viewer)[0].data, total), timeout=5000)

@@ -12,7 +12,6 @@ from napari_xpcs.io.chx_cmp import write_cmp
 from napari_xpcs.io.events import EventFrames, ThresholdedFrames
 from napari_xpcs.io.files import (
     FramesFile,
-    GeometryFile,
     MaskFile,
     PartitionFile,
     ResultFile,
@@ -127,21 +126,18 @@ def _require_ending(target: Path, endings: frozenset[str], what: str) -> None:
 def _held(opened: XpcsFile) -> str:
     if isinstance(opened, FramesFile):
         return "events" if isinstance(opened.frames, EventFrames) else "frames"
-    if isinstance(opened, MaskFile):
-        return "a mask"
+    if isinstance(opened, ResultFile):
+        return "results" if opened.partition is not None else "results without bins"
     if isinstance(opened, PartitionFile):
         return "bins"
-    if isinstance(opened, GeometryFile):
-        return "a calibration"
-    return "results" if opened.partition is not None else "results without bins"
+    return "a mask" if isinstance(opened, MaskFile) else "geometry only"
 
 
 def _mask_of(opened: XpcsFile) -> Mask | None:
     if isinstance(opened, FramesFile | MaskFile):
         return opened.mask
-    if isinstance(opened, GeometryFile):
-        return None
-    return None if opened.partition is None else opened.partition.mask
+    partition = opened.partition if isinstance(opened, PartitionFile | ResultFile) else None
+    return None if partition is None else partition.mask
 
 
 def _write_events(target: Path, opened: FramesFile, threshold: float, force: bool) -> Steps[Path]:

@@ -8,31 +8,13 @@ import numpy as np
 
 from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.hdf5 import reading
-from napari_xpcs.io.known_geometry import known_values, unknown_values
+from napari_xpcs.io.known_geometry import Collector, GeometryReport, look_up
+from napari_xpcs.io.physical_units import Place
 from napari_xpcs.io.result_parts import LabelledBins, PartReader, labelled_bins
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
-from napari_xpcs.kernels.geometry import KnownGeometry
 
 _SIGNS = ("data/g2", "twotime/two_time_corr_func", "instrument/masks/dynamic_roi_map")
 
-_LENGTH_M = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "micrometer": 1e-6}
-_TIME_S = {"s": 1.0, "second": 1.0, "ms": 1e-3, "millisecond": 1e-3, "us": 1e-6, "ns": 1e-9}
-_ENERGY_KEV = {"kev": 1.0, "ev": 1e-3}
-
-_DETECTOR_PLACES = {
-    "distance_m": ("distance", _LENGTH_M),
-    "pixel_row_m": ("y_pixel_size", _LENGTH_M),
-    "pixel_col_m": ("x_pixel_size", _LENGTH_M),
-    "frame_time_s": ("frame_time", _TIME_S),
-    "count_time_s": ("count_time", _TIME_S),
-}
-_CENTERS = {
-    "center_row_px": ("beam_center_y", "pixel_row_m"),
-    "center_col_px": ("beam_center_x", "pixel_col_m"),
-}
-
-_HIGHEST_KEV = 200.0
-_LARGEST_DETECTOR_M = 2.0
 _LAST_NUMBER = re.compile(r"(\d+)$")
 
 
@@ -50,7 +32,8 @@ def read_nxxpcs(path: Path, file: h5py.File) -> ResultFile:
     parts = PartReader(path, file)
     entry = f"/{_entry(file)}"
     detector = _detector(parts, f"{entry}/instrument")
-    known = _known(parts, entry, detector)
+    report = _known(parts, entry, detector)
+    known = report.known
     bins = _bins(parts, f"{entry}/instrument/masks")
     frame_time_s = known["frame_time_s"].value
     curves = None
@@ -71,8 +54,8 @@ def read_nxxpcs(path: Path, file: h5py.File) -> ResultFile:
         curves=curves,
         twotime=_twotime(parts, entry, bins, frame_time_s),
         known=known,
-        problems=tuple(parts.problems),
-        missing=(*parts.missing, *unknown_values(known, _places(entry, detector))),
+        problems=(*parts.problems, *report.problems),
+        missing=(*parts.missing, *report.missing),
     )
 
 
@@ -91,47 +74,25 @@ def _detector(parts: PartReader, instrument: str) -> str:
     return f"{instrument}/{next(iter(timed + said), 'detector_1')}"
 
 
-def _places(entry: str, detector: str) -> dict[str, str]:
-    places = {name: f"{detector}/{leaf}" for name, (leaf, _) in _DETECTOR_PLACES.items()}
-    places |= {name: f"{detector}/{leaf}" for name, (leaf, _) in _CENTERS.items()}
-    return places | {"energy_kev": f"{entry}/instrument/incident_beam/incident_energy"}
-
-
-def _known(parts: PartReader, entry: str, detector: str) -> KnownGeometry:
-    places = _places(entry, detector)
-    found: dict[str, tuple[float, str]] = {}
-    for name, (_, factors) in {**_DETECTOR_PLACES, "energy_kev": ("", _ENERGY_KEV)}.items():
-        value = parts.number(places[name])
-        unit = parts.unit(places[name])
-        if value is None or value <= 0:
-            continue
-        if unit and unit.lower() not in factors:
-            parts.problems.append(f"{places[name]} has the unit {unit!r}, which is not understood.")
-            continue
-        factor = factors.get(unit.lower(), 1.0)
-        if name == "energy_kev" and value * factor > _HIGHEST_KEV:
-            parts.problems.append(
-                f"{places[name]} = {value:g} {unit or 'without a unit'} is read in eV."
-            )
-            factor = 1e-3
-        found[name] = (value * factor, places[name])
-    for name, (_, pixel) in _CENTERS.items():
-        value, unit = parts.number(places[name]), parts.unit(places[name]).lower()
-        if value is None:
-            continue
-        to_m = _LENGTH_M.get(unit)
-        if to_m is None:
-            found[name] = (value, places[name])
-        elif value * to_m > _LARGEST_DETECTOR_M:
-            # The definition has the unit of a length for what most files tell in pixels.
-            parts.problems.append(
-                f"{places[name]} = {value:g} {unit} is farther than any detector is wide: it is "
-                "read in pixels."
-            )
-            found[name] = (value, places[name])
-        elif pixel in found:
-            found[name] = (value * to_m / found[pixel][0], f"{places[name]} / {places[pixel]}")
-    return known_values(found)
+def _known(parts: PartReader, entry: str, detector: str) -> GeometryReport:
+    """Read the geometry; the units are those that writers mean who do not say them."""
+    collector = Collector()
+    beam = f"{entry}/instrument/incident_beam"
+    look_up(
+        collector,
+        parts.file,
+        {
+            "energy_kev": (Place(f"{beam}/incident_energy", "keV"),),
+            "distance_m": (Place(f"{detector}/distance", "m"),),
+            "pixel_row_m": (Place(f"{detector}/y_pixel_size", "m"),),
+            "pixel_col_m": (Place(f"{detector}/x_pixel_size", "m"),),
+            "center_row_px": (Place(f"{detector}/beam_center_y", "pixel"),),
+            "center_col_px": (Place(f"{detector}/beam_center_x", "pixel"),),
+            "frame_time_s": (Place(f"{detector}/frame_time", "s"),),
+            "count_time_s": (Place(f"{detector}/count_time", "s"),),
+        },
+    )
+    return collector.report()
 
 
 def _bins(parts: PartReader, masks: str) -> LabelledBins:

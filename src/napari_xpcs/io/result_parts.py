@@ -74,10 +74,6 @@ class PartReader:
             return value.decode(errors="replace")
         return "" if value is None else str(value)
 
-    def unit(self, name: str) -> str:
-        """Return the unit that ``name`` says it has; some writers spell the attribute "unit"."""
-        return (self.attribute(name, "units") or self.attribute(name, "unit")).strip()
-
     def image(self, name: str, partition: Partition | None) -> Any:
         """Return one image; that it has another shape than the bins is told, not mended."""
         image = self.array(name)
