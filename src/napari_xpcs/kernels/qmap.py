@@ -104,8 +104,9 @@ def map_arrays(
     Notes
     -----
     The pixel :math:`(X, Y, D)`, rows down, is turned by :math:`R_y R_x` with the vertical
-    swing about x first, then by the roll about the beam.  With :math:`L` the distance of the pixel from the sample and
-    :math:`\alpha` the incident angle, the momentum transfer in the frame of the surface is
+    swing about x first, and at last by the roll about the beam.  With :math:`L` the distance of
+    the pixel from the sample and :math:`\alpha` the incident angle, the momentum transfer in the
+    frame of the surface is
     :math:`q_x = k[(z/L - 1)\cos\alpha - (y/L)\sin\alpha]`, :math:`q_y = k\,x/L`,
     :math:`q_z = -k[(z/L - 1)\sin\alpha + (y/L)\cos\alpha]`, the usual
     :math:`k(\cos\alpha_f\cos 2\theta_f - \cos\alpha)`, :math:`k\cos\alpha_f\sin 2\theta_f`,
