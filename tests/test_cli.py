@@ -246,18 +246,16 @@ assert "jax" not in sys.modules
         assert len(file["/xpcs/twotime/correlation_map"]) == 9
 
 
-def test_convert_frames_to_events_and_back(xpcs, synthetic, tmp_path):
-    events, frames = tmp_path / "run.cmp", tmp_path / "run.h5"
-    assert xpcs("convert", synthetic / RAW, events, "--json").json() == {"file": str(events)}
+def test_convert_frames_to_events_and_back(xpcs, tmp_path):
+    run, events, frames = tmp_path / "run.h5", tmp_path / "run.cmp", tmp_path / "back.h5"
+    assert xpcs("simulate", run, "--frames", 50, "--rows", 24, "--cols", 32).status == 0
+    assert xpcs("convert", run, events, "--json").json() == {"file": str(events)}
     facts = xpcs("info", events, "--json").json()
-    assert (facts["kind"], facts["shape"]) == ("events", [1000, 128, 192])
+    assert (facts["kind"], facts["shape"]) == ("events", [50, 24, 32])
     assert facts["geometry"]["frame_time_s"]["value"] == 1e-3
     assert xpcs("convert", events, frames).status == 0
-    with h5py.File(frames) as ours, h5py.File(synthetic / RAW) as theirs:
-        place = "/entry/data/data"
-        expected = theirs[place][490:510]
-        expected[expected == 65535] = 0  # pixels without a value have no events
-        assert np.array_equal(ours[place][490:510], expected)
+    with h5py.File(frames) as ours, h5py.File(run) as theirs:
+        assert np.array_equal(ours["/entry/data/data"], theirs["/entry/data/data"])
     refused = xpcs("convert", events, frames)
     assert refused.status == 1
     assert "exists already" in refused.err
@@ -273,3 +271,19 @@ def test_convert_writes_the_mask_or_the_bins_of_results(xpcs, synthetic, tmp_pat
     refused = xpcs("convert", bins, tmp_path / "results.hdf", "--to", "results")
     assert refused.status == 1
     assert "holds bins; it cannot become results" in refused.err
+
+
+def test_no_job_overwrites_what_it_reads(xpcs, tmp_path):
+    run, bins = tmp_path / "run.h5", tmp_path / "bins.hdf"
+    assert xpcs("simulate", run, "--frames", 20, "--rows", 16, "--cols", 16).status == 0
+    assert xpcs("qmap", run, "-o", bins, "--dq", 2, "--sq", 4).status == 0
+    before = run.read_bytes()
+    for job in (
+        ("correlate", run, "--qmap", bins, "-o", run, "--force"),
+        ("qmap", run, "-o", run, "--force"),
+        ("convert", run, run, "--force"),
+    ):
+        refused = xpcs(*job)
+        assert refused.status == 1
+        assert "is read by this job and is not overwritten" in refused.err
+    assert run.read_bytes() == before

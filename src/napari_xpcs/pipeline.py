@@ -19,7 +19,7 @@ from napari_xpcs.errors import FileFormatError, FitError, PartitionError
 from napari_xpcs.fitting.dispersion import Dispersion, fit_dispersion
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.results import G2Fit
-from napari_xpcs.io.atomic import refuse_to_overwrite
+from napari_xpcs.io.atomic import refuse_input_as_output, refuse_to_overwrite
 from napari_xpcs.io.curves_csv import is_curves_csv, read_curves_csv
 from napari_xpcs.io.files import (
     FramesFile,
@@ -87,6 +87,7 @@ def partition_file(
     mask
         Mask file; without one the pixels that the frames file marks as bad are left out.
     """
+    refuse_input_as_output(output, *(path for path in (frames, mask) if path is not None))
     known: KnownGeometry = {}
     used = None
     if frames is not None:
@@ -135,6 +136,7 @@ def correlate_file(
     ``bins`` are the labels of the two-time maps, all of them by default; ``frame_time_s``
     wins over what the file says.
     """
+    refuse_input_as_output(output, frames, qmap)
     refuse_to_overwrite(output, force)
     opened = open_path(frames, dataset)
     if not isinstance(opened, FramesFile):

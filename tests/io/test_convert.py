@@ -10,7 +10,7 @@ from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.chx_cmp import write_cmp
 from napari_xpcs.io.convert import convert
 from napari_xpcs.io.events import EventFrames, ThresholdedFrames
-from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
+from napari_xpcs.io.files import FramesFile, MaskFile, PartitionFile, ResultFile
 from napari_xpcs.io.mask_writer import write_mask
 from napari_xpcs.io.masks import read_mask
 from napari_xpcs.io.open import open_path
@@ -90,7 +90,9 @@ def test_metadata_of_the_run_are_kept(tmp_path: Path, raw: Path) -> None:
     assert metadata.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["mask.tif", "mask.tiff", "mask.npy", "mask.hdf", "mask.h5"])
+@pytest.mark.parametrize(
+    "name", ["mask.tif", "mask.tiff", "mask.npy", "mask.edf", "mask.hdf", "mask.h5"]
+)
 def test_masks_come_back(tmp_path: Path, name: str) -> None:
     mask = np.random.default_rng(1).random((7, 9)) > 0.2
     write_mask(tmp_path / name, mask)
@@ -190,7 +192,7 @@ REFUSED = {
     "run.npy": (None, "run.h5 holds frames; it cannot become a mask"),
     "bins.hdf": ("partition", "run.h5 holds frames; it cannot become bins"),
     "run.hdf": ("events", "events are written as .cmp"),
-    "run.h5": (None, "cannot be converted onto itself"),
+    "run.h5": (None, "is read by this job and is not overwritten"),
 }
 
 
@@ -201,3 +203,12 @@ def test_what_cannot_be_is_one_sentence(tmp_path: Path, raw: Path, name: str) ->
     with pytest.raises(FileFormatError, match=sentence):
         run(convert(raw, tmp_path / name, to=to, force=True))
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_mask_file_changes_its_format(tmp_path: Path) -> None:
+    mask = np.random.default_rng(1).random((7, 9)) > 0.2
+    write_mask(tmp_path / "mask.hdf", mask)
+    opened = open_path(tmp_path / "mask.hdf")
+    assert isinstance(opened, MaskFile)
+    run(convert(tmp_path / "mask.hdf", tmp_path / "mask.npy"))
+    np.testing.assert_array_equal(np.load(tmp_path / "mask.npy") == 1, mask)

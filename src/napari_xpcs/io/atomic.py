@@ -62,3 +62,17 @@ def refuse_to_overwrite(path: Path, force: bool) -> None:
     if path.exists() and not force:
         msg = f"{path} exists already; choose another name or allow overwriting (force)."
         raise FileFormatError(msg)
+
+
+def refuse_input_as_output(output: Path, *inputs: Path) -> None:
+    """Raise where ``output`` is one of the files that a job reads, ``force`` or not.
+
+    Raises
+    ------
+    FileFormatError
+        See above.
+    """
+    for source in inputs:
+        if source.exists() and output.exists() and source.samefile(output):
+            msg = f"{output} is read by this job and is not overwritten; choose another name."
+            raise FileFormatError(msg)

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.atomic import refuse_input_as_output
 from napari_xpcs.io.chx_cmp import write_cmp
 from napari_xpcs.io.events import EventFrames, ThresholdedFrames
 from napari_xpcs.io.files import (
@@ -67,9 +68,7 @@ def convert(
     """
     opened = open_path(source, dataset)
     wanted = to or _named(target, opened)
-    if source.exists() and target.exists() and source.samefile(target):
-        msg = f"{source} cannot be converted onto itself; choose another name."
-        raise FileFormatError(msg)
+    refuse_input_as_output(target, source)
     if wanted in ("frames", "events") and isinstance(opened, FramesFile):
         if wanted == "events":
             return (yield from _write_events(target, opened, threshold, force))

@@ -192,6 +192,12 @@ FORMATS: tuple[Format, ...] = (
         open=_open_partition,
     ),
     Format(
+        name="mask",
+        kind="mask",
+        matches=holding(f"{layouts.PARTITION_FILE_GROUP}/mask"),
+        open=open_mask,
+    ),
+    Format(
         name="lambda-desy",
         kind="frames",
         matches=holding(lambda_desy.POSITION),
