@@ -1,6 +1,7 @@
 """Images in files other than HDF5: NumPy, TIFF, EDF, CBF and masks of Fit2D."""
 
 import struct
+import tokenize
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,8 +35,10 @@ _READ_FAULTS = (
     AssertionError,
     EOFError,
     MemoryError,
-    NotImplementedError,
+    RuntimeError,
     UnicodeError,
+    SyntaxError,
+    tokenize.TokenError,  # numpy, on the header of an .npy
     struct.error,
     zlib.error,
 )

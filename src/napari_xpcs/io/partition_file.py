@@ -171,6 +171,9 @@ class _GroupReader:
         centers = [self._vector(f"{kind}_v_list_dim{axis}") for axis in (0, 1)]
         numbers = self._vector(f"{kind}_num_pts")
         index = self._vector(f"{kind}_index_mapping")
+        for name, values in ((f"{kind}_num_pts", numbers), (f"{kind}_index_mapping", index)):
+            if values is not None and not _are_counts(values):
+                return f"{name} holds other things than bin numbers"
         if numbers is not None and numbers.size == 2:
             grid = int(numbers[0]), int(numbers[1])
         elif centers[0] is not None and centers[1] is not None:
@@ -184,13 +187,13 @@ class _GroupReader:
             return f"{kind}_index_mapping has {index.size} entries for {count} bins"
         if index.size and not 0 <= index.min() <= index.max() < grid[0] * grid[1]:
             return f"{kind}_index_mapping points outside the {grid[0]} x {grid[1]} bins"
-        values = [
+        positions = [
             np.full(length, np.nan) if center is None else center.astype(np.float64)
             for center, length in zip(centers, grid, strict=True)
         ]
-        if any(value.size != length for value, length in zip(values, grid, strict=True)):
+        if any(value.size != length for value, length in zip(positions, grid, strict=True)):
             return f"{kind}_v_list_dim0 and 1 have other lengths than {kind}_num_pts"
-        return grid, index, (values[0], values[1])
+        return grid, index, (positions[0], positions[1])
 
     def _edges(self, kind: _Kind, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
         edges = [
@@ -359,6 +362,16 @@ def _geometry_content(geometry: Geometry) -> dict[str, np.ndarray]:
         if field.name != "shape" and getattr(geometry, field.name) is not None
     }
     return {name: np.array(value, dtype=np.float64) for name, value in (shared | own).items()}
+
+
+def _are_counts(values: np.ndarray) -> bool:
+    """Say whether ``values`` can number bins; some writers store them as real numbers."""
+    numbers = values.astype(np.float64)
+    within = (numbers >= 0) & (numbers <= _MOST_BINS)
+    return bool(within.all()) and bool((numbers == np.floor(numbers)).all())
+
+
+_MOST_BINS = 10_000_000
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:
