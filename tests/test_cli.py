@@ -255,7 +255,9 @@ def test_convert_frames_to_events_and_back(xpcs, tmp_path):
     assert facts["geometry"]["frame_time_s"]["value"] == 1e-3
     assert xpcs("convert", events, frames).status == 0
     with h5py.File(frames) as ours, h5py.File(run) as theirs:
-        assert np.array_equal(ours["/entry/data/data"], theirs["/entry/data/data"])
+        expected = theirs["/entry/data/data"][()]
+        expected[expected == 65535] = 0  # pixels without a value have no events
+        assert np.array_equal(ours["/entry/data/data"][()], expected)
     refused = xpcs("convert", events, frames)
     assert refused.status == 1
     assert "exists already" in refused.err
