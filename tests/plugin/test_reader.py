@@ -1,6 +1,7 @@
 """The reader of napari: what is ours, and one sentence for what is not."""
 
 import h5py
+import numpy as np
 import pytest
 
 from napari_xpcs.errors import FileFormatError
@@ -43,3 +44,20 @@ def test_raw_frames_open_lazily_with_their_frame_time(shared_data):
     assert data.shape == (1000, 128, 192)
     assert arguments["scale"] == (1e-3, 1.0, 1.0)
     assert not hasattr(data, "nbytes")
+
+
+@pytest.mark.parametrize("name", ["run.bin", "run.bin.000"])
+def test_events_open_as_frames_with_the_gaps_transparent(tmp_path, name):
+    for number in range(6):
+        words = np.array([0 << 40 | 5 << 16 | 300, 2 << 40 | 7 << 16 | 4095], "<u8")
+        words.tofile(tmp_path / f"run.bin.{number:03d}")
+        words.tofile(tmp_path / "run.bin")
+    read = get_reader(str(tmp_path / name))
+    (shown, arguments, kind), *masks = read(str(tmp_path / name))
+    assert (kind, shown.shape[0]) == ("image", 3)
+    assert arguments["metadata"]["xpcs"]["role"] == "frames"
+    assert shown[0][0, 5] == 300
+    assert shown[2][0, 7] == 4095
+    assert np.nansum(shown[1]) == 0
+    assert len(masks) == (name != "run.bin")
+    assert np.isnan(shown[0]).any() == (name != "run.bin")
