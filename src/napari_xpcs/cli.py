@@ -160,6 +160,9 @@ def info(
     system: Annotated[
         bool, typer.Option("--system", help="Tell backend, device and versions instead.")
     ] = False,
+    dataset: Annotated[
+        str | None, typer.Option(help="HDF5 path of the frames, PATH[CHANNEL] for one of several.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Tell what a file holds: shape, geometry with the origin of each value, what is missing."""
@@ -173,7 +176,7 @@ def info(
     else:
         from napari_xpcs.io.describe import describe
 
-        facts = describe(file)
+        facts = describe(file, dataset)
     if as_json:
         _print_json(facts)
         return
@@ -245,7 +248,7 @@ def qmap(
         float | None, typer.Option(help="Grazing incidence, deg.")
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option(help="Mask: npy, tif, or HDF5 with /qmap/mask.")
+        Path | None, typer.Option(help="Mask: npy, tif, edf, msk, mask, or HDF5 with /qmap/mask.")
     ] = None,
     dq: Annotated[int, typer.Option(help="Dynamic bins along q.", min=1)] = 36,
     sq: Annotated[int, typer.Option(help="Static bins along q.", min=1)] = 360,
@@ -425,6 +428,7 @@ def fit(
     from napari_xpcs.backends import get_backend
     from napari_xpcs.fitting.dispersion import fit_dispersion
     from napari_xpcs.fitting.least_squares import fit_g2
+    from napari_xpcs.io.atomic import refuse_input_as_output
     from napari_xpcs.io.fit_table import append_fit, fit_rows, write_fit_csv
     from napari_xpcs.pipeline import curves_of
 
@@ -443,6 +447,7 @@ def fit(
     )
     dispersion = fit_dispersion(fitted)
     if table is not None:
+        refuse_input_as_output(table, results)
         write_fit_csv(table, fitted, force=force)
     if append:
         append_fit(results, fitted, force=force)

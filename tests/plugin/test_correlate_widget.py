@@ -148,3 +148,17 @@ def test_saved_result_opens_again(widget, viewer, frames, known, bins, tmp_path,
     saved = open_path(tmp_path / "results.hdf").curves
     np.testing.assert_allclose(saved.delay_s, curves.delay_s)
     np.testing.assert_allclose(saved.g2, curves.g2, rtol=1e-6)
+
+
+def test_frames_are_never_overwritten_by_their_result(
+    widget, viewer, frames, known, bins, tmp_path, qtbot
+):
+    path = tmp_path / "run.h5"
+    path.write_bytes(b"priceless")
+    add_frames(viewer, frames, known, source=str(path))
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: xpcs_layers.layer_curves(bins) is not None, timeout=20000)
+    widget.save(path)
+    summary = widget.findChild(QLabel, "summary")
+    qtbot.waitUntil(lambda: "not overwritten" in summary.text(), timeout=10000)
+    assert path.read_bytes() == b"priceless"

@@ -61,3 +61,40 @@ def test_events_open_as_frames_with_the_gaps_transparent(tmp_path, name):
     assert np.nansum(shown[1]) == 0
     assert len(masks) == (name != "run.bin")
     assert np.isnan(shown[0]).any() == (name != "run.bin")
+
+
+def two_stacks(path):
+    with h5py.File(path, "w") as file:
+        file["first/images"] = np.zeros((3, 12, 16), np.uint16)
+        file["second/images"] = np.ones((4, 12, 16), np.uint16)
+    return str(path)
+
+
+def test_the_user_chooses_between_stacks(tmp_path, monkeypatch, qapp):
+    path = two_stacks(tmp_path / "run.h5")
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *asked: (asked[3][1], True))
+    ((data, _, kind),) = read_layers(path)
+    assert (kind, data.shape) == ("image", (4, 12, 16))
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *asked: (asked[3][0], False))
+    with pytest.raises(FileFormatError, match="/first/images"):
+        read_layers(path)
+
+
+def test_parts_dropped_together_are_one_run(tmp_path):
+    paths = []
+    for number in (2, 1):
+        path = tmp_path / f"run_{number}.h5"
+        with h5py.File(path, "w") as file:
+            file["entry/data/data"] = np.full((3, 12, 16), number, np.uint16)
+        paths.append(str(path))
+    ((data, _, _),) = get_reader(paths)(paths)
+    assert data.shape == (6, 12, 16)
+    assert data[:, 0, 0].tolist() == [1, 1, 1, 2, 2, 2]
+
+
+def test_masks_and_calibrations(shared_data):
+    with pytest.warns(UserWarning, match="8725 of 266256 pixels are bad"):
+        ((data, _, kind),) = read_layers(str(shared_data / "masks" / "mask_medipix2x2.edf"))
+    assert (kind, int(data.sum())) == ("labels", 8725)
+    with pytest.raises(FileFormatError, match="calibration without frames"):
+        read_layers(str(shared_data / "lambda_desy" / "L2.poni"))

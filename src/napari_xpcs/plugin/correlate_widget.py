@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.errors import XpcsError
+from napari_xpcs.io.atomic import refuse_input_as_output
 from napari_xpcs.io.result_file import write_result
 from napari_xpcs.kernels.multitau import NORMALIZATIONS, MultiTauResult
 from napari_xpcs.kernels.partition import Partition
@@ -259,9 +260,11 @@ def _save_steps(
 ) -> Steps[Path]:
     """Write a result file; runs in the thread."""
     yield Progress(0, 1, "files")
+    source = xpcs_layers.layer_source(frames) or frames.name
+    refuse_input_as_output(path, Path(source))
     write_result(
         path,
-        source=xpcs_layers.layer_source(frames) or frames.name,
+        source=source,
         multitau=result,
         partition=partition,
         known=xpcs_layers.layer_known(frames),

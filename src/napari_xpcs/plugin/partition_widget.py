@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import XpcsError
+from napari_xpcs.io.atomic import refuse_input_as_output
 from napari_xpcs.io.partition_file import write_partition
 from napari_xpcs.kernels.geometry import (
     Geometry,
@@ -409,6 +410,7 @@ def _partition_steps(
 def _save_steps(path: Path, partition: Partition, source: str) -> Steps[Path]:
     """Write a Q-map file; runs in the thread."""
     yield Progress(0, 1, "files")
+    refuse_input_as_output(path, Path(source))
     write_partition(path, partition, source=source, force=True)
     return path
 
