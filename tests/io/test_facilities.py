@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.describe import describe
 from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.frames import SeveralFramesError
 from napari_xpcs.io.open import open_path
@@ -140,6 +141,9 @@ def test_dectris_channels_are_a_choice(tmp_path: Path) -> None:
     with pytest.raises(SeveralFramesError, match="threshold_2") as choice:
         open_path(path)
     assert choice.value.candidates[2] == "/entry/data/data[difference]"
+    assert describe(path)["kind"] == "frames"
+    assert "threshold_2" in describe(path)["problems"][0]
+    assert describe(path, "/entry/data/data[1]")["shape"] == [10, 12, 16]
     for name, number in (("threshold_2", 1), ("difference", 2), ("2", 2)):
         run = opened(path, f"/entry/data/data[{name}]")
         assert (run.layout, run.frames.shape) == ("dectris-2024.2", (10, 12, 16))

@@ -1,6 +1,8 @@
 """Frames behave like the array that was stored, without being loaded."""
 
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -142,3 +144,35 @@ def test_a_file_that_vanished_is_named(tmp_path: Path, path: Path) -> None:
     copy.unlink()
     with pytest.raises(FileFormatError, match=r"gone\.h5"):
         frames[0]
+
+
+WRITER = """
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], "w", libver="latest" if sys.argv[2] == "swmr" else None) as file:
+    data = file.create_dataset("d", (6, 4, 5), np.uint16, chunks=(1, 4, 5), maxshape=(None, 4, 5))
+    if sys.argv[2] == "swmr":
+        file.swmr_mode = True
+    for frame in range(4):
+        data[frame] = frame + 1
+    file.flush()
+    print("written", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("mode", ["plain", "swmr"])
+def test_file_that_another_program_is_writing(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "run.h5"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), mode],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "written\n"
+        try:
+            frames = HDF5Frames.open(path, "d")
+            np.testing.assert_array_equal(frames[:, 0, 0], [1, 2, 3, 4])
+        finally:
+            writer.communicate("\n")

@@ -12,17 +12,19 @@ from napari_xpcs.io.files import (
     ResultFile,
     XpcsFile,
 )
+from napari_xpcs.io.frames import SeveralFramesError
 from napari_xpcs.io.open import LOOKED_FOR, UnknownLayoutError, open_path
 from napari_xpcs.kernels.geometry import KnownGeometry
 
 
-def describe(path: str | Path) -> dict[str, Any]:
+def describe(path: str | Path, dataset: str | None = None) -> dict[str, Any]:
     """Return what the file is, with plain Python values only.
 
     Keys: ``kind`` (frames, results, partition, unknown), ``layout``, ``shape`` ([frames, rows,
     cols], an entry is ``None`` where it is unknown), ``dtype``, ``geometry`` (per name ``value``,
     ``unit``, ``origin`` and, where other places differ, ``others``), ``missing``, ``problems``;
-    for frames with pixels that never hold a count also ``masked_pixels``.
+    for frames with pixels that never hold a count also ``masked_pixels``.  ``dataset`` chooses
+    between several stacks of frames; without a choice the problem lists them.
 
     Raises
     ------
@@ -30,7 +32,9 @@ def describe(path: str | Path) -> dict[str, Any]:
         The file is absent, damaged or not HDF5.
     """
     try:
-        opened = open_path(path)
+        opened = open_path(path, dataset)
+    except SeveralFramesError as choice:
+        return _description("frames", None, None, None, {}, (), (str(choice),))
     except UnknownLayoutError as fault:
         return _description("unknown", None, None, None, {}, LOOKED_FOR, (str(fault),))
     kind, shape, dtype = _shape(opened)

@@ -23,6 +23,13 @@ _READ_FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeD
 """What h5py raises on damaged content; it promises nothing narrower."""
 
 
+_REASONS = {
+    "truncated": "it is cut short",
+    "open for SWMR": "another program is writing it and lets nobody read meanwhile",
+}
+"""What HDF5 says, in plain words."""
+
+
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open ``path`` for reading.
@@ -40,9 +47,9 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         raise FileFormatError(msg)
     try:
         is_hdf5 = h5py.is_hdf5(path)
-        file = h5py.File(path, "r") if is_hdf5 else None
+        file = _open_beside_a_writer(path) if is_hdf5 else None
     except OSError as fault:
-        reason = "it is cut short" if "truncated" in str(fault) else f"{fault}"
+        reason = next((said for sign, said in _REASONS.items() if sign in str(fault)), f"{fault}")
         msg = f"{path.name} is HDF5 but cannot be opened: {reason}. Copy or write it again."
         raise FileFormatError(msg) from fault
     if file is None:
@@ -50,6 +57,21 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         raise FileFormatError(msg)
     with file:
         yield file
+
+
+def _open_beside_a_writer(path: Path) -> h5py.File:
+    """Open for reading, also while the beamline writes or where a network drive knows no locks."""
+    try:
+        return h5py.File(path, "r")
+    except OSError as fault:
+        if not any(sign in str(fault) for sign in ("lock", "already open for write")):
+            raise
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as fault:
+        if "already open for write" not in str(fault):
+            raise
+    return h5py.File(path, "r", swmr=True, locking=False)
 
 
 @contextmanager

@@ -65,7 +65,9 @@ def _reading(path: Path) -> Iterator[None]:
     import tifffile
 
     try:
-        yield
+        # A size that overflows is a damaged header, not a small size.
+        with np.errstate(over="raise"):
+            yield
     except (*_READ_FAULTS, tifffile.TiffFileError) as fault:
         reason = str(fault).splitlines()[0].rstrip(".") if str(fault) else type(fault).__name__
         msg = f"The image {path.name} cannot be read: {reason}."

@@ -52,11 +52,11 @@ def sniff(path: str | Path) -> SniffedKind | None:
             return None
         if h5py.is_hdf5(path):
             unknown = "unknown"
-            with h5py.File(path, "r") as file:
+            with open_hdf5(path) as file:
                 found = first_match(FORMATS, path, file)
         else:
             found = first_match(FORMATS, path, None)
-    except (OSError, RuntimeError, ValueError, KeyError):
+    except (FileFormatError, OSError, RuntimeError, ValueError, KeyError):
         return unknown
     return unknown if found is None else found.kind
 
