@@ -89,6 +89,18 @@ def test_pilatus_tiff_with_the_calibration_of_its_name(shared_data: Path) -> Non
     assert not run.mask[run.frames[0] < 0].any()
 
 
+def test_orientation_is_added_to_an_old_calibration(tmp_path: Path, shared_data: Path) -> None:
+    for suffix in (".tif", ".poni"):
+        content = (shared_data / f"geometry/CeO2_Pilatus1M{suffix}").read_bytes()
+        (tmp_path / f"CeO2{suffix}").write_bytes(content)
+    with (tmp_path / "CeO2.poni").open("a") as file:
+        file.write('\nDetector_config: {"orientation": 2}\n')
+    run = opened(tmp_path / "CeO2.tif")
+    row = 1043 - 0.0872948482846 / 172e-6 - 0.5
+    assert run.known["center_row_px"].value == pytest.approx(row)
+    assert not any("orientation" in problem for problem in run.problems)
+
+
 MASKS = {
     "masks/mask_medipix2x2.edf": ("edf", (516, 516), True, "bad"),
     "masks/maxipix2x2_mask12.edf": ("edf", (516, 516), True, "good"),
@@ -105,6 +117,7 @@ def test_real_masks(shared_data: Path, name: str, expected: tuple[object, ...]) 
     assert 0.0 < mask.bad_pixels / mask.mask.size < 0.12
     facts = describe(shared_data / name)
     assert (facts["kind"], facts["masked_pixels"]) == ("mask", mask.bad_pixels)
+    assert any("a guess" in said for said in facts["problems"]) == mask.guessed
     with pytest.raises(PartitionError):
         read_mask(shared_data / name, (10, 10))
 

@@ -38,8 +38,9 @@ def describe(path: str | Path, dataset: str | None = None) -> dict[str, Any]:
     except UnknownLayoutError as fault:
         return _description("unknown", None, None, None, {}, LOOKED_FOR, (str(fault),))
     kind, shape, dtype = _shape(opened)
+    guess = (str(opened),) if isinstance(opened, MaskFile) and opened.guessed else ()
     description = _description(
-        kind, opened.layout, shape, dtype, opened.known, opened.missing, opened.problems
+        kind, opened.layout, shape, dtype, opened.known, opened.missing, (*opened.problems, *guess)
     )
     mask = opened.mask if isinstance(opened, FramesFile | MaskFile) else None
     return description if mask is None else description | {"masked_pixels": int((~mask).sum())}

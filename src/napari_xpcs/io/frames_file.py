@@ -131,7 +131,8 @@ def _calibrated(
     if poni.orientation is None:
         problems.append(
             f"{place.name} names no orientation; it is read as made for these frames as they "
-            "stand. A calibration of Dioptas, which flips images, needs orientation 2."
+            "stand. For one of Dioptas, which flips images, add the line "
+            'Detector_config: {"orientation": 2} to it.'
         )
     merged = dict(known or known_values({}))
     for name, value in calibrated.items():
