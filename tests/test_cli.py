@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -289,3 +290,52 @@ def test_no_job_overwrites_what_it_reads(xpcs, tmp_path):
         assert refused.status == 1
         assert "is read by this job and is not overwritten" in refused.err
     assert run.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--sq", 180_000_000), ("--incident-angle-deg", 95), ("--phi-fold", 1_000_000)],
+    ids=lambda option: option[0],
+)
+def test_impossible_bins_are_refused(xpcs, tmp_path, options):
+    outcome = xpcs(
+        "qmap", "-o", tmp_path / "b.hdf", "--shape", 64, 80, "--energy-kev", 10, "--distance-m", 8,
+        "--pixel-m", 75e-6, "--center-row-px", 30, "--center-col-px", -5, *options,
+    )  # fmt: skip
+    assert_one_sentence(outcome, options[1])
+
+
+def test_labels_of_maps_without_maps_are_a_wrong_usage(xpcs, tmp_path):
+    options = ("--qmap", "q.hdf", "-o", tmp_path / "r.hdf", "--bins", 3)
+    assert xpcs("correlate", "run.h5", *options).status == 2
+
+
+def test_polarity_of_a_mask_is_said(xpcs, tmp_path):
+    mask = np.zeros((64, 80), np.uint8)
+    mask[:5] = 1
+    np.save(tmp_path / "mask.npy", mask)
+    facts = xpcs(
+        "qmap", "-o", tmp_path / "b.hdf", "--shape", 64, 80, "--energy-kev", 10, "--distance-m", 8,
+        "--pixel-m", 75e-6, "--center-row-px", 30, "--center-col-px", -5, "--dq", 4, "--sq", 8,
+        "--mask", tmp_path / "mask.npy", "--json",
+    ).json()  # fmt: skip
+    assert facts["pixels"] == 59 * 80
+    assert any("mask.npy" in note and "400" in note for note in facts["notes"])
+
+
+def test_full_disk_is_told_in_a_sentence_and_leaves_nothing(tmp_path):
+    program = [sys.executable, "-m", "napari_xpcs.cli"]
+    limited = "ulimit -f 200; exec " + shlex.join(
+        [*program, "simulate", "run.h5", "--frames", "400"]
+    )
+    done = subprocess.run(
+        ["bash", "-c", limited],
+        cwd=tmp_path,
+        env=os.environ | {"XPCS_USE_JAX": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "cannot be written: File too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ Imports of what is heavy stand in the commands: ``--help`` must be instant.
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -80,14 +81,23 @@ class Correlation(StrEnum):
 
 def main() -> None:
     """Run the command line; expected faults end it with one sentence and status 1."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         try:
             app()
         finally:
             _print_conversions()
-    except XpcsError as error:
+    except (XpcsError, OSError) as error:
         _print_fault(error)
         sys.exit(1)
+    except MemoryError as error:
+        _print_fault(f"There is not enough memory for this: {error or 'none is left'}.")
+        sys.exit(1)
+
+
+def _end(signal_number: int, _frame: object) -> None:
+    """End as Ctrl-C does, so that half-written files are removed."""
+    sys.exit(128 + signal_number)
 
 
 # -- commands
@@ -147,6 +157,10 @@ def open_files(
     files: Annotated[list[Path], typer.Argument(help="Frames, result or Q-map files.")],
 ) -> None:
     """Open napari with the files and the docks of this plugin."""
+    from napari_xpcs.plugin.screen import has_screen
+
+    if not has_screen():
+        raise XpcsError("There is no screen to open napari on (DISPLAY is not set).")
     from napari_xpcs.plugin.window import open_window
 
     open_window(files)
@@ -204,6 +218,7 @@ def simulate(
     frame_time: Annotated[float, typer.Option(help="Time between frames, s.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Write a simulated Brownian run in the raw layout of the APS, the truth in /simulation."""
     from napari_xpcs.backends import get_backend
@@ -221,7 +236,10 @@ def simulate(
         seed=seed,
     )
     _with_progress(simulate_file(output, simulation, xp=get_backend(), force=force))
-    out.print(f"wrote {output}", highlight=False, soft_wrap=True)
+    if as_json:
+        _print_json({"file": str(output), "truth": simulation.truth()})
+    else:
+        out.print(f"wrote {output}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -359,7 +377,7 @@ def correlate(
         str | None, typer.Option(help="Labels for the two-time maps, as 1,4,9.")
     ] = None,
     normalization: Annotated[
-        str, typer.Option(help="symmetric, or pixel-weighted; written to the file.")
+        str, typer.Option(help="symmetric, pixel-weighted or no-static; written to the file.")
     ] = "symmetric",
     normalize_frame: Annotated[
         bool, typer.Option("--normalize-frame", help="Divide each frame by its mean first.")
@@ -378,6 +396,8 @@ def correlate(
     from napari_xpcs.kernels.selection import FrameSelection
     from napari_xpcs.pipeline import correlate_file
 
+    if bins is not None and kind is Correlation.multitau:
+        raise typer.BadParameter("--bins chooses two-time maps; add --type twotime or both.")
     _with_progress(
         correlate_file(
             frames,
@@ -559,7 +579,7 @@ def _print_json(facts: Any) -> None:
     print(json.dumps(_plain(facts), indent=1, ensure_ascii=False))  # noqa: T201 - rich would wrap it
 
 
-def _print_fault(error: XpcsError) -> None:
+def _print_fault(error: Exception | str) -> None:
     err.print(f"napari-xpcs: {error}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -626,3 +646,7 @@ def _dispersion_facts(dispersion: "Dispersion") -> dict[str, Any]:
         "exponent_err": dispersion.exponent_err,
         "n_bins": dispersion.n_bins,
     }
+
+
+if __name__ == "__main__":
+    main()

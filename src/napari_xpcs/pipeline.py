@@ -6,7 +6,7 @@ the same steps on layers.  Long ones are generators of :class:`~napari_xpcs.prog
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ def partition_file(
     refuse_input_as_output(output, *(path for path in (frames, mask) if path is not None))
     known: KnownGeometry = {}
     used = None
+    said: tuple[str, ...] = ()
     if frames is not None:
         opened = open_path(frames)
         known = opened.known
@@ -107,10 +108,12 @@ def partition_file(
         raise PartitionError(msg)
     geometry = complete_geometry(override(known, values, OPTION), shape)
     if mask is not None:
-        used = read_mask(mask, shape).mask
+        mask_file = read_mask(mask, shape)
+        used, said = mask_file.mask, (f"{mask.name}: {mask_file}",)
     elif used is None:
         used = np.ones(shape, dtype=bool)
     partition = make_partition(geometry, used, spec, xp=xp)
+    partition = replace(partition, notes=(*partition.notes, *said))
     write_partition(output, partition, source="" if frames is None else str(frames), force=force)
     return partition
 

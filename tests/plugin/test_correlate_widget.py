@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 from napari.layers import Layer
-from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton
+from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton, QSpinBox
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.io.open import open_path
@@ -162,3 +162,14 @@ def test_frames_are_never_overwritten_by_their_result(
     summary = widget.findChild(QLabel, "summary")
     qtbot.waitUntil(lambda: "not overwritten" in summary.text(), timeout=10000)
     assert path.read_bytes() == b"priceless"
+
+
+def test_impossible_selection_can_be_mended(widget, viewer, frames, known, bins, qtbot):
+    viewer.add_shapes([np.array([[0, 0], [5, 5]])], shape_type="line")
+    add_frames(viewer, frames, known)
+    widget.findChild(QSpinBox, "begin").setValue(10)
+    widget.findChild(QSpinBox, "end").setValue(5)
+    run_button(widget).click()
+    assert "10" in message(widget)
+    widget.findChild(QSpinBox, "end").setValue(500)
+    assert run_button(widget).isEnabled()

@@ -54,7 +54,15 @@ def test_nothing_can_be_chosen_where_it_is_optional(qtbot, layers):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1e-3", 1e-3), ("", None), ("-", None), ("12.5", 12.5), ("1e", None)]
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3),
+        ("", None),
+        ("-", None),
+        ("12.5", 12.5),
+        ("1e", None),
+        ("1,000", 1000.0),
+    ],
 )
 def test_number_is_what_was_typed_or_nothing(qtbot, text, value):
     field = NumberEdit()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from napari.layers import Layer
-from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton, QSpinBox
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QSpinBox
 
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.plugin import layers as xpcs_layers
@@ -150,3 +150,47 @@ def test_impossible_numbers_are_told(widget, viewer, known, qtbot):
     add_frames(viewer, known)
     type_into(widget.findChild(QLineEdit, "distance_m"), "-1")
     qtbot.waitUntil(lambda: "distance_m must be positive, got -1" in state(widget), timeout=10000)
+
+
+def test_reversed_range_of_q_is_told(widget, viewer, known, qtbot):
+    add_frames(viewer, known)
+    type_into(widget.findChild(QLineEdit, "q_min"), "0.003")
+    type_into(widget.findChild(QLineEdit, "q_max"), "0.001")
+    qtbot.waitUntil(lambda: "0.003" in state(widget), timeout=10000)
+    assert partition_layers(viewer) == []
+
+
+def test_range_of_q_with_one_end_is_told(widget, viewer, known, qtbot):
+    add_frames(viewer, known)
+    type_into(widget.findChild(QLineEdit, "q_min"), "0.001")
+    qtbot.waitUntil(lambda: "two ends" in state(widget), timeout=10000)
+
+
+def test_painting_the_mask_takes_pixels_out_of_the_bins(widget, viewer, known, partition, qtbot):
+    mask = viewer.add_layer(Layer.create(*xpcs_layers.mask_layer(partition.mask)))
+    add_frames(viewer, known)
+    lay(widget)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    (layer,) = partition_layers(viewer)
+    assert layer.data[30, 30] > 0
+    mask.brush_size = 5
+    mask.paint((30, 30), 1)
+    qtbot.waitUntil(lambda: layer.data[30, 30] == 0, timeout=10000)
+
+
+def test_another_image_gets_no_bins_that_were_asked_for_the_last(widget, viewer, known, qtbot):
+    add_frames(viewer, known)
+    type_into(widget.findChild(QLineEdit, "distance_m"), "4")
+    second = add_frames(viewer, known)
+    second.name = "second"
+    widget.findChild(QComboBox, "image").setCurrentText("second")
+    qtbot.wait(500)
+    assert partition_layers(viewer) == []
+
+
+def test_layers_of_other_kinds_do_no_harm(widget, viewer, known, partition, qtbot):
+    viewer.add_shapes([np.array([[0, 0], [5, 5]])], shape_type="line")
+    viewer.add_points([[1, 1]])
+    add_frames(viewer, known)
+    lay(widget)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)

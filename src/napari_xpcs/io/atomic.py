@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,13 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
     except OSError as fault:
         reason = os.strerror(fault.errno) if fault.errno else str(fault)
         msg = f"{path} cannot be written: {reason}."
+        raise FileFormatError(msg) from fault
+    except RuntimeError as fault:
+        # How h5py tells that the rest of a file did not fit when it is closed.
+        told = re.search(r"error message = '([^']*)'", str(fault))
+        if told is None:
+            raise
+        msg = f"{path} cannot be written: {told[1]}."
         raise FileFormatError(msg) from fault
     finally:
         unfinished.unlink(missing_ok=True)

@@ -96,6 +96,10 @@ class Geometry:
             if getattr(self, name) <= 0:
                 msg = f"{name} must be positive, got {getattr(self, name)}."
                 raise GeometryError(msg)
+        angle = self.incident_angle_deg
+        if angle is not None and not 0.0 <= angle < 90.0:
+            msg = f"incident_angle_deg must lie between 0 and 90, got {angle}."
+            raise GeometryError(msg)
 
 
 def complete_geometry(known: KnownGeometry, shape: tuple[int, int]) -> Geometry:

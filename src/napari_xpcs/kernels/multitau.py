@@ -31,6 +31,9 @@ from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 
+ROUNDING = 1e-12
+"""Part of a sum of squares that may be left over by rounding."""
+
 TILE_PIXELS = 4096
 """Pixels of a tile: 256 rows of float32 fill the second-level cache of a core."""
 
@@ -477,7 +480,9 @@ def _normalize(
     count = pixels[:, None].astype(np.float64)
     enough = np.isfinite(g2) & (count > 1)
     deviation = pixel_sums[:, 1] - pixel_sums[:, 0] ** 2 / np.maximum(count, 1.0)
-    variance = np.maximum(deviation, 0.0) / np.maximum(count - 1.0, 1.0)
+    # Pixels that all agree leave a rest of rounding, which is no error but would weigh as one.
+    deviation = np.where(deviation > ROUNDING * pixel_sums[:, 1], deviation, 0.0)
+    variance = deviation / np.maximum(count - 1.0, 1.0)
     error = np.where(enough, np.sqrt(variance / np.maximum(count, 1.0)), np.nan)
     return BinnedG2(g2=g2.T, g2_err=error.T, static_g2=static_g2.T, static_sums=static_sums)
 

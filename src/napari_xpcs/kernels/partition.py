@@ -30,6 +30,9 @@ from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask import check_mask_shape
 from napari_xpcs.kernels.qmap import QMaps, q_maps
 
+MOST_BINS = 10_000_000
+MOST_FOLDS = 360
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionSpec:
@@ -106,8 +109,16 @@ class PartitionSpec:
         if self.phi_offset_deg is not None and not isfinite(self.phi_offset_deg):
             msg = f"phi_offset_deg must be a finite number, got {self.phi_offset_deg}."
             raise PartitionError(msg)
+        total = 1
         for request in self.requests():
             _check_request(request)
+            total *= request.static
+        if total > MOST_BINS:
+            msg = f"{total} static bins are asked for, at most {MOST_BINS} can be made."
+            raise PartitionError(msg)
+        if self.phi_fold > MOST_FOLDS:
+            msg = f"phi_fold must be {MOST_FOLDS} or less, got {self.phi_fold}."
+            raise PartitionError(msg)
 
     @property
     def names(self) -> tuple[str, ...]:

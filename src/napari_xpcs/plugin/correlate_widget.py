@@ -94,6 +94,8 @@ class CorrelateWidget(Dock):
         self._frames.currentIndexChanged.connect(self._on_frames_changed)
         self._partition.currentIndexChanged.connect(self._refresh)
         self._frame_time.value_changed.connect(self._refresh)
+        for spin in (self._begin, self._end, self._stride, self._average):
+            spin.valueChanged.connect(self._refresh)
         self._job.clicked.connect(self._on_job_clicked)
         self._job.finished.connect(self._on_job_finished)
         self._save.clicked.connect(self._on_save_clicked)
@@ -106,7 +108,8 @@ class CorrelateWidget(Dock):
         same = [
             layer
             for layer in self._viewer.layers
-            if frames is None or tuple(layer.data.shape[-2:]) == tuple(frames.data.shape[-2:])
+            if _is_partition(layer)
+            and (frames is None or tuple(layer.data.shape[-2:]) == tuple(frames.data.shape[-2:]))
         ]
         self._partition.show_layers(same)
         self._save.setEnabled(self._result is not None)

@@ -150,7 +150,9 @@ class NumberEdit(QLineEdit):
         super().__init__(parent, **properties)
         self.setPlaceholderText("unknown")
         validator = QDoubleValidator(self)
-        validator.setLocale(QLocale.c())
+        plain = QLocale.c()
+        plain.setNumberOptions(QLocale.NumberOption.RejectGroupSeparator)
+        validator.setLocale(plain)
         self.setValidator(validator)
         self.textEdited.connect(self._on_text_edited)
 

@@ -253,7 +253,7 @@ def layer_frames(layer: Layer) -> Frames:
 
 def layer_known(layer: Layer) -> KnownGeometry:
     """Return what is known of the geometry from the file of the layer."""
-    known: KnownGeometry = layer.metadata[LAYER_KEY]["known"]
+    known: KnownGeometry = layer.metadata[LAYER_KEY].get("known", {})
     return known
 
 

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs._typing import Mask
-from napari_xpcs.errors import XpcsError
+from napari_xpcs.errors import PartitionError, XpcsError
 from napari_xpcs.io.atomic import refuse_input_as_output
 from napari_xpcs.io.partition_file import write_partition
 from napari_xpcs.kernels.geometry import (
@@ -103,6 +103,7 @@ class PartitionWidget(Dock):
         self._known: KnownGeometry = {}
         self._maps: tuple[tuple[Geometry, str], Any] | None = None
         self._target: Labels | None = None
+        self._watched: Labels | None = None
         self._runner = Runner(self)
         self._saver = Runner(self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
@@ -204,8 +205,13 @@ class PartitionWidget(Dock):
             self._target = None
         self._image.show_layers(list(self._viewer.layers))
         shape = self._shape()
-        masks = [layer for layer in self._viewer.layers if layer.data.shape == shape]
-        self._mask.show_layers(masks)
+        self._mask.show_layers(
+            [
+                layer
+                for layer in self._viewer.layers
+                if _is_mask(layer) and layer.data.shape == shape
+            ]
+        )
         self._save.setEnabled(self._target is not None)
         self._lay.setEnabled(self._image.layer() is not None)
         if self._image.layer() is None:
@@ -236,6 +242,9 @@ class PartitionWidget(Dock):
     def spec(self) -> PartitionSpec:
         """Return the bins that the controls ask for."""
         low, high = self._q_min.value(), self._q_max.value()
+        if (low is None) != (high is None):
+            msg = "A range of q has two ends: type both, or none for all of the detector."
+            raise PartitionError(msg)
         numbers = {name: box.value() for name, box in self._numbers.items()}
         return PartitionSpec(
             **numbers,
@@ -265,6 +274,8 @@ class PartitionWidget(Dock):
         self._refresh()
         if layer is None:
             return
+        self._settle.stop()
+        self._runner.cancel()
         self._target = None
         opened = [
             bins
@@ -285,6 +296,16 @@ class PartitionWidget(Dock):
         self._settle.start()
 
     def _on_mask_changed(self) -> None:
+        mask = self._mask.layer()
+        if mask is not self._watched:
+            for layer, act in ((self._watched, "disconnect"), (mask, "connect")):
+                for event in ("paint", "data"):
+                    if layer is not None:
+                        getattr(getattr(layer.events, event), act)(self._on_mask_painted)
+            self._watched = mask
+        self._on_mask_painted()
+
+    def _on_mask_painted(self) -> None:
         if self._target is not None:
             self._settle.start()
 
@@ -292,9 +313,9 @@ class PartitionWidget(Dock):
         shape = self._shape()
         if shape is None:
             return
-        known, spec, mask = self.known(), self.spec(), self._chosen_mask(shape)
+        known, mask = self.known(), self._chosen_mask(shape)
         try:
-            geometry = complete_geometry(known, shape)
+            geometry, spec = complete_geometry(known, shape), self.spec()
         except XpcsError as error:
             self._runner.cancel()
             self._say(str(error))
