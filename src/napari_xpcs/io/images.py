@@ -31,6 +31,7 @@ _READ_FAULTS = (
     LookupError,
     TypeError,
     AttributeError,
+    UnboundLocalError,  # fabio, where a header lacks a line
     ArithmeticError,
     AssertionError,
     EOFError,
