@@ -163,3 +163,17 @@ def test_cut_images_are_frames_or_a_sentence(tmp_path: Path, write: object) -> N
         path.write_bytes(content[:length])
         with suppress(FileFormatError):
             assert opened(path).frames[...].size > 0
+
+
+def test_a_size_that_no_detector_has_is_refused_at_once(tmp_path: Path) -> None:
+    path = write_packed_tiff(tmp_path / "run", FRAMES)
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages.first.tags["ImageWidth"]
+        where = tag.valueoffset
+        size = 2 if tag.dtype.name == "SHORT" else 4
+    content = bytearray(path.read_bytes())
+    assert size == 4
+    content[where : where + 4] = (2**31 - 1).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError):
+        open_path(path)

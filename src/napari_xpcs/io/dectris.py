@@ -29,7 +29,8 @@ def _parts(file: h5py.File) -> list[str]:
     for place in _GROUPS:
         group = file.get(place)
         if isinstance(group, h5py.Group):
-            names = sorted(name for name in group if _PART.fullmatch(name))
+            # h5py gives a damaged name as bytes.
+            names = sorted(name for name in map(str, group) if _PART.fullmatch(name))
             if names:
                 return [f"{place}/{name}" for name in names]
     return []

@@ -27,7 +27,7 @@ _TIMES = (
 def is_esrf(_: Path, file: h5py.File | None) -> bool:
     """Say whether the top groups are named as Lima or BLISS do."""
     return file is not None and any(
-        _LIMA_ENTRY.fullmatch(name) or _BLISS_SCAN.fullmatch(name) for name in file
+        _LIMA_ENTRY.fullmatch(name) or _BLISS_SCAN.fullmatch(name) for name in map(str, file)
     )
 
 

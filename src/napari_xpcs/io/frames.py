@@ -37,6 +37,10 @@ WHOLE_RUN_LIMIT_BYTES = 1 << 30
 """Above this, turning all frames into one array must be asked for as ``frames[:]``."""
 
 
+LARGEST_FRAME_PIXELS = 2**28
+MOST_FRAMES = 2**31
+"""No detector has 268 million pixels or runs for 2 billion frames."""
+
 Stored: TypeAlias = slice | np.ndarray
 """What is read along one axis: a forward slice within bounds, or ascending positions."""
 
@@ -125,6 +129,13 @@ class LazyFrames(ABC):
         return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
 
 
+def refuse_impossible_size(path: Path, shape: tuple[int, ...]) -> None:
+    """Raise :class:`FileFormatError` for a shape that only a damaged file can tell."""
+    if shape[-1] * shape[-2] > LARGEST_FRAME_PIXELS or max(shape) > MOST_FRAMES:
+        msg = f"{path.name} tells the impossible shape {shape}: it is damaged."
+        raise FileFormatError(msg)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HDF5Frames(LazyFrames):
     """Frames of one HDF5 dataset, stored, linked or virtual.
@@ -187,6 +198,7 @@ class HDF5Frames(LazyFrames):
             if 0 in shape:
                 msg = f"{dataset} in {path.name} is empty: its shape is {shape}."
                 raise FileFormatError(msg)
+            refuse_impossible_size(path, shape)
             number = choose_channel(found, dataset, channel)
             with reading(path, dataset):
                 completeness = examine(found)

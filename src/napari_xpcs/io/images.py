@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.frames import LazyFrames, Stored
+from napari_xpcs.io.frames import LazyFrames, Stored, refuse_impossible_size
 
 ImageKind: TypeAlias = Literal["npy", "tiff", "edf", "cbf", "fit2d-mask"]
 
@@ -90,6 +90,7 @@ def load_image(path: Path, kind: ImageKind) -> np.ndarray:
             import tifffile
 
             with tifffile.TiffFile(path) as tiff:
+                refuse_impossible_size(path, _tiff_layout(tiff)[0])
                 return np.asarray(tiff.series[0].asarray())
         import fabio
 
@@ -155,6 +156,7 @@ class ImageFrames(LazyFrames):
                 "(frame, row, column) or (row, column)."
             )
             raise FileFormatError(msg)
+        refuse_impossible_size(path, shape)
         full = (1, *shape) if len(shape) == 2 else shape
         return cls(path=path, kind=kind, shape=full, dtype=dtype.newbyteorder("="))
 

@@ -56,7 +56,7 @@ def sniff(path: str | Path) -> SniffedKind | None:
                 found = first_match(FORMATS, path, file)
         else:
             found = first_match(FORMATS, path, None)
-    except (FileFormatError, OSError, RuntimeError, ValueError, KeyError):
+    except (FileFormatError, OSError, RuntimeError, ValueError, KeyError, TypeError):
         return unknown
     return unknown if found is None else found.kind
 
