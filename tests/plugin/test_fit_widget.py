@@ -33,6 +33,19 @@ def fit(widget, qtbot):
     qtbot.waitUntil(lambda: widget.fitted is not None, timeout=20000)
 
 
+def drawn_axes(widget, title, qtbot):
+    """The axes of the curve, once the thread has drawn the bin of ``title``."""
+
+    def is_drawn():
+        figure = widget._curve_plot.figure
+        axes = [] if figure is None else figure.axes
+        return bool(axes) and axes[0].get_title().startswith(title)
+
+    qtbot.waitUntil(is_drawn, timeout=10000)
+    assert not widget._curve_plot.pixmap().isNull()
+    return widget._curve_plot.figure.axes
+
+
 def click(widget, layer, label, moved=False):
     row, col = np.argwhere(layer.data == label)[0]
     event = SimpleNamespace(
@@ -74,7 +87,7 @@ def test_click_selects_the_bin_and_its_row_but_a_drag_does_not(widget, layer, qt
 def test_clicked_curve_is_drawn_with_fit_and_title(widget, layer, curves, qtbot):
     fit(widget, qtbot)
     click(widget, layer, 3)
-    top, bottom = widget._curve_plot.figure.axes
+    top, bottom = drawn_axes(widget, "bin 3", qtbot)
     assert top.get_title().startswith(f"bin 3, q = {curves.bins.q[2]:.4g} 1/Å")
     measured = top.containers[0].lines[0].get_xydata()
     np.testing.assert_allclose(measured[:, 1], curves.g2[:, 2])
@@ -135,7 +148,7 @@ def test_every_model_can_be_fitted_and_drawn(widget, layer, model, qtbot):
     fit(widget, qtbot)
     assert widget.fitted.model == model
     click(widget, layer, 3)
-    assert widget._curve_plot.figure.axes
+    assert drawn_axes(widget, "bin 3", qtbot)
 
 
 def test_parameter_is_painted_where_it_is_determined(widget, layer, viewer, qtbot):
