@@ -321,6 +321,12 @@ def test_polarity_of_a_mask_is_said(xpcs, tmp_path):
     ).json()  # fmt: skip
     assert facts["pixels"] == 59 * 80
     assert any("mask.npy" in note and "400" in note for note in facts["notes"])
+    swapped = xpcs(
+        "qmap", "-o", tmp_path / "s.hdf", "--shape", 64, 80, "--energy-kev", 10, "--distance-m", 8,
+        "--pixel-m", 75e-6, "--center-row-px", 30, "--center-col-px", -5, "--dq", 4, "--sq", 8,
+        "--mask", tmp_path / "mask.npy", "--mask-ones", "good", "--json",
+    ).json()  # fmt: skip
+    assert swapped["pixels"] == 5 * 80
 
 
 def test_full_disk_is_told_in_a_sentence_and_leaves_nothing(tmp_path):

@@ -71,6 +71,13 @@ class Target(StrEnum):
     MASK = "mask"
 
 
+class Polarity(StrEnum):
+    """What pixels that are not 0 mean in a mask file."""
+
+    good = "good"
+    bad = "bad"
+
+
 class Correlation(StrEnum):
     """What is computed from the frames."""
 
@@ -268,6 +275,10 @@ def qmap(
     mask: Annotated[
         Path | None, typer.Option(help="Mask: npy, tif, edf, msk, mask, or HDF5 with /qmap/mask.")
     ] = None,
+    mask_ones: Annotated[
+        Polarity | None,
+        typer.Option(help="What 1 means in the mask; default: what its format says, or a guess."),
+    ] = None,
     dq: Annotated[int, typer.Option(help="Dynamic bins along q.", min=1)] = 36,
     sq: Annotated[int, typer.Option(help="Static bins along q.", min=1)] = 360,
     dp: Annotated[int, typer.Option(help="Dynamic bins along phi.", min=1)] = 1,
@@ -334,6 +345,7 @@ def qmap(
         shape=shape,
         values={name: value for name, value in values.items() if value is not None},
         mask=mask,
+        mask_ones=None if mask_ones is None else mask_ones.value,
         spec=spec,
         xp=get_backend(),
         force=force,

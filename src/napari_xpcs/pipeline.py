@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -69,6 +69,7 @@ def partition_file(
     shape: tuple[int, int] | None = None,
     values: Mapping[str, float],
     mask: Path | None = None,
+    mask_ones: Literal["good", "bad"] | None = None,
     spec: PartitionSpec,
     xp: BackendProtocol,
     force: bool = False,
@@ -86,6 +87,8 @@ def partition_file(
         win over the file.
     mask
         Mask file; without one the pixels that the frames file marks as bad are left out.
+    mask_ones
+        What pixels that are not 0 mean in it; by default what its format says, or a guess.
     """
     refuse_input_as_output(output, *(path for path in (frames, mask) if path is not None))
     known: KnownGeometry = {}
@@ -108,7 +111,7 @@ def partition_file(
         raise PartitionError(msg)
     geometry = complete_geometry(override(known, values, OPTION), shape)
     if mask is not None:
-        mask_file = read_mask(mask, shape)
+        mask_file = read_mask(mask, shape, ones=mask_ones)
         used, said = mask_file.mask, (f"{mask.name}: {mask_file}",)
     elif used is None:
         used = np.ones(shape, dtype=bool)

@@ -194,3 +194,15 @@ def test_layers_of_other_kinds_do_no_harm(widget, viewer, known, partition, qtbo
     add_frames(viewer, known)
     lay(widget)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+
+
+def test_mask_of_the_other_polarity_can_be_inverted(widget, viewer, known, partition, qtbot):
+    mask = viewer.add_layer(Layer.create(*xpcs_layers.mask_layer(~partition.mask)))
+    add_frames(viewer, known)
+    lay(widget)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    (layer,) = partition_layers(viewer)
+    np.testing.assert_array_equal(layer.data > 0, ~partition.mask)
+    widget.findChild(QPushButton, "invert").click()
+    np.testing.assert_array_equal(xpcs_layers.layer_mask(mask), partition.mask)
+    qtbot.waitUntil(lambda: np.array_equal(layer.data > 0, partition.mask), timeout=10000)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QGroupBox,
+    QHBoxLayout,
     QLabel,
     QPushButton,
     QSpinBox,
@@ -110,9 +111,14 @@ class PartitionWidget(Dock):
         self._image = LayerComboBox("no image: open frames first", _is_image, objectName="image")
         self._mask = LayerComboBox("no mask", _is_mask, optional=True, objectName="mask")
         self._mask.setToolTip("Pixels that this layer paints are left out of every bin.")
+        self._invert = QPushButton("Invert", objectName="invert")
+        self._invert.setToolTip("Swap masked and used pixels: files differ in what 1 means.")
+        masking = QHBoxLayout()
+        masking.addWidget(self._mask, stretch=1)
+        masking.addWidget(self._invert)
         top = QFormLayout()
         top.addRow("Image", self._image)
-        top.addRow("Mask", self._mask)
+        top.addRow("Mask", masking)
         self.column.addLayout(top)
         self.column.addWidget(self._build_geometry())
         self.column.addWidget(self._build_bins())
@@ -186,6 +192,7 @@ class PartitionWidget(Dock):
         self._image.currentIndexChanged.connect(self._on_image_changed)
         self._mask.currentIndexChanged.connect(self._on_mask_changed)
         self._lay.clicked.connect(self._on_bins_edited)
+        self._invert.clicked.connect(self._on_invert_clicked)
         for field in self._fields.values():
             field.value_changed.connect(self._on_geometry_edited)
         for number in self._numbers.values():
@@ -304,6 +311,13 @@ class PartitionWidget(Dock):
                         getattr(getattr(layer.events, event), act)(self._on_mask_painted)
             self._watched = mask
         self._on_mask_painted()
+
+    def _on_invert_clicked(self) -> None:
+        mask = self._mask.layer()
+        if mask is not None:
+            used = xpcs_layers.layer_mask(mask)
+            mask.data = used.astype(mask.data.dtype)
+            self._say(f"{int(used.sum())} of {used.size} pixels are masked now.")
 
     def _on_mask_painted(self) -> None:
         if self._target is not None:
