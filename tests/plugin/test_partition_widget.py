@@ -206,3 +206,11 @@ def test_mask_of_the_other_polarity_can_be_inverted(widget, viewer, known, parti
     widget.findChild(QPushButton, "invert").click()
     np.testing.assert_array_equal(xpcs_layers.layer_mask(mask), partition.mask)
     qtbot.waitUntil(lambda: np.array_equal(layer.data > 0, partition.mask), timeout=10000)
+
+
+def test_bins_opened_after_the_frames_show_their_numbers(widget, viewer, known, partition):
+    add_frames(viewer, known)
+    viewer.add_layer(Layer.create(*xpcs_layers.partition_layer(partition, known=known)))
+    numbers = [widget.findChild(QSpinBox, name).value() for name in ("dq", "sq", "dp", "sp")]
+    assert numbers == [6, 12, 1, 1]
+    assert "There are bins" in state(widget)

@@ -105,6 +105,7 @@ class PartitionWidget(Dock):
         self._maps: tuple[tuple[Geometry, str], Any] | None = None
         self._target: Labels | None = None
         self._watched: Labels | None = None
+        self._opened: Partition | None = None
         self._runner = Runner(self)
         self._saver = Runner(self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
@@ -226,6 +227,7 @@ class PartitionWidget(Dock):
                 "Open a frames or result file (File > Open), or a simulated run "
                 "(File > Open Sample > XPCS)."
             )
+        self._show_opened()
 
     def _teardown(self) -> None:
         self._settle.stop()
@@ -284,16 +286,23 @@ class PartitionWidget(Dock):
         self._settle.stop()
         self._runner.cancel()
         self._target = None
+        self._opened = None
+        self._say("Press the button, or change a number, and the bins appear.")
+        self._show_opened()
+
+    def _show_opened(self) -> None:
+        """Show the numbers of bins that were opened for this image, once."""
+        shape = self._shape()
         opened = [
-            bins
+            xpcs_layers.layer_partition(bins)
             for bins in xpcs_layers.layers_with_role(self._viewer.layers, "partition")
-            if bins.data.shape == self._shape()
+            if bins.data.shape == shape
         ]
-        if opened:
-            self._show_numbers(xpcs_layers.layer_partition(opened[0]))
+        newest = opened[0] if opened else None
+        if newest is not self._opened and newest is not None and self._target is None:
+            self._show_numbers(newest)
             self._say("There are bins for this image. Change a number to lay new ones over it.")
-        else:
-            self._say("Press the button, or change a number, and the bins appear.")
+        self._opened = newest
 
     def _on_geometry_edited(self) -> None:
         self._show_origin()
