@@ -310,6 +310,27 @@ def test_labels_of_maps_without_maps_are_a_wrong_usage(xpcs, tmp_path):
     assert xpcs("correlate", "run.h5", *options).status == 2
 
 
+def test_dead_pixels_and_empty_frames_are_said(xpcs, tmp_path):
+    frames = np.random.default_rng(4).poisson(2.0, (40, 64, 80)).astype(np.uint16)
+    frames[7] = 0
+    frames[:, 20, 20:23] = 0
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file["entry/data/data"] = frames
+    geometry = (
+        "--energy-kev", 10, "--distance-m", 8, "--pixel-m", 75e-6,
+        "--center-row-px", 30, "--center-col-px", -5, "--dq", 4, "--sq", 8,
+    )  # fmt: skip
+    assert xpcs("qmap", tmp_path / "run.h5", "-o", tmp_path / "b.hdf", *geometry).status == 0
+    facts = xpcs(
+        "correlate", tmp_path / "run.h5", "--qmap", tmp_path / "b.hdf",
+        "-o", tmp_path / "r.hdf", "--frame-time", 0.001, "--json",
+    ).json()  # fmt: skip
+    assert facts["notes"] == [
+        "Used frames without a count: 1.",
+        "Used pixels that never counted (dead ones belong into the mask): 3.",
+    ]
+
+
 def test_polarity_of_a_mask_is_said(xpcs, tmp_path):
     mask = np.zeros((64, 80), np.uint8)
     mask[:5] = 1

@@ -410,7 +410,7 @@ def correlate(
 
     if bins is not None and kind is Correlation.multitau:
         raise typer.BadParameter("--bins chooses two-time maps; add --type twotime or both.")
-    _with_progress(
+    remarks = _with_progress(
         correlate_file(
             frames,
             qmap,
@@ -428,9 +428,11 @@ def correlate(
         )
     )
     if as_json:
-        _print_json({"file": str(output)})
+        _print_json({"file": str(output), "notes": list(remarks)})
     else:
         out.print(f"wrote {output}", highlight=False, soft_wrap=True)
+        for remark in remarks:
+            out.print(f"note: {remark}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -136,11 +136,11 @@ def correlate_file(
     dataset: str | None = None,
     xp: BackendProtocol,
     force: bool = False,
-) -> Steps[Path]:
+) -> Steps[tuple[str, ...]]:
     """Correlate the frames of a file in the bins of another and write a result file.
 
     ``bins`` are the labels of the two-time maps, all of them by default; ``frame_time_s``
-    wins over what the file says.
+    wins over what the file says.  Returns what was left out or looks wrong, in words.
     """
     refuse_input_as_output(output, frames, qmap)
     refuse_to_overwrite(output, force)
@@ -188,7 +188,7 @@ def correlate_file(
         force=force,
         **results,
     )
-    return output
+    return results["multitau"].remarks() if multitau else ()
 
 
 def curves_of(path: Path) -> G2Curves:

@@ -7,7 +7,6 @@ from napari_xpcs.backends import ensure_numpy
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.kernels.mask import (
     check_mask_shape,
-    combine_masks,
     pixel_mask_to_mask,
     threshold_mask,
 )
@@ -17,18 +16,6 @@ def test_threshold_holds_its_lower_limit_only(xp):
     image = np.array([[0.0, 1.0, 2.0], [3.0, np.nan, -1.0]])
     used = ensure_numpy(threshold_mask(image, 1.0, 3.0, xp=xp))
     np.testing.assert_array_equal(used, [[False, True, True], [False, False, False]])
-
-
-def test_a_pixel_is_used_where_every_mask_uses_it():
-    first = np.array([[True, True, False]])
-    second = np.array([[True, False, False]])
-    np.testing.assert_array_equal(combine_masks(first, second), [[True, False, False]])
-    np.testing.assert_array_equal(combine_masks(first), first)
-
-
-def test_masks_of_different_shapes_are_refused():
-    with pytest.raises(PartitionError, match="2 x 3 pixels, the detector 4 x 3"):
-        combine_masks(np.ones((4, 3), dtype=bool), np.ones((2, 3), dtype=bool))
 
 
 def test_a_transposed_mask_is_named_as_such():

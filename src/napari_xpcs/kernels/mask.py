@@ -31,20 +31,6 @@ def threshold_mask(
     return xp.logical_and(values >= low, values < high)
 
 
-def combine_masks(*masks: Bool[np.ndarray, "..."]) -> Mask:
-    """Return the pixels that every mask uses.
-
-    Raises
-    ------
-    PartitionError
-        The masks have different shapes.
-    """
-    for mask in masks[1:]:
-        check_mask_shape(mask, masks[0].shape)
-    used: Mask = np.logical_and.reduce(masks)
-    return used
-
-
 def pixel_mask_to_mask(flags: Shaped[np.ndarray, "row col"]) -> Mask:
     """Return the usable pixels of a NeXus or DECTRIS ``pixel_mask`` bit field."""
     used: Mask = (flags.astype(np.uint64) & BAD_PIXEL_BITS) == 0

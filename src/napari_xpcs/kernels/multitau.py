@@ -155,6 +155,15 @@ class MultiTauResult:
         """Delays in s."""
         return self.delay_frames * (self.frame_time_s * self.selection.step)
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return in words what was left out or looks wrong; nothing for a run in good order."""
+        counted = (
+            (self.empty_static_bins, "Static bins without a count, left out"),
+            (self.empty_frames, "Used frames without a count"),
+            (self.silent_pixels, "Used pixels that never counted (dead ones belong into the mask)"),
+        )
+        return tuple(f"{what}: {number}." for number, what in counted if number)
+
     @property
     def averaging_s(self) -> Float[np.ndarray, " delay"]:
         r"""Half-width of the triangle of delays over which g2 is averaged, s.

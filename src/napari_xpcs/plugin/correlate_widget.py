@@ -184,10 +184,11 @@ class CorrelateWidget(Dock):
             bins = self._viewer.add_labels(data, **arguments)
         self._show_scattering(result, partition, known, source)
         self._viewer.layers.selection.active = bins
-        self._summary.setText(
+        summary = (
             f"g2 of {len(curves.bins)} bins at {len(curves.delay_s)} delays, "
             f"{curves.delay_s[0]:.3g} to {curves.delay_s[-1]:.3g} s. Fit them with XPCS: Fit g2."
         )
+        self._summary.setText(" ".join([summary, *result.remarks()]))
 
     def _show_scattering(
         self, result: MultiTauResult, partition: Partition, known: Any, source: str
