@@ -1,0 +1,70 @@
+"""Output of the commands: results on stdout, progress and faults on stderr."""
+
+import json
+import os
+import sys
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+
+from napari_xpcs.progress import Progress, Steps, run
+
+out = Console(width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True)
+
+Result = TypeVar("Result")
+
+
+def with_progress(steps: Steps[Result]) -> Result:
+    """Drain ``steps`` with a bar on stderr, which a file or pipe does not get."""
+    with ProgressBar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(
+                task, completed=progress.done, total=progress.total, description=progress.what
+            )
+
+        return run(steps, show)
+
+
+def print_json(facts: Any) -> None:
+    print(json.dumps(_plain(facts), indent=1, ensure_ascii=False))  # noqa: T201 - rich would wrap it
+
+
+def print_fault(error: Exception | str) -> None:
+    err.print(f"napari-xpcs: {error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_conversions() -> None:
+    """Tell what was converted to NumPy, for developers who ask by XPCS_MONITOR."""
+    if "XPCS_MONITOR" not in os.environ:
+        return
+    from napari_xpcs.backends.io_adapter import conversion_report
+
+    err.print(conversion_report(), markup=False, highlight=False, soft_wrap=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it; a number that is not one becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value
