@@ -13,11 +13,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``done`` of ``total`` units of work, with the name of the unit or step."""
+    """``done`` of ``total`` units of work, with the name of the unit or step.
+
+    ``partial`` is a result so far that can be shown while the work goes on, of a type that
+    the job tells.
+    """
 
     done: int
     total: int
     what: str = ""
+    partial: object | None = None
 
 
 Steps: TypeAlias = Generator[Progress, None, Result]
