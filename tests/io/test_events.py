@@ -162,6 +162,25 @@ def test_events_of_a_range(frames: EventFrames) -> None:
     assert frames.events(2, 4).frame.tolist() == []
 
 
+def test_a_block_of_events_is_what_was_counted(frames: EventFrames) -> None:
+    frame, pixel, count = frames.block(1, 5)
+    assert (frame.dtype, pixel.dtype, count.dtype) == (np.int64, np.int32, np.uint16)
+    assert frame.tolist() == [1, 1, 1, 4, 4]
+    assert pixel.tolist() == [0, 1023, 512 * 1024 - 1, 7, 2048]
+    assert count.tolist() == [1, 4095, 256, 300, 2]
+    assert [part.size for part in frames.block(2, 4)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("stored", "count"), [("<i4", 70_000), ("<f8", 1.5)])
+def test_a_count_that_the_event_engine_cannot_hold_is_one_sentence(
+    tmp_path: Path, stored: str, count: float
+) -> None:
+    frames = read_cmp(write_cmp(tmp_path / "a.cmp", [[], [(3, count)]], SHAPE, stored)).frames  # type: ignore[list-item]
+    assert frames[1].max() == count
+    with pytest.raises(FileFormatError, match=f"the count {count} in frame 1"):
+        frames.block(0, 2)
+
+
 def test_a_sum_of_frames_is_the_sum(frames: EventFrames, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_module, "EVENTS_AT_ONCE", 2)
     expected = dense_of(RUN, SHAPE).sum(axis=0, dtype=np.int64)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, Int32, Int64, Shaped, UInt16
 
 from napari_xpcs._typing import Image, Mask
 from napari_xpcs.errors import FileFormatError
@@ -89,6 +89,35 @@ class EventFrames(LazyFrames):
             msg = f"There are the frames 0 to {len(self) - 1}, asked for {begin} to {end - 1}."
             raise IndexError(msg)
         return self.source.read(begin, end)
+
+    def block(
+        self, begin: int, end: int
+    ) -> tuple[
+        Int64[np.ndarray, " event"], Int32[np.ndarray, " event"], UInt16[np.ndarray, " event"]
+    ]:
+        """Return frame, pixel and count of the events of some frames, for the event engine.
+
+        Frames count from the start of the run and ascend; ``pixel`` is row * columns + column,
+        in the order of the file, and may come twice in a frame: it was hit twice then.
+
+        Raises
+        ------
+        FileFormatError
+            As :meth:`events`; or a count is no whole number up to 65535.
+        """
+        events = self.events(begin, end)
+        count = events.count.astype(np.uint16, copy=False)
+        if (
+            events.count.dtype != count.dtype
+            and (wrong := np.flatnonzero(count != events.count)).size
+        ):
+            first = wrong[0]
+            msg = (
+                f"{self.path.name} holds the count {events.count[first]} in frame "
+                f"{events.frame[first]}; events are correlated with whole counts up to 65535."
+            )
+            raise FileFormatError(msg)
+        return events.frame, events.pixel.astype(np.int32, copy=False), count
 
     def sum_of(self, begin: int, end: int) -> Image:
         """Return the sum of frames, without a dense frame on the way."""
