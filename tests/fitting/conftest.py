@@ -24,6 +24,7 @@ TYPICAL: dict[str, Truth] = {
     },
     "cumulant": {"gamma_per_s": (3.0, 50.0), "pdi": (0.15, 0.35)},
     "flow": {"tau_s": (0.1, 0.5), "velocity_m_per_s": (2e-6, 5e-6)},
+    "damped": {"tau_s": (0.1, 0.5), "frequency_hz": (2.0, 8.0)},
     "heterodyne": {"tau_s": (0.1, 0.3), "fraction": (0.4, 0.7), "velocity_m_per_s": (1e-6, 2e-6)},
 }
 """Parameters that 48 delays from 1 ms to 10 s determine."""

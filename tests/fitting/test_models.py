@@ -15,6 +15,7 @@ EXAMPLES = {
     "cumulant": (3.0, 0.2),
     "flow": (0.3, 4.0),
     "heterodyne": (0.3, 0.4, 4.0),
+    "damped": (0.3, 0.8),
 }
 
 
@@ -44,6 +45,7 @@ def test_relaxation_time_belongs_to_the_field():
         ("cumulant", (4.0, 0.0), "single", (0.25,)),
         ("flow", (0.3, 1e-9), "single", (0.3,)),
         ("heterodyne", (0.3, 1.0, 4.0), "single", (0.3,)),
+        ("damped", (0.3, 1e-9), "single", (0.3,)),
     ],
 )
 def test_limits_of_the_models(name, theta, same, reduced):

@@ -34,6 +34,33 @@ LOG_MARGIN_ABOVE = 1.5
 """How far the start grid reaches beyond the measured delays, in units of ln(time)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is believed of a parameter before a curve is seen.
+
+    Parameters
+    ----------
+    family
+        ``normal``: of the parameter itself.  ``half-normal``: of a positive one, down to 0.
+        ``log-normal``: of its logarithm.  ``uniform``: between its bounds.  ``log-delays``: normal
+        in its logarithm, centred on the geometric middle of the delays (or of their inverses) and
+        ``width`` wider than half their span in ln(time): wide, yet proper.
+    centre, width
+        Of the normal distribution, in ln(value) for ``log-normal``.
+    """
+
+    family: Literal["normal", "half-normal", "log-normal", "uniform", "log-delays"]
+    centre: float = 0.0
+    width: float = 1.0
+
+    @property
+    def coordinate(self) -> Literal["location", "log", "logit"]:
+        """In what an unbounded walk moves: the value, its logarithm, or the logit in its bounds."""
+        if self.family == "normal":
+            return "location"
+        return "logit" if self.family == "uniform" else "log"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """One parameter of a model.
@@ -52,6 +79,8 @@ class Parameter:
         velocities: factors on 1/(last delay) and 1/(first delay) of the rate.
     domain
         Values that make sense at all; bounds given by hand must lie inside.
+    prior
+        For sampling.
     """
 
     name: str
@@ -62,6 +91,7 @@ class Parameter:
     lower: float
     upper: float
     domain: tuple[float, float] = (-np.inf, np.inf)
+    prior: Prior
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +248,19 @@ def _heterodyne(
     return static**2 + (fraction * field) ** 2 + beat
 
 
-_BASELINE = Parameter(name="baseline", unit="", meaning="g2 at long delays", lower=0.5, upper=1.5)
+def _damped(t: Array, tau: Array, frequency: Array, *, xp: BackendProtocol) -> Array:
+    return (xp.exp(-t / tau) * xp.cos(2 * xp.pi * frequency * t)) ** 2
+
+
+_OF_DELAYS = Prior("log-delays", width=2.0)
+_BASELINE = Parameter(
+    name="baseline",
+    unit="",
+    meaning="g2 at long delays",
+    lower=0.5,
+    upper=1.5,
+    prior=Prior("normal", 1.0, 0.1),
+)
 _CONTRAST = Parameter(
     name="contrast",
     unit="",
@@ -226,6 +268,7 @@ _CONTRAST = Parameter(
     lower=0.0,
     upper=1.0,
     domain=(0.0, np.inf),
+    prior=Prior("half-normal", width=0.5),
 )
 _POSITIVE = (0.0, np.inf)
 
@@ -240,16 +283,45 @@ def _time(name: str, meaning: str) -> Parameter:
         lower=0.01,
         upper=100.0,
         domain=_POSITIVE,
+        prior=_OF_DELAYS,
     )
 
 
 def _exponent(name: str, meaning: str) -> Parameter:
-    return Parameter(name=name, unit="", meaning=meaning, lower=0.2, upper=3.0, domain=_POSITIVE)
+    return Parameter(
+        name=name,
+        unit="",
+        meaning=meaning,
+        lower=0.2,
+        upper=3.0,
+        domain=_POSITIVE,
+        prior=Prior("log-normal", 0.0, 0.5),
+    )
 
 
 def _fraction(meaning: str) -> Parameter:
     return Parameter(
-        name="fraction", unit="", meaning=meaning, lower=0.0, upper=1.0, domain=(0.0, 1.0)
+        name="fraction",
+        unit="",
+        meaning=meaning,
+        lower=0.0,
+        upper=1.0,
+        domain=(0.0, 1.0),
+        prior=Prior("uniform"),
+    )
+
+
+def _rate(name: str, unit: str, meaning: str, upper: float) -> Parameter:
+    return Parameter(
+        name=name,
+        unit=unit,
+        meaning=meaning,
+        scale="rate",
+        log=True,
+        lower=0.01,
+        upper=upper,
+        domain=_POSITIVE,
+        prior=_OF_DELAYS,
     )
 
 
@@ -263,6 +335,7 @@ def _velocity(meaning: str, upper: float) -> Parameter:
         lower=0.01,
         upper=upper,
         domain=_POSITIVE,
+        prior=_OF_DELAYS,
     )
 
 
@@ -328,16 +401,7 @@ _TABLE = (
         parameters=(
             _BASELINE,
             _CONTRAST,
-            Parameter(
-                name="gamma_per_s",
-                unit="1/s",
-                meaning="mean decay rate of the field",
-                scale="rate",
-                log=True,
-                lower=0.01,
-                upper=100.0,
-                domain=_POSITIVE,
-            ),
+            _rate("gamma_per_s", "1/s", "mean decay rate of the field", upper=100.0),
             Parameter(
                 name="pdi",
                 unit="",
@@ -345,6 +409,7 @@ _TABLE = (
                 lower=0.0,
                 upper=1.0,
                 domain=_POSITIVE,
+                prior=Prior("log-normal", float(np.log(0.1)), 1.0),
             ),
         ),
         shape=_cumulant,
@@ -381,6 +446,21 @@ _TABLE = (
         ),
         shape=_heterodyne,
         grid=(0.8, (0.2, 0.5, 0.8), 0.15),
+        starts=3,
+    ),
+    G2Model(
+        name="damped",
+        label="Damped oscillation",
+        formula="g2 = baseline + contrast · [exp(−t/τ) · cos(2π f t)]²",
+        parameters=(
+            _BASELINE,
+            _CONTRAST,
+            _TAU,
+            # The square oscillates at 2 f, which a quarter turn per first delay samples.
+            _rate("frequency_hz", "Hz", "frequency of the field's oscillation", upper=0.25),
+        ),
+        shape=_damped,
+        grid=(0.8, 0.15),
         starts=3,
     ),
 )
