@@ -1,0 +1,117 @@
+"""A part of a run after correlation: what is joined, saved, and turned into g2 at any time.
+
+The one form that all engines leave behind: ``accumulate`` (dense frames) and ``state_of_events``
+make a :class:`RunState`, :func:`merge` joins neighbours, ``finish`` makes the result.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_xpcs.correlate.run_sums import RunSums, join_sums
+from napari_xpcs.kernels import multitau_state
+from napari_xpcs.kernels.multitau_state import ALIGNMENT, MultiTauState
+from napari_xpcs.kernels.selection import FrameSelection
+
+MOST_SEGMENTS = 16
+"""I(q) is given for at most so many equal spans of a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """Which frames of a run are correlated and how; small, to be sent to other processes.
+
+    Parameters
+    ----------
+    selection
+        The used frames, with ``end`` filled in (:meth:`FrameSelection.within`).
+    skipped
+        Raw frames that are left out, ascending: they enter no pair and no average.
+    normalize_frame
+        Divide every frame by its mean over the used pixels.  A frame without a count is left out.
+    delays_per_level
+        4 as in the programs of APS 8-ID, or 8.
+    alignment
+        Parts of the run start at multiples of ``2**alignment`` used frames.
+    """
+
+    selection: FrameSelection
+    skipped: tuple[int, ...] = ()
+    normalize_frame: bool = False
+    delays_per_level: int = 4
+    alignment: int = ALIGNMENT
+
+    @property
+    def frames(self) -> int:
+        """Number of used frames."""
+        return self.selection.count()
+
+    @property
+    def span(self) -> int:
+        """Used frames of one of the spans of time for which I(q) is given."""
+        return segment_length(self.frames)
+
+    def parts(self, number: int) -> list[tuple[int, int]]:
+        """Return about ``number`` parts (begin, end) of the run, in used frames, to be joined."""
+        unit = 1 << self.alignment
+        length = max(-(-self.frames // (number * unit)), 1) * unit
+        return [
+            (begin, min(begin + length, self.frames)) for begin in range(0, self.frames, length)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunState:
+    """Used frames ``levels.begin`` to ``levels.begin + levels.frames`` of a run."""
+
+    levels: MultiTauState
+    sums: RunSums
+
+    @property
+    def begin(self) -> int:
+        """First used frame."""
+        return self.levels.begin
+
+    @property
+    def end(self) -> int:
+        """Used frame behind the last one."""
+        return self.levels.begin + self.levels.frames
+
+
+def merge(earlier: RunState, later: RunState) -> RunState:
+    """Return the state of two parts of which the second starts where the first ends.
+
+    Associative, and exact for whole counts: however a run was cut, the arrays are the same.
+
+    Raises
+    ------
+    CorrelationError
+        The parts are not neighbours, or were made with different options.
+    """
+    return RunState(
+        levels=multitau_state.merge(earlier.levels, later.levels),
+        sums=join_sums(up_to_now(earlier).sums, up_to_now(later).sums),
+    )
+
+
+def up_to_now(state: RunState) -> RunState:
+    """Return ``state`` without the room for frames that have not come yet."""
+    frames = state.levels.frames
+    sums = replace(
+        state.sums, counts=state.sums.counts[:frames], raw_frames=state.sums.raw_frames[:frames]
+    )
+    return RunState(levels=multitau_state.without_spare_levels(state.levels), sums=sums)
+
+
+def segment_length(frames: int) -> int:
+    """Return the smallest power of two of which a run has :data:`MOST_SEGMENTS` at most."""
+    length = 1
+    while frames // length > MOST_SEGMENTS:
+        length *= 2
+    return length
+
+
+def largest_count(dtype: np.dtype[Any], average: int) -> float:
+    """Return the largest sum of ``average`` counts of a type, infinite for broken numbers."""
+    return float(np.iinfo(dtype).max) * average if dtype.kind in "ui" else np.inf

@@ -1,0 +1,95 @@
+"""Sums over the frames of a run, or of a part of it: every pixel, every span of time, every frame.
+
+Kept as sums of counts, so that parts of a run add up to the whole without a rest.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from napari_xpcs._typing import Mask
+from napari_xpcs.correlate.pixels import UsedPixels
+from napari_xpcs.errors import CorrelationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunSums:
+    """What the averages of a run are made of; plain arrays that are filled in place.
+
+    Parameters
+    ----------
+    begin
+        First used frame of the part.
+    span
+        Used frames of one of the equal spans of time for which I(q) is given.
+    total
+        (row, col) counts of every pixel, used or not.
+    spans
+        (span of the run, sbin) counts of the static bins.
+    counts
+        (frame) counts of the used pixels of every used frame of the part.
+    raw_frames
+        (frame) raw frames that a used frame was added up from; 0 for one that is left out.
+    without_value
+        Pixels outside the bins that held the "no value" of a file in any frame.
+    """
+
+    begin: int
+    span: int
+    total: Float[np.ndarray, "row col"]
+    spans: Float[np.ndarray, "segment sbin"]
+    counts: Float[np.ndarray, " frame"]
+    raw_frames: Float[np.ndarray, " frame"]
+    without_value: Mask
+
+    def scattering_1d(self, pixels: UsedPixels) -> Float[np.ndarray, " sbin"]:
+        """Return mean counts per pixel and raw frame of the static bins, NaN without pixels."""
+        return pixels.static_mean(self.total / max(self.raw_frames.sum(), 1.0))
+
+    def scattering_1d_segments(self, pixels: UsedPixels) -> Float[np.ndarray, "segment sbin"]:
+        """Return the same for every full span of time; NaN where all its frames were left out."""
+        full = len(self.raw_frames) // self.span
+        raw = self.raw_frames[: full * self.span].reshape(full, self.span).sum(axis=1)
+        number = raw[:, None] * np.bincount(pixels.static, minlength=self.spans.shape[1])
+        return np.where(number > 0, self.spans[:full] / np.maximum(number, 1.0), np.nan)
+
+    def mean_frame(self) -> Shaped[np.ndarray, "row col"]:
+        """Return mean counts per raw frame of all pixels, 0 for those without a value."""
+        mean = self.total / max(self.raw_frames.sum(), 1.0)
+        return np.where(self.without_value, 0.0, mean).astype(np.float32)
+
+    def intensity_vs_time(self, pixels: UsedPixels) -> Float[np.ndarray, "2 frame"]:
+        """Return used frame number and mean counts per used pixel; frames left out are absent."""
+        there = np.flatnonzero(self.raw_frames)
+        mean = self.counts[there] / (self.raw_frames[there] * len(pixels.index))
+        return np.stack([there.astype(np.float64), mean])
+
+
+def empty_sums(pixels: UsedPixels, *, begin: int, frames: int, span: int, spans: int) -> RunSums:
+    """Return the sums before the first of ``frames`` used frames from ``begin`` on."""
+    return RunSums(
+        begin=begin,
+        span=span,
+        total=np.zeros(pixels.mask.shape),
+        spans=np.zeros((spans, len(pixels.dynamic_of_static))),
+        counts=np.zeros(frames),
+        raw_frames=np.zeros(frames),
+        without_value=np.zeros(pixels.mask.shape, dtype=bool),
+    )
+
+
+def join_sums(earlier: RunSums, later: RunSums) -> RunSums:
+    """Return the sums of two neighbouring parts of a run; neither is changed."""
+    if earlier.span != later.span or earlier.total.shape != later.total.shape:
+        msg = "Parts of different runs cannot be joined; correlate both with the same options."
+        raise CorrelationError(msg)
+    return RunSums(
+        begin=earlier.begin,
+        span=earlier.span,
+        total=earlier.total + later.total,
+        spans=earlier.spans + later.spans,
+        counts=np.concatenate([earlier.counts, later.counts]),
+        raw_frames=np.concatenate([earlier.raw_frames, later.raw_frames]),
+        without_value=earlier.without_value | later.without_value,
+    )
