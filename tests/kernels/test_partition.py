@@ -373,7 +373,9 @@ def test_table_tells_q_and_phi_of_every_label(xp):
     [
         ({"dq": 0}, "1 or more"),
         ({"mode": "q-q"}, "two of q, phi"),
-        ({"mode": "eq-ephi"}, "two of q, phi"),
+        ({"mode": "q-hexagon"}, "two of q, phi"),
+        ({"min_pixels": 0}, "1 or more"),
+        ({"ellipse": (1.0, 1.0, 0.0, 2.0, 0.0)}, "positive half axes"),
         ({"q_range": (0.2, 0.1)}, "increase"),
         ({"q_range": (0.0, 0.1), "spacing": "log"}, "above 0"),
         ({"q_range": (0.1, 0.2), "edges_q": (0.1, 0.2)}, "both"),
@@ -412,6 +414,37 @@ def test_no_pixel_left(spec, words, xp):
 def test_an_empty_mask_is_refused(xp):
     with pytest.raises(PartitionError, match="unmask"):
         make_partition(GEOMETRY, np.zeros(GEOMETRY.shape, dtype=bool), PartitionSpec(), xp=xp)
+
+
+def test_bins_below_the_minimum_are_left_out_at_both_levels(xp):
+    mask = speckled_mask(GEOMETRY.shape)
+    spec = PartitionSpec(dq=6, sq=36, dp=5, sp=10)
+    whole = make_partition(GEOMETRY, mask, spec, xp=xp)
+    assert whole.static.pixels.min() < 8
+    partition = make_partition(GEOMETRY, mask, replace(spec, min_pixels=8), xp=xp)
+    assert_consistent(partition)
+    assert partition.static.pixels.min() >= 8
+    assert partition.dynamic.pixels.min() >= 8
+    # What stays is what it was: same positions, same pixels.
+    large = whole.static.pixels >= 8
+    assert set(partition.static.index) <= set(whole.static.index[large])
+    lost = mask.sum() - partition.mask.sum()
+    assert f"with {lost} pixels" in partition.notes[-1]
+    with pytest.raises(PartitionError, match="lower the minimum"):
+        make_partition(GEOMETRY, mask, replace(spec, min_pixels=10_000), xp=xp)
+
+
+def test_bins_along_qz_need_grazing_incidence(xp):
+    mask = np.ones(GEOMETRY.shape, dtype=bool)
+    spec = PartitionSpec(dq=4, sq=4, dp=3, sp=3, mode="qz-qr")
+    with pytest.raises(PartitionError, match="qz exists for grazing incidence"):
+        make_partition(GEOMETRY, mask, spec, xp=xp)
+    grazing = replace(GEOMETRY, incident_angle_deg=0.2)
+    maps = q_maps(grazing, xp=xp)
+    partition = partition_from_maps(maps, mask, spec, grazing, xp=xp)
+    qz = ensure_numpy(maps.qz)
+    np.testing.assert_allclose(partition.dynamic.edges[0], np.linspace(qz.min(), qz.max(), 5))
+    assert partition.units == ("Å⁻¹", "Å⁻¹")
 
 
 # -- properties

@@ -32,8 +32,15 @@ AXIS_UNITS: dict[str, str] = {
     "qx": "Å⁻¹",
     "qy": "Å⁻¹",
     "tth": "deg",
+    "qz": "Å⁻¹",
+    "qr": "Å⁻¹",
+    "eq": "1",
+    "ephi": "deg",
 }
-"""The maps that bins can be made of: x counts columns, y rows, tth is the scattering angle."""
+"""The maps that bins can be made of: x counts columns, y rows, tth is the scattering angle.
+
+eq is the radius relative to an ellipse, 1 on it, and ephi the angle from its first axis.
+"""
 
 Spacing: TypeAlias = Literal["linear", "log"]
 Intervals: TypeAlias = tuple[tuple[float, float], ...]

@@ -26,9 +26,16 @@ from napari_xpcs.kernels.axis_bins import (
     place,
 )
 from napari_xpcs.kernels.curves import BinTable
+from napari_xpcs.kernels.ellipse import (
+    EllipseShape,
+    check_ellipse,
+    ellipse_axis,
+    ellipse_of_mask,
+)
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask import check_mask_shape
 from napari_xpcs.kernels.qmap import QMaps, q_maps
+from napari_xpcs.kernels.regions import Region, RegionBins
 
 MOST_BINS = 10_000_000
 MOST_FOLDS = 360
@@ -49,7 +56,9 @@ class PartitionSpec:
     sq, sp
         Numbers of static bins; raised to the next multiple of ``dq``, ``dp``.
     mode
-        Two of q, phi, x (column), y (row), qx, qy, tth (scattering angle), joined by "-".
+        Two of q, phi, x (column), y (row), qx, qy, qz, qr (grazing incidence only), tth
+        (scattering angle), eq, ephi (radius relative to an ellipse, and angle in its frame),
+        joined by "-".
     spacing, spacing_phi
         Equal steps or equal ratios along each axis.  Ratios over the range of the data are
         made along q only; other axes need a range for them.
@@ -65,6 +74,13 @@ class PartitionSpec:
         Added to phi before anything else; ranges and edges along phi count it in.
     phi_fold
         Fold of the symmetry: phi and phi + 360/fold fall into the same bin.
+    min_pixels
+        Bins of fewer pixels are left out: static ones first, then dynamic ones of what
+        remains.  Labels stay without holes.
+    ellipse
+        The ellipse of the axes eq and ephi: row and column of its centre, its two half axes
+        in pixels, and the angle of the first from +column towards larger rows, degrees.
+        ``None``: the ellipse with the second moments of the mask.
     q_convention
         As in :func:`napari_xpcs.kernels.qmap.q_maps`.
 
@@ -88,10 +104,12 @@ class PartitionSpec:
     edges_phi: tuple[float, ...] | Intervals | None = None
     phi_offset_deg: float | None = None
     phi_fold: int = 1
+    min_pixels: int = 1
+    ellipse: EllipseShape | None = None
     q_convention: Literal["exact", "sin2theta"] = "exact"
 
     def __post_init__(self) -> None:
-        for name in ("dq", "sq", "dp", "sp", "phi_fold"):
+        for name in ("dq", "sq", "dp", "sp", "phi_fold", "min_pixels"):
             if getattr(self, name) < 1:
                 msg = f"{name} must be 1 or more, got {getattr(self, name)}."
                 raise PartitionError(msg)
@@ -109,6 +127,8 @@ class PartitionSpec:
         if self.phi_offset_deg is not None and not isfinite(self.phi_offset_deg):
             msg = f"phi_offset_deg must be a finite number, got {self.phi_offset_deg}."
             raise PartitionError(msg)
+        if self.ellipse is not None:
+            check_ellipse(self.ellipse)
         total = 1
         for request in self.requests():
             _check_request(request)
@@ -245,6 +265,9 @@ class Bins:
         phi edges are counted after the offset, from the start of the range on.
     pixels
         Pixel count of label k in entry k-1.
+    label_centers
+        Centre of every label along each axis, where bins were drawn or painted and make no
+        grid; ``None`` where ``centers`` and ``index`` tell it.
     """
 
     labels: LabelImage
@@ -253,12 +276,15 @@ class Bins:
     centers: tuple[Float[np.ndarray, " n0"], Float[np.ndarray, " n1"]]
     edges: tuple[np.ndarray, np.ndarray] | None
     pixels: Int[np.ndarray, " bin"]
+    label_centers: tuple[Float[np.ndarray, " bin"], Float[np.ndarray, " bin"]] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
 
     def center_of_bins(self, axis: int) -> Float[np.ndarray, " bin"]:
         """Return the centre of every label along ``axis``."""
+        if self.label_centers is not None:
+            return self.label_centers[axis]
         position = self.index // self.grid[1] if axis == 0 else self.index % self.grid[1]
         centers: np.ndarray = self.centers[axis][position]
         return centers
@@ -272,7 +298,10 @@ class Partition:
     inside.  ``blemish`` holds the good pixels of the detector, a larger set where a range
     leaves good pixels out; ``None`` where it is unknown.  ``names`` and ``units`` belong to
     the two axes, by default q in 1/angstrom and phi in degrees.  ``notes`` says in words
-    what had to be changed about the bins that were asked for.
+    what had to be changed about the bins that were asked for.  Bins made of ``regions`` keep
+    them, in the order of drawing, with the rule they were made by (``region_bins``, see
+    :func:`napari_xpcs.kernels.label_bins.regions_partition`) and the number from 1 of the
+    region of dynamic label k in entry k-1 of ``region_of_bin``.
     """
 
     mask: Mask
@@ -284,6 +313,9 @@ class Partition:
     spec: PartitionSpec | None = None
     blemish: Mask | None = None
     notes: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
+    region_bins: RegionBins | None = None
+    region_of_bin: Int[np.ndarray, " bin"] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -350,11 +382,13 @@ def partition_from_maps(
     check_mask_shape(mask, geometry.shape)
     spec, notes = spec.settled()
     requests = spec.requests()
-    raw = [_axis_values(maps, request.name, geometry.shape, xp=xp) for request in requests]
-    used = xp.asarray(mask)
     if not np.any(mask):
         msg = "The mask leaves no pixel: unmask the part that scatters."
         raise PartitionError(msg)
+    if spec.ellipse is None and {"eq", "ephi"} & {*spec.names}:
+        spec = replace(spec, ellipse=ellipse_of_mask(mask))
+    raw = [_axis_values(maps, request.name, geometry.shape, spec, xp=xp) for request in requests]
+    used = xp.asarray(mask)
     values = []
     for request, pixels in zip(requests, raw, strict=True):
         placed, inside = place(pixels, used, request, xp=xp)
@@ -371,7 +405,9 @@ def partition_from_maps(
     if not counts[1:].any():
         msg = "All unmasked pixels lie in gaps between the bins: move the edges."
         raise PartitionError(msg)
-    static = _Table.of(counts[1:], (len(axes[0]), len(axes[1])))
+    grid = len(axes[0]), len(axes[1])
+    counts, left_out = _without_small(counts, grid, (axes[0].parts, axes[1].parts), spec.min_pixels)
+    static = _Table.of(counts[1:], grid)
     dynamic = static.grouped(axes[0].parts, axes[1].parts)
 
     def bins(table: _Table, parts: tuple[int, int]) -> Bins:
@@ -402,8 +438,44 @@ def partition_from_maps(
         geometry=geometry,
         spec=spec,
         blemish=np.array(mask),
-        notes=notes,
+        notes=(*notes, *left_out),
     )
+
+
+def _without_small(
+    counts: Int[np.ndarray, " position"],
+    grid: tuple[int, int],
+    parts: tuple[int, int],
+    least: int,
+) -> tuple[Int[np.ndarray, " position"], tuple[str, ...]]:
+    """Return ``counts`` with 0 for bins of fewer than ``least`` pixels, and that in words."""
+    if least == 1:
+        return counts, ()
+    static = np.where(counts[1:] >= least, counts[1:], 0).reshape(grid)
+    # One row and one column a dynamic bin: (bins 0, parts 0, bins 1, parts 1).
+    nested = static.reshape(grid[0] // parts[0], parts[0], grid[1] // parts[1], parts[1])
+    dynamic = nested.sum(axis=(1, 3), keepdims=True)
+    kept = np.append(0, np.where(dynamic >= least, nested, 0).ravel())
+    if not kept.any():
+        raise PartitionError(no_bin_left(least))
+    dropped = (kept == 0) & (counts > 0)
+    dropped[0] = False
+    return kept, small_bins_note(int(dropped.sum()), int(counts[dropped].sum()), least)
+
+
+def small_bins_note(count: int, pixels: int, least: int) -> tuple[str, ...]:
+    """Say in words that bins below the minimum were left out; nothing if none was."""
+    if not count:
+        return ()
+    return (
+        f"{count} static bins are left out, with {pixels} pixels: they or their dynamic bin "
+        f"have fewer than {least} pixels.",
+    )
+
+
+def no_bin_left(least: int) -> str:
+    """Return the sentence for a minimum that no bin reaches."""
+    return f"No static bin has {least} pixels or more: lower the minimum, or make fewer bins."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -436,13 +508,17 @@ class _Table:
         position = (along // first) * cols + across // second
         counts = np.zeros(rows * cols, dtype=np.int64)
         np.add.at(counts, position[self.index], self.pixels)
-        return _Table.of(counts, (rows, cols), position)
+        table = _Table.of(counts, (rows, cols), position)
+        # A static bin that was left out takes its pixels out of the dynamic bin too.
+        return replace(table, label=np.where(self.label > 0, table.label, 0))
 
 
 def _axis_values(
-    maps: QMaps, name: str, shape: tuple[int, int], *, xp: BackendProtocol
+    maps: QMaps, name: str, shape: tuple[int, int], spec: PartitionSpec, *, xp: BackendProtocol
 ) -> Float[Array, "row col"]:
     rows, cols = shape
+    if name in {"eq", "ephi"} and spec.ellipse is not None:
+        return ellipse_axis(spec.ellipse, shape, angle=name == "ephi", xp=xp)
     if name == "x":
         return xp.broadcast_to(xp.arange(cols, dtype=xp.float64)[None, :], shape)
     if name == "y":
@@ -453,8 +529,14 @@ def _axis_values(
         "qx": maps.qx,
         "qy": maps.qy,
         "tth": maps.two_theta_deg,
+        "qz": maps.qz,
+        "qr": maps.qr,
     }
-    return arrays[name]
+    array = arrays[name]
+    if array is None:
+        msg = f"{name} exists for grazing incidence only: give the incident angle."
+        raise PartitionError(msg)
+    return array
 
 
 def _nothing_inside(
