@@ -17,8 +17,20 @@ class PartitionError(XpcsError):
     """Bins that cannot be made, or that do not belong to these frames."""
 
 
+class MaskError(XpcsError):
+    """A step of a mask that cannot be done as asked."""
+
+
 class FileFormatError(XpcsError):
     """A file that cannot be read, is not what was expected, or must not be overwritten."""
+
+
+class CorruptFramesError(FileFormatError):
+    """Frames of a readable file whose own content is damaged; ``frames`` are their numbers."""
+
+    def __init__(self, message: str, frames: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.frames = frames
 
 
 class CorrelationError(XpcsError):
