@@ -26,7 +26,7 @@ from napari_xpcs.progress import Progress, Steps
 
 COARSE_SIDE = 96
 """Rows and columns of the image that whole neighbourhoods of centres are tried on."""
-FINE_PIXELS = 2**20
+FINE_PIXELS = 2**19
 """Larger images are averaged over blocks: their number of pixels is more than enough."""
 LEAST_GAIN = 1.5
 """Rings must explain this much more than as many free numbers explain of mere noise."""

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from napari_xpcs._typing import Array, ScalarLike
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.row_blocks import over_rows
 from napari_xpcs.units import HC_KEV_ANGSTROM
 
 
@@ -81,7 +82,14 @@ def q_maps(
         if field.name != "shape" and getattr(geometry, field.name) is not None
     }
     compiled = xp.jit(map_arrays, static_argnames=("shape", "convention", "xp"))
-    return QMaps(**compiled(values, shape=geometry.shape, convention=convention, xp=xp))
+
+    def work(rows: slice) -> tuple[dict[str, Array], None]:
+        shape = (rows.stop - rows.start, geometry.shape[1])
+        maps = compiled(values, first_row=rows.start, shape=shape, convention=convention, xp=xp)
+        return maps, None
+
+    maps, _ = over_rows(work, geometry.shape, xp=xp)
+    return QMaps(**maps)
 
 
 def map_arrays(
@@ -89,6 +97,7 @@ def map_arrays(
     *,
     shape: tuple[int, int],
     convention: str,
+    first_row: ScalarLike = 0,
     xp: BackendProtocol,
 ) -> dict[str, Float[Array, "row col"]]:
     r"""Return the fields of :class:`QMaps` by name; differentiable in every value.
@@ -100,6 +109,8 @@ def map_arrays(
         traced scalars; ``incident_angle_deg`` is left out for transmission.
     shape, convention, xp
         As in :func:`q_maps`.
+    first_row
+        Row of the detector that the first row of ``shape`` is.
 
     Notes
     -----
@@ -116,22 +127,19 @@ def map_arrays(
     k = 2 * xp.pi * values["energy_kev"] / HC_KEV_ANGSTROM
     # One row and one column of coordinates are enough: the swings mix them by outer sums.
     across = (xp.arange(shape[1]) - values["center_col_px"]) * values["pixel_col_m"]
-    down = (xp.arange(shape[0]) - values["center_row_px"]) * values["pixel_row_m"]
-    vertical = xp.deg2rad(values["swing_vertical_deg"])
-    horizontal = xp.deg2rad(values["swing_horizontal_deg"])
-    y = (xp.cos(vertical) * down - xp.sin(vertical) * values["distance_m"])[:, None]
-    depth = (xp.sin(vertical) * down + xp.cos(vertical) * values["distance_m"])[:, None]
-    swung = xp.cos(horizontal) * across[None, :] - xp.sin(horizontal) * depth
-    z = xp.sin(horizontal) * across[None, :] + xp.cos(horizontal) * depth
-    roll = xp.deg2rad(values["roll_deg"])
-    x = xp.cos(roll) * swung - xp.sin(roll) * y
-    y = xp.sin(roll) * swung + xp.cos(roll) * y
+    rows = xp.arange(shape[0]) + first_row
+    down = (rows - values["center_row_px"]) * values["pixel_row_m"]
+    x, y, z = laboratory(values, down[:, None], across[None, :], xp=xp)
 
     off_beam_squared = x * x + y * y
-    two_theta = xp.arctan2(xp.sqrt(off_beam_squared), z)
+    off_beam = xp.sqrt(off_beam_squared)
+    two_theta = xp.arctan2(off_beam, z)
     length = xp.sqrt(off_beam_squared + z * z)
     k_per_length = k / length
-    q = k * xp.sin(two_theta) if convention == "sin2theta" else 2 * k * xp.sin(two_theta / 2)
+    if convention == "sin2theta":
+        q = off_beam * k_per_length
+    else:
+        q = off_beam * k_per_length * _chord_to_sine(length, z, xp=xp)
     maps = {
         "q": q,
         "phi_deg": xp.rad2deg(-xp.arctan2(y, x)),
@@ -148,3 +156,42 @@ def map_arrays(
     qy = x * k_per_length
     qz = upward * xp.cos(incident) - forward * xp.sin(incident)
     return maps | {"qx": qx, "qy": qy, "qz": qz, "qr": xp.hypot(qx, qy)}
+
+
+def laboratory(
+    values: Mapping[str, ScalarLike],
+    down: Float[Array, "..."],
+    across: Float[Array, "..."],
+    *,
+    xp: BackendProtocol,
+) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
+    """Return x, y (down) and z (along the beam) of points of the detector from the sample, m.
+
+    Parameters
+    ----------
+    values
+        Distance (m), swings and roll (degrees) by the names of
+        :class:`~napari_xpcs.kernels.geometry.Geometry`.
+    down, across
+        Position on the detector from the beam at zero swing, m; they are broadcast.
+    """
+    vertical = xp.deg2rad(values["swing_vertical_deg"])
+    horizontal = xp.deg2rad(values["swing_horizontal_deg"])
+    y = xp.cos(vertical) * down - xp.sin(vertical) * values["distance_m"]
+    depth = xp.sin(vertical) * down + xp.cos(vertical) * values["distance_m"]
+    swung = xp.cos(horizontal) * across - xp.sin(horizontal) * depth
+    z = xp.sin(horizontal) * across + xp.cos(horizontal) * depth
+    roll = xp.deg2rad(values["roll_deg"])
+    x = xp.cos(roll) * swung - xp.sin(roll) * y
+    return x, xp.sin(roll) * swung + xp.cos(roll) * y, z
+
+
+def _chord_to_sine(
+    length: Float[Array, "row col"], z: Float[Array, "row col"], *, xp: BackendProtocol
+) -> Float[Array, "row col"]:
+    r"""Return :math:`2\sin\theta / \sin 2\theta = 1/\cos\theta` from :math:`\cos 2\theta = z/L`.
+
+    :math:`\cos\theta = \sqrt{(1 + z/L)/2}` keeps all digits at small angles, at a fraction
+    of the time of a sine.
+    """
+    return xp.sqrt(2 * length / (length + z))
