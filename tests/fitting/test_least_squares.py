@@ -161,16 +161,18 @@ def test_curve_draws_what_was_fitted(simulate):
     assert np.sum(pull**2) / (48 - 4) == pytest.approx(fit.reduced_chi2[1])
 
 
-def test_progress_counts_the_curves(simulate):
-    curves, _ = simulate("single", 130)
+def test_progress_counts_the_curves_and_shows_those_that_are_done(simulate):
+    curves, _ = simulate("single", 300)
     seen = []
-    run(fit_g2(curves, xp=XP), seen.append)
-    assert [(each.done, each.total) for each in seen] == [
-        (0, 130),
-        (64, 130),
-        (128, 130),
-        (130, 130),
-    ]
+    fit = run(fit_g2(curves, xp=XP), seen.append)
+    done = [each.done for each in seen]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, 300)
+    assert {each.total for each in seen} == {300}
+    first, last = (each.partial for each in seen if each.partial is not None)
+    assert list(first.bins.label) == list(range(1, 257))
+    np.testing.assert_array_equal(first.value, fit.value[:256])
+    assert last is fit
 
 
 @pytest.mark.parametrize(

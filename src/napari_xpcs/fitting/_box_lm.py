@@ -21,7 +21,6 @@ from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.fitting._problem import (
     AT_BOUND,
     CHUNK,
-    FIRST_DAMPING,
     GAIN,
     HIGH_CUTOFF,
     HIGH_FACTOR,
@@ -30,8 +29,9 @@ from napari_xpcs.fitting._problem import (
     LOG_STEP_LIMIT,
     LOW_CUTOFF,
     LOW_FACTOR,
-    MAX_STEPS,
-    SMALLEST_STEP,
+    MOST_DAMPING,
+    ROUND_STEPS,
+    Lanes,
     Problem,
 )
 from napari_xpcs.fitting.models import G2Model, model_g2
@@ -40,72 +40,85 @@ _DELAY_MULTIPLE = 16
 """Delays are padded to a multiple of this, so that most files share one compiled program."""
 
 
-def solve(
+def advance(
     model: G2Model,
     problem: Problem,
     start: Float[np.ndarray, "curve param"],
+    first_damping: Float[np.ndarray, " curve"],
     *,
     xp: BackendProtocol,
-) -> Float[np.ndarray, "curve param"]:
-    """Return the point where each curve's fit ended, in fitted coordinates."""
+) -> Lanes:
+    """Return where each curve's fit is after at most ``ROUND_STEPS`` steps."""
     more = (0, -len(problem.t) % _DELAY_MULTIPLE)
     t = np.pad(problem.t, more, constant_values=1.0)
     averaging = None if problem.averaging is None else np.pad(problem.averaging, more)
-    result = np.empty_like(start)
+    x, damping = np.empty_like(start), np.empty_like(first_damping)
+    done = np.zeros(len(start), dtype=bool)
     # Thread-local, whatever precision another plugin has set for the process.
     with jax.enable_x64(True):
         for rows in problem.chunks():
             chunk = problem.take(rows)
             pad = (0, CHUNK - len(chunk))
-            solved = _solve_chunk(
+            moved = _advance_chunk(
                 t,
                 averaging,
                 np.pad(chunk.g2, (pad, more)),
                 np.pad(chunk.root_weight, (pad, more)),
                 np.pad(chunk.freedom, pad, constant_values=1),
                 np.pad(start[rows], (pad, (0, 0))),
+                np.pad(first_damping[rows], pad, constant_values=1.0),
                 np.pad(chunk.lower, (pad, (0, 0))),
                 np.pad(chunk.upper, (pad, (0, 0))),
                 model=model,
                 xp=xp,
             )
-            result[rows] = np.asarray(solved)[: len(chunk)]
-    return result
+            x[rows], damping[rows], done[rows] = (np.asarray(each)[: len(chunk)] for each in moved)
+    return Lanes(x, damping, done)
 
 
 @partial(jax.jit, static_argnames=("model", "xp"))
-def _solve_chunk(
+def _advance_chunk(
     t: Float[Array, " delay"],
     averaging: Float[Array, " delay"] | None,
     g2: Float[Array, "curve delay"],
     root_weight: Float[Array, "curve delay"],
     freedom: Array,
     start: Float[Array, "curve param"],
+    first_damping: Float[Array, " curve"],
     lower: Float[Array, "curve param"],
     upper: Float[Array, "curve param"],
     *,
     model: G2Model,
     xp: BackendProtocol,
-) -> Float[Array, "curve param"]:
+) -> tuple[Float[Array, "curve param"], Float[Array, " curve"], Bool[Array, " curve"]]:
     limit = jnp.array([LOG_STEP_LIMIT if p.log else LINEAR_STEP_LIMIT for p in model.parameters])
 
     def residual(x: Array, curve: tuple[Array, Array]) -> Array:
         return jnp.asarray((model_g2(model, t, x, averaging, xp=xp) - curve[0]) * curve[1])
 
     def one(
-        g2: Array, root_weight: Array, freedom: Array, x0: Array, lo: Array, hi: Array
-    ) -> Array:
+        g2: Array,
+        root_weight: Array,
+        freedom: Array,
+        x0: Array,
+        damping: Array,
+        lo: Array,
+        hi: Array,
+    ) -> tuple[Array, Array, Array]:
         solution = optx.least_squares(
             residual,
-            _BoxLM(_BoxDescent(lo, hi, limit), freedom),
+            _BoxLM(_BoxDescent(lo, hi, limit, damping), freedom),
             x0,
             (g2, root_weight),
-            max_steps=MAX_STEPS,
+            # The first of them only looks at the start.
+            max_steps=ROUND_STEPS + 1,
             throw=False,
         )
-        return jnp.clip(solution.value, lo, hi)
+        done = solution.result == optx.RESULTS.successful
+        damping = damping / solution.state.search_state.step_size
+        return jnp.clip(solution.value, lo, hi), jnp.maximum(damping, LEAST_DAMPING), done
 
-    return jax.vmap(one)(g2, root_weight, freedom, start, lower, upper)
+    return jax.vmap(one)(g2, root_weight, freedom, start, first_damping, lower, upper)
 
 
 class _BoxState(eqx.Module):
@@ -123,6 +136,7 @@ class _BoxDescent(optx.AbstractDescent):  # type: ignore[misc]
     lower: Float[Array, " param"]
     upper: Float[Array, " param"]
     limit: Float[Array, " param"]
+    first_damping: Float[Array, ""]
 
     def init(self, y: Array, f_info_struct: optx.FunctionInfo.ResidualJac) -> _BoxState:
         del f_info_struct
@@ -140,7 +154,7 @@ class _BoxDescent(optx.AbstractDescent):  # type: ignore[misc]
         return _BoxState(y, gradient, derivative.T @ derivative, free)
 
     def step(self, step_size: Array, state: _BoxState) -> tuple[Array, optx.RESULTS]:
-        damping = jnp.maximum(FIRST_DAMPING / step_size, LEAST_DAMPING)
+        damping = jnp.maximum(self.first_damping / step_size, LEAST_DAMPING)
         step = jnp.clip(-_damped_solution(state, damping), -self.limit, self.limit)
         trial = jnp.clip(state.y + step, self.lower, self.upper)
         return trial - state.y, optx.RESULTS.successful
@@ -182,7 +196,7 @@ class _BoxLM(optx.AbstractGaussNewton):  # type: ignore[misc]
         part = 1 / jnp.maximum(1, jnp.max(jnp.abs(step) / self.descent.limit))
         chi2 = jnp.sum(state.f_info.residual**2)
         small = gain * part * (2 - part) <= GAIN * jnp.maximum(1, chi2 / self.freedom)
-        stuck = state.search_state.step_size < SMALLEST_STEP
+        stuck = self.descent.first_damping / state.search_state.step_size > MOST_DAMPING
         return ~state.first_step & (small | stuck), optx.RESULTS.successful
 
 

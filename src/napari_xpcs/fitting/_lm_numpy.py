@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting._problem import (
     AT_BOUND,
-    FIRST_DAMPING,
     GAIN,
     HIGH_CUTOFF,
     HIGH_FACTOR,
@@ -20,8 +19,9 @@ from napari_xpcs.fitting._problem import (
     LOG_STEP_LIMIT,
     LOW_CUTOFF,
     LOW_FACTOR,
-    MAX_STEPS,
-    SMALLEST_STEP,
+    MOST_DAMPING,
+    ROUND_STEPS,
+    Lanes,
     Problem,
 )
 from napari_xpcs.fitting.models import G2Model, averaged_shape, model_g2, natural
@@ -30,31 +30,35 @@ _DIFFERENCE = 6e-6
 """Step of the central differences: the cube root of the float64 rounding error."""
 
 
-def solve(
-    model: G2Model, problem: Problem, start: Float[np.ndarray, "curve param"]
-) -> Float[np.ndarray, "curve param"]:
-    """Return the point where each curve's fit ended, in fitted coordinates."""
-    result = start.copy()
+def advance(
+    model: G2Model,
+    problem: Problem,
+    start: Float[np.ndarray, "curve param"],
+    first_damping: Float[np.ndarray, " curve"],
+) -> Lanes:
+    """Return where each curve's fit is after at most ``ROUND_STEPS`` steps."""
+    result, last_damping = start.copy(), first_damping.copy()
+    finished = np.zeros(len(start), dtype=bool)
     alive = np.arange(len(start))
-    x, step_size = start, np.ones(len(start))
+    x, damping = start, first_damping
     residual = residuals(model, problem, x)
     gradient, normal = normal_equations(model, problem, x, residual)
     limit = step_limit(model)
-    for _ in range(MAX_STEPS):
+    for step_number in range(ROUND_STEPS + 1):
         half_chi2 = 0.5 * np.sum(residual**2, axis=1)
         free = free_parameters(problem, x, gradient)
         enough = GAIN * np.maximum(1, 2 * half_chi2 / problem.freedom)
-        done = (newton_gain(model, gradient, normal, free) <= enough) | (step_size < SMALLEST_STEP)
+        done = (newton_gain(model, gradient, normal, free) <= enough) | (damping > MOST_DAMPING)
         if done.any():
-            result[alive[done]] = x[done]
+            result[alive[done]], last_damping[alive[done]] = x[done], damping[done]
+            finished[alive[done]] = True
             keep = np.flatnonzero(~done)
             alive, problem = alive[keep], problem.take(keep)
-            x, step_size, residual, gradient, normal, half_chi2, free = (
-                each[keep] for each in (x, step_size, residual, gradient, normal, half_chi2, free)
+            x, damping, residual, gradient, normal, half_chi2, free = (
+                each[keep] for each in (x, damping, residual, gradient, normal, half_chi2, free)
             )
-        if not len(alive):
+        if not len(alive) or step_number == ROUND_STEPS:
             break
-        damping = np.maximum(FIRST_DAMPING / step_size, LEAST_DAMPING)
         step = np.clip(-_damped_solution(gradient, normal, free, damping), -limit, limit)
         trial = np.clip(x + step, problem.lower, problem.upper)
         step = trial - x
@@ -65,7 +69,8 @@ def solve(
 
         accepted = change <= LOW_CUTOFF * predicted
         good = accepted & (change < HIGH_CUTOFF * predicted) & (predicted < 0)
-        step_size = step_size * np.where(good, HIGH_FACTOR, np.where(accepted, 1.0, LOW_FACTOR))
+        damping = damping / np.where(good, HIGH_FACTOR, np.where(accepted, 1.0, LOW_FACTOR))
+        damping = np.maximum(damping, LEAST_DAMPING)
         x = np.where(accepted[:, None], trial, x)
         residual = np.where(accepted[:, None], trial_residual, residual)
         moved = np.flatnonzero(accepted)
@@ -73,8 +78,8 @@ def solve(
             gradient[moved], normal[moved] = normal_equations(
                 model, problem.take(moved), x[moved], residual[moved]
             )
-    result[alive] = x
-    return result
+    result[alive], last_damping[alive] = x, damping
+    return Lanes(result, last_damping, finished)
 
 
 def residuals(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -9,14 +10,18 @@ from jaxtyping import Bool, Float, Int
 CHUNK = 64
 """Curves per call of a solver: one compiled shape, and progress several times a second."""
 
-MAX_STEPS = 150
+ROUND_STEPS = 12
+"""Steps of a solver before the curves that have ended leave the batch: the slowest would else hold
+all others."""
+
+MAX_ROUNDS = 12
 GAIN = 1e-6
 """A fit ends when a Newton step, no longer than the limits below, would lower chi2/2 by less than
 this, in units of the reduced chi2 (or of 1, if that is larger): 1.4e-3 of an error bar."""
 
-SMALLEST_STEP = 1e-9
 FIRST_DAMPING = 1e-3
 LEAST_DAMPING = 1e-10
+MOST_DAMPING = 1e6
 HIGH_CUTOFF, HIGH_FACTOR = 0.75, 8.0
 LOW_CUTOFF, LOW_FACTOR = 0.01, 0.2
 LOG_STEP_LIMIT = 2.0
@@ -25,6 +30,14 @@ LINEAR_STEP_LIMIT = 0.5
 
 AT_BOUND = 1e-9
 """Distance to a bound, in units of the box, below which a parameter counts as at it."""
+
+
+class Lanes(NamedTuple):
+    """Fits on their way: where each is, how its next step is damped, and whether it has ended."""
+
+    x: Float[np.ndarray, "lane param"]
+    damping: Float[np.ndarray, " lane"]
+    done: Bool[np.ndarray, " lane"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,10 +67,10 @@ class Problem:
         chosen |= {name: value[rows] for name, value in chosen.items() if name not in of_delays}
         return Problem(**chosen)
 
-    def chunks(self) -> Iterator[slice]:
-        """Return slices of at most :data:`CHUNK` curves."""
-        for first in range(0, len(self), CHUNK):
-            yield slice(first, min(first + CHUNK, len(self)))
+    def chunks(self, size: int = CHUNK) -> Iterator[slice]:
+        """Return slices of at most ``size`` curves."""
+        for first in range(0, len(self), size):
+            yield slice(first, min(first + size, len(self)))
 
     @property
     def n_points(self) -> Int[np.ndarray, " curve"]:

@@ -1,8 +1,8 @@
 """What a curve says about the parameters: covariance, and the reason where it says nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -60,6 +60,17 @@ class Verdict:
     error_kind: tuple[ErrorKind, ...]
 
 
+def joined(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict over the curves of all ``verdicts``, one or more, in their order."""
+    return Verdict(
+        status=tuple(status for each in verdicts for status in each.status),
+        determined=np.concatenate([each.determined for each in verdicts]),
+        covariance=np.concatenate([each.covariance for each in verdicts]),
+        reduced_chi2=np.concatenate([each.reduced_chi2 for each in verdicts]),
+        error_kind=tuple(kind for each in verdicts for kind in each.error_kind),
+    )
+
+
 def enough_points(problem: Problem) -> Bool[np.ndarray, " curve"]:
     """Return which curves have points enough to be fitted."""
     return np.asarray(problem.n_points >= np.maximum(MIN_POINTS, problem.n_free + 2))
@@ -73,6 +84,8 @@ def judge(
     first_delay_s: float,
     *,
     g2_covariance: Float[np.ndarray, "curve delay delay"] | None = None,
+    errors: Literal["auto", "stated", "scaled"] = "auto",
+    robust_noise: Float[np.ndarray, " curve"] | None = None,
 ) -> Verdict:
     """Judge fits that ended at ``x``.
 
@@ -86,6 +99,10 @@ def judge(
         Unit of ``problem.t``, s.
     g2_covariance
         Of g2 between the delays; a curve where it is NaN at a used delay has none.
+    errors
+        Whether errors are multiplied by sqrt(reduced chi2): where that is above 1, never, always.
+    robust_noise
+        The square of what errors are multiplied with where outliers count less.
     """
     residual = residuals(model, problem, x)
     chi2 = np.sum(residual**2, axis=1)
@@ -100,7 +117,13 @@ def judge(
 
     # Without errors of their own the points weigh alike and their scatter is the only error.
     noise = np.where(problem.scale_from_scatter, reduced, np.maximum(1, reduced))
+    if robust_noise is not None:
+        noise = robust_noise
     noise = np.maximum(noise, np.finfo(float).tiny)
+    of_errors = noise
+    if robust_noise is None and errors != "auto":
+        of_errors = np.ones_like(noise) if errors == "stated" else reduced
+        of_errors = np.where(problem.scale_from_scatter, noise, of_errors)
 
     margin = AT_BOUND * (problem.upper - problem.lower)
     fixed = problem.upper <= problem.lower
@@ -108,7 +131,7 @@ def judge(
     high = ~fixed & (x >= problem.upper - margin)
     inside = ~fixed & ~low & ~high
     inverse = _inverse(normal, inside)
-    covariance = inverse * noise[:, None, None]
+    covariance = inverse * of_errors[:, None, None]
     # A parameter without effect has no error at all in the sandwich: these errors decide as well.
     too_wide = inside & (_error_in_limits(model, x, covariance) > 1)
     correlated = np.zeros(len(problem), dtype=bool)
@@ -122,8 +145,18 @@ def judge(
         noise = np.where(correlated, np.maximum(ratio, np.finfo(float).tiny), noise)
         too_wide |= inside & (_error_in_limits(model, x, covariance) > 1)
     kinds: tuple[ErrorKind, ...] = tuple(
-        "covariance" if joint else "scatter" if alone else "scaled" if value > 1 else "stated"
-        for joint, alone, value in zip(correlated, problem.scale_from_scatter, reduced, strict=True)
+        "covariance"
+        if joint
+        else "robust"
+        if robust_noise is not None
+        else "scatter"
+        if alone
+        else "stated"
+        if value == 1
+        else "scaled"
+        for joint, alone, value in zip(
+            correlated, problem.scale_from_scatter, of_errors, strict=True
+        )
     )
 
     gain_over_constant = (_chi2_of_constant(problem) - chi2) / noise

@@ -8,20 +8,70 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from napari_xpcs.backends import NumPyBackend
-from napari_xpcs.fitting.models import G2_MODELS, unit_scale
+from napari_xpcs.fitting.models import G2_MODELS, G2Model, unit_scale
+from napari_xpcs.fitting.options import FitOptions
 from napari_xpcs.kernels.curves import BinTable
 
 FitStatus: TypeAlias = Literal["ok", "at_bound", "not_identifiable", "no_data", "failed"]
 """First word of a status; after it, unless it is ``ok``, a colon and the reason in words."""
 
-ErrorKind: TypeAlias = Literal["stated", "scaled", "scatter", "covariance"]
+ErrorKind: TypeAlias = Literal["stated", "scaled", "scatter", "covariance", "robust"]
 """Where the error of a parameter comes from.
 
 ``stated``: from the errors of g2 as they are.  ``scaled``: these were smaller than the scatter
 of the curve about the model, the result is multiplied by sqrt(reduced chi2).  ``scatter``: the
 curve has no errors, all points weigh alike and their scatter is the error.  ``covariance``:
 from the covariance of g2 between delays as it was measured, whatever the weights of the fit.
+``robust``: from the scatter, outliers counting less.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitRecord:
+    """Everything that is needed to do a fit again, beside the curves themselves.
+
+    Parameters
+    ----------
+    sources
+        Files or layers that the curves came from.
+    curves_sha256
+        Of delays, g2, errors and covariance of all curves that were given.
+    bins
+        Labels that were fitted.
+    fixed, bounds, options
+        As they were given.
+    share, law
+        Of a global fit.
+    backend, versions
+        What solved it.
+    """
+
+    sources: tuple[str, ...]
+    curves_sha256: str
+    bins: tuple[int, ...]
+    fixed: Mapping[str, float]
+    bounds: Mapping[str, tuple[float, float]]
+    options: FitOptions
+    share: tuple[str, ...] = ()
+    law: str | None = None
+    backend: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """A parameter that several bins have in common, with its error (1 sigma).
+
+    ``status`` is ``ok``, or ``at_bound`` or ``not_identifiable`` with the reason; value and error
+    are then NaN.
+    """
+
+    name: str
+    unit: str
+    value: float
+    error: float
+    status: str
+    n_bins: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,6 +106,14 @@ class G2Fit:
         Parameters that were held, with their values.
     backend
         Name of the backend that solved it.
+    error_floor
+        What was added in square to the errors of g2, per bin.
+    definition
+        The model itself; None stands for the one of the table.
+    record
+        Everything that is needed to do the fit again.
+    shared
+        Parameters of a global fit that the bins have in common.
     """
 
     model: str
@@ -72,6 +130,15 @@ class G2Fit:
     optimum: Float[np.ndarray, "bin param"]
     fixed: Mapping[str, float]
     backend: str
+    error_floor: Float[np.ndarray, " bin"] | None = None
+    definition: G2Model | None = None
+    record: FitRecord | None = None
+    shared: tuple[Shared, ...] = ()
+
+    @property
+    def g2_model(self) -> G2Model:
+        """The model, from the table or of the user's own."""
+        return self.definition or G2_MODELS[self.model]
 
     @property
     def ok(self) -> Bool[np.ndarray, " bin"]:
@@ -85,7 +152,7 @@ class G2Fit:
 
         The decay itself: not averaged over the sums of frames of a correlator.
         """
-        model = G2_MODELS[self.model]
+        model = self.g2_model
         scale = unit_scale(model, self.bins.q[bin_index : bin_index + 1], 1.0)[0]
         baseline, contrast, *theta = self.optimum[bin_index] / scale
         shape = model.shape(delay_s, *theta, xp=NumPyBackend())

@@ -8,67 +8,83 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.fitting._problem import Problem
 from napari_xpcs.fitting.models import LOG_MARGIN_ABOVE, LOG_MARGIN_BELOW, G2Model, GridAxis
+
+_BLOCK = 64
+"""Curves whose grids are in memory at a time."""
 
 
 def grid_starts(
     model: G2Model,
-    t: Float[np.ndarray, " delay"],
-    g2: Float[np.ndarray, "curve delay"],
-    weight: Float[np.ndarray, "curve delay"],
-    lower: Float[np.ndarray, "curve param"],
-    upper: Float[np.ndarray, "curve param"],
+    problem: Problem,
+    count: int,
+    start: Float[np.ndarray, "curve param"] | None = None,
 ) -> Float[np.ndarray, "curve start param"]:
-    """Return ``model.starts`` starting points per curve, best first, inside the bounds.
+    """Return ``count`` starting points per curve, best first, inside the bounds.
 
     Parameters
     ----------
-    t
-        Delays in units of the first one.
-    g2, weight
-        Curves and 1/variance; 0 in both where a point is not used.
-    lower, upper
-        Bounds in fitted coordinates, equal where a parameter is fixed.
+    model, problem
+        The model and the curves.
+    count
+        How many.
+    start
+        Values to set out from in fitted coordinates, NaN where the grid decides.
     """
-    pinned = np.all(lower == upper, axis=0)
-    starts = np.empty((len(g2), model.starts, len(model.parameters)))
+    given = np.full_like(problem.lower, np.nan) if start is None else start
+    starts = np.empty((len(problem), count, len(model.parameters)))
     # A fixed velocity is another rate q v in every bin, so each such value has a grid of its own.
-    keys, group = np.unique(lower[:, 2:][:, pinned[2:]], axis=0, return_inverse=True)
+    pinned = np.where(problem.lower == problem.upper, problem.lower, given)
+    alike = np.all((pinned == pinned[:1]) | np.isnan(pinned), axis=0)
+    keys, group = np.unique(
+        np.where(alike, 0.0, pinned)[:, 2:], axis=0, return_inverse=True, equal_nan=True
+    )
     for k in range(len(keys)):
         rows = np.flatnonzero(group.ravel() == k)
-        starts[rows] = _starts_of_group(model, t, g2[rows], weight[rows], lower[rows], upper[rows])
-    return starts
+        starts[rows] = _starts_of_group(model, problem.take(rows), count, given[rows])
+    level_given = ~np.isnan(given[:, None, :2])
+    starts[:, :, :2] = np.where(level_given, given[:, None, :2], starts[:, :, :2])
+    return np.clip(starts, problem.lower[:, None], problem.upper[:, None])
 
 
 def _starts_of_group(
     model: G2Model,
-    t: Float[np.ndarray, " delay"],
-    g2: Float[np.ndarray, "curve delay"],
-    weight: Float[np.ndarray, "curve delay"],
-    lower: Float[np.ndarray, "curve param"],
-    upper: Float[np.ndarray, "curve param"],
+    problem: Problem,
+    count: int,
+    given: Float[np.ndarray, "curve param"],
 ) -> Float[np.ndarray, "curve start param"]:
-    points, steps = _grid(model, float(np.log(t.max())), lower[:, 2:], upper[:, 2:])
+    lower, upper = problem.lower[:, 2:], problem.upper[:, 2:]
+    given = given[0, 2:]
+    points, steps = _grid(model, float(np.log(problem.t.max())), lower, upper, given)
     theta = [
         np.exp(points[:, i, None]) if parameter.log else points[:, i, None]
         for i, parameter in enumerate(model.parameters[2:])
     ]
-    shape = model.shape(t, *theta, xp=NumPyBackend())
-    baseline, contrast, chi2 = _linear_fits(shape, g2, weight, lower[:, :2], upper[:, :2])
-    inside = np.all(
-        (points >= lower[:, None, 2:] - 1e-9) & (points <= upper[:, None, 2:] + 1e-9), axis=2
-    )
-    chi2 = np.where(inside | ~inside.any(axis=1, keepdims=True), chi2, np.inf)
-
-    curve = np.arange(len(g2))
-    starts = np.empty((len(g2), model.starts, len(model.parameters)))
-    for k in range(model.starts):
-        best = chi2.argmin(axis=1)
-        starts[:, k, 0] = baseline[curve, best]
-        starts[:, k, 1] = contrast[curve, best]
-        starts[:, k, 2:] = points[best]
-        chi2 = np.where(_near(steps, steps[best]), np.inf, chi2)
-    return np.clip(starts, lower[:, None], upper[:, None])
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        shape = np.nan_to_num(model.shape(problem.t, *theta, xp=NumPyBackend()))
+    squared = shape**2
+    same_box = bool(np.all(lower == lower[:1]) and np.all(upper == upper[:1]))
+    starts = np.empty((len(problem), count, len(model.parameters)))
+    for rows in problem.chunks(_BLOCK):
+        part = problem.take(rows)
+        baseline, contrast, chi2 = _linear_fits(shape, squared, part)
+        # The grid keeps to the common box of all curves.
+        if not same_box:
+            inside = np.all(
+                (points >= lower[rows, None] - 1e-9) & (points <= upper[rows, None] + 1e-9), axis=2
+            )
+            chi2 = np.where(inside | ~inside.any(axis=1, keepdims=True), chi2, np.inf)
+        curve = np.arange(len(part))
+        for k in range(count):
+            best = chi2.argmin(axis=1)
+            starts[rows, k, 0] = baseline[curve, best]
+            starts[rows, k, 1] = contrast[curve, best]
+            starts[rows, k, 2:] = points[best]
+            if k + 1 < count:
+                centres, which = np.unique(best, return_inverse=True)
+                chi2[_near(steps, steps[centres])[which.ravel()]] = np.inf
+    return starts
 
 
 def _near(
@@ -82,6 +98,7 @@ def _grid(
     log_span: float,
     lower: Float[np.ndarray, "curve theta"],
     upper: Float[np.ndarray, "curve theta"],
+    given: Float[np.ndarray, " theta"],
 ) -> tuple[Float[np.ndarray, "point theta"], Int[np.ndarray, "point theta"]]:
     """Return grid points in fitted coordinates and their position in steps along every axis."""
     axes = []
@@ -92,7 +109,11 @@ def _grid(
             if falling
             else (-LOG_MARGIN_BELOW, log_span + LOG_MARGIN_ABOVE)
         )
-        axes.append(_axis(rule, first, last, lower[:, i].min(), upper[:, i].max()))
+        axes.append(
+            _axis(rule, first, last, lower[:, i].min(), upper[:, i].max())
+            if np.isnan(given[i])
+            else given[i : i + 1]
+        )
     points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
     positions = [np.arange(len(axis)) for axis in axes]
     steps = np.stack([axis.ravel() for axis in np.meshgrid(*positions, indexing="ij")], axis=1)
@@ -117,8 +138,41 @@ def _axis(
 
 def _linear_fits(
     shape: Float[np.ndarray, "point delay"],
-    g2: Float[np.ndarray, "curve delay"],
-    weight: Float[np.ndarray, "curve delay"],
+    squared: Float[np.ndarray, "point delay"],
+    problem: Problem,
+) -> tuple[
+    Float[np.ndarray, "curve point"],
+    Float[np.ndarray, "curve point"],
+    Float[np.ndarray, "curve point"],
+]:
+    """Return baseline, contrast and chi2 of every curve at every grid point."""
+    weight = problem.root_weight**2
+    total = weight.sum(axis=1, keepdims=True)
+    mean = (weight * problem.g2).sum(axis=1, keepdims=True) / total
+    # About the weighted mean: the differences below would else cancel for a small contrast.
+    offset = problem.g2 - mean
+    s = weight @ shape.T
+    ss = weight @ squared.T
+    sy = (weight * offset) @ shape.T
+    return linear_solution(
+        total,
+        mean,
+        (weight * offset**2).sum(axis=1, keepdims=True),
+        (s, ss, sy),
+        problem.lower[:, :2],
+        problem.upper[:, :2],
+    )
+
+
+def linear_solution(
+    total: Float[np.ndarray, "curve 1"],
+    mean: Float[np.ndarray, "curve 1"],
+    square: Float[np.ndarray, "curve 1"],
+    sums: tuple[
+        Float[np.ndarray, "curve point"],
+        Float[np.ndarray, "curve point"],
+        Float[np.ndarray, "curve point"],
+    ],
     lower: Float[np.ndarray, "curve 2"],
     upper: Float[np.ndarray, "curve 2"],
 ) -> tuple[
@@ -126,29 +180,25 @@ def _linear_fits(
     Float[np.ndarray, "curve point"],
     Float[np.ndarray, "curve point"],
 ]:
-    """Return baseline, contrast and chi2 of every curve at every grid point."""
-    total = weight.sum(axis=1, keepdims=True)
-    mean = (weight * g2).sum(axis=1, keepdims=True) / total
-    # About the weighted mean: the differences below would else cancel for a small contrast.
-    offset = g2 - mean
-    s = weight @ shape.T
-    ss = weight @ (shape**2).T
-    sy = (weight * offset) @ shape.T
-    yy = (weight * offset**2).sum(axis=1, keepdims=True)
+    """Return the best baseline and contrast within their bounds, and chi2.
+
+    Parameters
+    ----------
+    total, mean, square
+        Sum of the weights, weighted mean of g2, weighted sum of squares about it.
+    sums
+        Weighted sums of the shape, its square, and its product with g2 less the mean.
+    lower, upper
+        Bounds of baseline and contrast.
+    """
+    s, ss, sy = sums
     low_b, low_c = lower[:, :1] - mean, lower[:, 1:]
     high_b, high_c = upper[:, :1] - mean, upper[:, 1:]
-
     variance = np.maximum(ss - s**2 / total, 1e-12 * ss + np.finfo(float).tiny)
     contrast = np.clip(sy / variance, low_c, high_c)
     baseline = np.clip(-contrast * s / total, low_b, high_b)
     # A clipped baseline wants another contrast.
     contrast = np.clip((sy - baseline * s) / np.maximum(ss, np.finfo(float).tiny), low_c, high_c)
     baseline = np.clip(-contrast * s / total, low_b, high_b)
-    chi2 = (
-        yy
-        - 2 * contrast * sy
-        + baseline**2 * total
-        + 2 * baseline * contrast * s
-        + contrast**2 * ss
-    )
+    chi2 = square + contrast * (contrast * ss + 2 * (baseline * s - sy)) + baseline**2 * total
     return baseline + mean, contrast, chi2
