@@ -33,7 +33,7 @@ from napari_xpcs.io.masks import read_mask
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_file import write_partition
 from napari_xpcs.io.raw_file import write_raw
-from napari_xpcs.io.result_file import write_result
+from napari_xpcs.io.result_file import unfinished_result
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry, complete_geometry, override
 from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
@@ -132,6 +132,7 @@ def correlate_file(
     selection: FrameSelection,
     normalization: str,
     normalize_frame: bool = False,
+    smoothing: str = "static",
     frame_time_s: float | None = None,
     dataset: str | None = None,
     xp: BackendProtocol,
@@ -139,8 +140,9 @@ def correlate_file(
 ) -> Steps[tuple[str, ...]]:
     """Correlate the frames of a file in the bins of another and write a result file.
 
-    ``bins`` are the labels of the two-time maps, all of them by default; ``frame_time_s``
-    wins over what the file says.  Returns what was left out or looks wrong, in words.
+    ``bins`` are the labels of the two-time maps, all of them by default, and ``smoothing`` how
+    these are normalised; the maps go into the file while they are made.  ``frame_time_s`` wins
+    over what the file says.  Returns what was left out or looks wrong, in words.
     """
     refuse_input_as_output(output, frames, qmap)
     refuse_to_overwrite(output, force)
@@ -167,27 +169,31 @@ def correlate_file(
         raise FileFormatError(msg)
     common: dict[str, Any] = {"frame_time_s": sourced.value, "xp": xp, "selection": selection}
     results: dict[str, Any] = {}
-    if multitau:
-        results["multitau"] = yield from correlate_multitau(
-            opened.frames,
-            partition,
-            normalization=normalization,
-            normalize_frame=normalize_frame,
-            **common,
+    with unfinished_result(output, force) as result_file:
+        if multitau:
+            results["multitau"] = yield from correlate_multitau(
+                opened.frames,
+                partition,
+                normalization=normalization,
+                normalize_frame=normalize_frame,
+                **common,
+            )
+        if twotime:
+            results["twotime"] = yield from correlate_twotime(
+                opened.frames,
+                partition,
+                bins=bins,
+                smoothing=smoothing,
+                sink=result_file.maps,
+                **common,
+            )
+        result_file.write(
+            source=str(frames),
+            partition=partition,
+            known=known,
+            metadata_path=opened.metadata_path,
+            **results,
         )
-    if twotime:
-        results["twotime"] = yield from correlate_twotime(
-            opened.frames, partition, bins=bins, **common
-        )
-    write_result(
-        output,
-        source=str(frames),
-        partition=partition,
-        known=known,
-        metadata_path=opened.metadata_path,
-        force=force,
-        **results,
-    )
     return results["multitau"].remarks() if multitau else ()
 
 

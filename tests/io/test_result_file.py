@@ -208,6 +208,8 @@ def twotime() -> SimpleNamespace:
         maps=[np.triu(rng.random((20, 20))).astype(np.float32) for _ in range(2)],
         processed_bins=np.array([1, 3]),
         g2=rng.random((20, 2)),
+        g2_err=rng.random((20, 2)),
+        g2_ratio=rng.random((20, 2)),
         segments=rng.random((4, 5, 2)),
         **means(),
     )

@@ -41,7 +41,10 @@ TWOTIME_NEEDS = [
 """One missing name and the viewer of the beamline does not open a two-time file."""
 
 
-def correlated(smoothing: str = "sqmap") -> tuple[Partition, TwoTimeResult]:
+BOOST_NAMES = {"static": "sqmap", "dynamic": "dqmap", "none": "none"}
+
+
+def correlated(smoothing: str = "static") -> tuple[Partition, TwoTimeResult]:
     geometry = Geometry(
         shape=(16, 20),
         energy_kev=10.0,
@@ -67,7 +70,7 @@ def test_the_smoothing_that_was_used_is_written(tmp_path: Path, smoothing: str) 
     path = tmp_path / "results.hdf"
     write_result(path, source="run.h5", partition=partition, twotime=result)
     with h5py.File(path) as file:
-        assert file["/xpcs/twotime/config/smooth"].asstr()[()] == smoothing
+        assert file["/xpcs/twotime/config/smooth"].asstr()[()] == BOOST_NAMES[smoothing]
         assert file["/xpcs/twotime/config/normalization"].asstr()[()] == smoothing
 
 

@@ -34,6 +34,13 @@ def correlate(
     bins: Annotated[
         str | None, typer.Option(help="Labels for the two-time maps, as 1,4,9.")
     ] = None,
+    smoothing: Annotated[
+        str,
+        typer.Option(
+            help="Two-time: divide counts, frame by frame, by the mean of their static or dynamic "
+            "bin, or not: static, dynamic, none."
+        ),
+    ] = "static",
     normalization: Annotated[
         str, typer.Option(help="symmetric, pixel-weighted or no-static; written to the file.")
     ] = "symmetric",
@@ -67,6 +74,7 @@ def correlate(
             selection=FrameSelection(begin=begin, end=end, stride=stride, average=avg),
             normalization=normalization,
             normalize_frame=normalize_frame,
+            smoothing=smoothing,
             frame_time_s=frame_time,
             dataset=dataset,
             xp=get_backend(),

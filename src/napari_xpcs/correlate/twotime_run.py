@@ -1,31 +1,42 @@
 """Two-time correlation of some bins of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
 
 from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.correlate.bin_values import (
+    BinValues,
+    DenseBin,
+    fluctuations,
+    room_for_values,
+    sort_by_bin,
+)
 from napari_xpcs.correlate.means import RunMeans
 from napari_xpcs.correlate.multitau_run import check_frame_time
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
+from napari_xpcs.correlate.twotime_maps import Diagonals, MapSink, MapsInMemory
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
-from napari_xpcs.kernels.twotime import (
-    SEGMENTS,
-    SMOOTHINGS,
-    TwoTimeResult,
-    diagonal_means,
-    divide_by_group_mean,
-    two_time,
-)
+from napari_xpcs.kernels.twotime import SMOOTHINGS, TwoTimeResult, normalized_tile
 from napari_xpcs.progress import Progress, Steps
 
 MEAN_SEGMENTS = 10
 """I(q) is given for so many equal spans of the run."""
+
+TILE_FRAMES = 2048
+"""Frames along a side of a tile, fewer where memory is short."""
+
+_SMALLEST_TILE = 64
+
+_TILE_COPIES = 6
+"""Arrays of the size of a tile that there are while one is made."""
+
+_READ_PER_PRODUCT = 400
+"""A frame is read in the time of so many products of two frames, about."""
 
 
 def correlate_twotime(
@@ -36,13 +47,15 @@ def correlate_twotime(
     xp: BackendProtocol,
     bins: Sequence[int] | None = None,
     selection: FrameSelection | None = None,
-    smoothing: str = "sqmap",
+    smoothing: str = "static",
     block: int = 256,
     memory_bytes: float = 4e9,
+    sink: MapSink | None = None,
 ) -> Steps[TwoTimeResult]:
     """Correlate every frame with every other one, bin by bin.
 
-    The counts of as many bins as fit are read at a time, so the run may be read repeatedly.
+    Frames are read once.  The counts of the bins wait in memory, or in a scratch file where
+    they do not fit, and the maps are made tile by tile.
 
     Parameters
     ----------
@@ -59,7 +72,9 @@ def correlate_twotime(
     block
         Frames read at once.
     memory_bytes
-        What maps and counts may take together.
+        What maps, counts and tiles may take together.
+    sink
+        Where the maps go instead of memory; the ``maps`` of the result are empty then.
 
     Raises
     ------
@@ -73,46 +88,60 @@ def correlate_twotime(
     check_frame_time(frame_time_s)
     pixels = used_pixels(partition, frames.shape[1:])
     reader = FrameReader(frames, selection or FrameSelection(), pixels.mask)
-    labels = _labels_with_pixels(pixels, bins)
-    groups = _groups_that_fit(labels, pixels, reader.count, memory_bytes)
+    labels = labels_with_pixels(pixels, bins)
+    in_memory = MapsInMemory()
+    tile, room = _tile_and_room(reader.count, len(labels) if sink is None else 0, memory_bytes)
+    in_order = sort_by_bin(pixels)
+    widths = [in_order.bins[label - 1].stop - in_order.bins[label - 1].start for label in labels]
+    values = room_for_values(reader.count, widths, room)
     means = RunMeans(pixels, reader.count, max(reader.count // MEAN_SEGMENTS, 1))
-    steps = len(groups) * reader.count + len(labels)
-    done = 0
-    maps: list[Float32[np.ndarray, "frame frame"]] = []
+    of_maps = max(reader.count**2 // _READ_PER_PRODUCT, len(labels))
+    steps = reader.count + of_maps
     yield Progress(0, steps, "frames")
-    for number, group in enumerate(groups):
-        places = [np.flatnonzero(pixels.dynamic == label - 1) for label in group]
-        values = [np.empty((reader.count, len(place)), np.float32) for place in places]
-        start = 0
-        with closing(reader.blocks(reader.block_length(block))) as blocks:
-            for frames_of_block in blocks:
-                counts = pixels.take(frames_of_block)
-                if number == 0:
-                    means.add(frames_of_block, counts)
-                for place, value in zip(places, values, strict=True):
-                    value[start : start + len(counts)] = _smooth(
-                        counts[:, place].astype(np.float32), pixels.static[place], smoothing, xp=xp
-                    )
-                start += len(counts)
-                yield Progress(done + start, steps, "frames")
-        done += reader.count
-        while values:
-            # Taken off the list: the counts of a bin go when its map is there.
-            maps.append(xp.to_numpy(two_time(xp.asarray(values.pop(0)), xp=xp)))
-            done += 1
-            yield Progress(done, steps, "maps")
-    length = reader.count // SEGMENTS
-    parts = [slice(part * length, (part + 1) * length) for part in range(SEGMENTS)]
-    whole = [xp.to_numpy(diagonal_means(xp.asarray(half), xp=xp)) for half in maps]
-    in_parts = [
-        [xp.to_numpy(diagonal_means(xp.asarray(half[part, part]), xp=xp)) for part in parts]
-        for half in maps
-    ]
+    start = 0
+    with closing(reader.blocks(reader.block_length(block))) as blocks:
+        for frames_of_block in blocks:
+            counts = in_order.take(frames_of_block)
+            means.add(frames_of_block, counts)
+            here = slice(start, start + len(counts))
+            for label, matrix in zip(labels, values, strict=True):
+                of_bin = counts[:, in_order.bins[label - 1]]
+                if smoothing == "static":
+                    fluctuations(of_bin, in_order.static_starts[label - 1], matrix[here])
+                else:
+                    matrix[here] = of_bin
+            start += len(counts)
+            yield Progress(start, steps, "frames")
+    maps = in_memory if sink is None else sink
+    maps.start(len(labels), reader.count, tile)
+    g2: list[tuple[np.ndarray, ...]] = []
+    segments: list[np.ndarray] = []
+    ticks = reader.count + np.cumsum([0, *widths]) * of_maps // sum(widths)
+    for position in range(len(labels)):
+        # Taken off the list: the counts of a bin go when its map is there.
+        diagonals = yield from _map_of_bin(
+            DenseBin(values.pop(0), smoothing == "static", xp),
+            position,
+            tile,
+            maps,
+            ticks=(int(ticks[position]), int(ticks[position + 1]), steps),
+            xp=xp,
+        )
+        g2.append(diagonals.g2())
+        segments.append(diagonals.segments())
+    yield Progress(steps, steps, "maps")
+    mean, error, ratio = (np.stack(columns, axis=1) for columns in zip(*g2, strict=True))
+    if smoothing == "dynamic":
+        # One factor for all pixels of a frame leaves C2 as it is: the counts were not touched.
+        # With it every frame weighs alike, and the ratio of sums is the mean of ratios.
+        ratio = mean
     return TwoTimeResult(
-        maps=tuple(maps),
+        maps=in_memory.maps,
         processed_bins=np.array(labels),
-        g2=np.stack(whole, axis=1),
-        segments=np.transpose(np.array(in_parts), (2, 1, 0)),
+        g2=mean,
+        g2_err=error,
+        g2_ratio=ratio,
+        segments=np.stack(segments, axis=2),
         mean_frame=means.mean_frame(reader.without_value),
         scattering_1d=means.scattering_1d(),
         scattering_1d_segments=means.segments(),
@@ -123,23 +152,60 @@ def correlate_twotime(
     )
 
 
-def _smooth(
-    counts: Float32[np.ndarray, "frame pixel"],
-    static: Int[np.ndarray, " pixel"],
-    smoothing: str,
+def _map_of_bin(
+    values: BinValues,
+    position: int,
+    tile: int,
+    maps: MapSink,
     *,
+    ticks: tuple[int, int, int],
     xp: BackendProtocol,
-) -> Float[np.ndarray, "frame pixel"]:
-    if smoothing == "none":
-        return counts
-    if smoothing == "dqmap":
-        static = np.zeros_like(static)
-    here, group = np.unique(static, return_inverse=True)
-    smoothed = divide_by_group_mean(xp.asarray(counts), xp.asarray(group), len(here), xp=xp)
-    return np.asarray(xp.to_numpy(smoothed))
+) -> Steps[Diagonals]:
+    """Make one map; the progress goes from the first to the second of ``ticks``."""
+    begin, end, steps = ticks
+    totals = values.totals()
+    frames = len(totals)
+    diagonals = Diagonals(totals, values.pixels)
+    done, whole = 0, frames * (frames + 1) // 2
+    for rows, cols in _tiles(frames, tile):
+        tick = begin + (end - begin) * done // whole
+        products = yield from values.products(rows, cols, Progress(tick, steps, "maps"))
+        c2 = normalized_tile(products, totals[rows], totals[cols], values.pixels, xp=xp)
+        diagonals.add(rows.start, cols.start, products, c2, xp=xp)
+        half = xp.to_numpy(c2)
+        maps.put(position, rows.start, cols.start, np.triu(half) if rows == cols else half)
+        done += (rows.stop - rows.start) * (cols.stop - cols.start) // (2 if rows == cols else 1)
+    return diagonals
 
 
-def _labels_with_pixels(pixels: UsedPixels, bins: Sequence[int] | None) -> list[int]:
+def _tiles(frames: int, tile: int) -> Iterator[tuple[slice, slice]]:
+    """Divide the upper half of a map."""
+    spans = [slice(a, min(a + tile, frames)) for a in range(0, frames, tile)]
+    for number, rows in enumerate(spans):
+        for cols in spans[number:]:
+            yield rows, cols
+
+
+def _tile_and_room(frames: int, maps: int, memory_bytes: float) -> tuple[int, float]:
+    """Return the side of a tile, and the bytes that are left for counts.
+
+    ``maps`` of them are kept in memory.
+    """
+    tile = min(TILE_FRAMES, 1 << (frames - 1).bit_length())
+    while tile > _SMALLEST_TILE and 4.0 * tile**2 * _TILE_COPIES > memory_bytes / 2:
+        tile //= 2
+    needed = 4.0 * min(tile, frames) ** 2 * _TILE_COPIES + 4.0 * frames**2 * maps
+    if needed > memory_bytes:
+        msg = (
+            f"Two-time maps of {maps} bins and {frames} frames need {needed / 1e9:.3g} GB, "
+            f"{memory_bytes / 1e9:.3g} GB are allowed; choose fewer bins, or fewer frames by a "
+            "stride or an average, or let them be written to a file."
+        )
+        raise CorrelationError(msg)
+    return tile, memory_bytes - needed
+
+
+def labels_with_pixels(pixels: UsedPixels, bins: Sequence[int] | None) -> list[int]:
     """Return the labels to correlate, checked."""
     counts = np.bincount(pixels.dynamic, minlength=pixels.bins)
     if bins is None:
@@ -156,30 +222,3 @@ def _labels_with_pixels(pixels: UsedPixels, bins: Sequence[int] | None) -> list[
             msg = f"Bin {label} has no pixel inside the mask; leave it out."
             raise CorrelationError(msg)
     return labels
-
-
-def _groups_that_fit(
-    labels: list[int], pixels: UsedPixels, frames: int, memory_bytes: float
-) -> list[list[int]]:
-    """Divide ``labels`` so that all maps and the counts of one group fit into the memory."""
-    counts = np.bincount(pixels.dynamic, minlength=pixels.bins)
-    bytes_of = {label: 4.0 * frames * counts[label - 1] for label in labels}
-    # While a map is made there are its product, its scaled and its cut copy.
-    maps = 4.0 * frames**2 * (len(labels) + 3)
-    needed = maps + max(bytes_of.values())
-    if needed > memory_bytes:
-        msg = (
-            f"Two-time maps of {len(labels)} bins and {frames} frames need "
-            f"{needed / 1e9:.3g} GB, {memory_bytes / 1e9:.3g} GB are allowed; choose fewer bins, "
-            "or fewer frames by a stride or an average."
-        )
-        raise CorrelationError(msg)
-    groups: list[list[int]] = [[]]
-    room = memory_bytes - maps
-    for label in labels:
-        if bytes_of[label] > room:
-            groups.append([])
-            room = memory_bytes - maps
-        room -= bytes_of[label]
-        groups[-1].append(label)
-    return groups

@@ -28,6 +28,8 @@ RAW_PATH = "/xpcs/rawdata_path"
 AVERAGED_FILES = "/xpcs/average/file_list"
 OWN_GROUP = "/xpcs/napari_xpcs"
 FITS = f"{OWN_GROUP}/fits"
+TWOTIME_G2_ERR = f"{OWN_GROUP}/twotime_g2_err"
+TWOTIME_G2_RATIO = f"{OWN_GROUP}/twotime_g2_ratio"
 G2_COVARIANCE = f"{OWN_GROUP}/g2_covariance"
 G2_AVERAGING = f"{OWN_GROUP}/g2_averaging_s"
 

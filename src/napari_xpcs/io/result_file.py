@@ -3,7 +3,8 @@
 Every dataset that the viewer of the beamline insists on is written; see ``layouts`` for the paths.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from napari_xpcs.io.not_measured import not_measured_to_nan
 from napari_xpcs.io.nxxpcs_links import write_nxxpcs_links
 from napari_xpcs.io.partition_file import read_partition, write_qmap_group
 from napari_xpcs.io.result_parts import PartReader
-from napari_xpcs.io.twotime_maps import TwoTimeMaps
+from napari_xpcs.io.twotime_maps import StreamedMaps, TwoTimeMaps
 from napari_xpcs.kernels.curves import BinTable, G2Curves
 from napari_xpcs.kernels.geometry import FIELD_UNITS, KnownGeometry
 from napari_xpcs.kernels.partition import Partition
@@ -244,7 +245,8 @@ class _ResultReader(PartReader):
             frame_time_s=None
             if frame_time_s is None
             else frame_time_s * self._frame_step(layouts.TWOTIME),
-            g2=self.array(layouts.TWOTIME_G2, axes=2),
+            g2=(g2 := self.array(layouts.TWOTIME_G2, axes=2)),
+            g2_err=None if g2 is None else self._ours(layouts.TWOTIME_G2_ERR, g2.shape),
             segments=self.array(layouts.TWOTIME_SEGMENTS, axes=3),
         )
 
@@ -304,13 +306,54 @@ def write_result(
     FileFormatError
         The file is there already or cannot be written, or there is nothing to write.
     """
-    means = twotime if multitau is None else multitau
-    if means is None:
-        msg = f"There are no results to write to {path}: give multi-tau or two-time results."
-        raise FileFormatError(msg)
-    source, path = Path(source), Path(path)
-    metadata = _metadata_beside(source) if metadata_path is None else Path(metadata_path)
+    with unfinished_result(path, force) as result:
+        result.write(
+            source=source,
+            partition=partition,
+            multitau=multitau,
+            twotime=twotime,
+            metadata_path=metadata_path,
+            known=known,
+            config=config,
+        )
+
+
+@contextmanager
+def unfinished_result(path: str | Path, force: bool = False) -> "Iterator[UnfinishedResult]":
+    """Give a result file that two-time maps can be written into while they are made.
+
+    It is at ``path`` when the block ends well, see :func:`~napari_xpcs.io.atomic.atomic_path`.
+    """
     with atomic_path(path, force) as unfinished, h5py.File(unfinished, "w") as file:
+        yield UnfinishedResult(file)
+
+
+class UnfinishedResult:
+    """A result file that is being written."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self.maps = StreamedMaps(file)
+        """Where the correlator can put its maps."""
+
+    def write(
+        self,
+        *,
+        source: str | Path,
+        partition: Partition,
+        multitau: "MultiTauResult | None" = None,
+        twotime: "TwoTimeResult | None" = None,
+        metadata_path: str | Path | None = None,
+        known: KnownGeometry | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write all the rest; parameters and errors as in :func:`write_result`."""
+        file, source = self._file, Path(source)
+        means = twotime if multitau is None else multitau
+        if means is None:
+            msg = "There are no results to write: give multi-tau or two-time results."
+            raise FileFormatError(msg)
+        metadata = _metadata_beside(source) if metadata_path is None else Path(metadata_path)
         if metadata is not None:
             copy_entry(metadata, file)
         _write_used(file, "frame_time_s", means.frame_time_s)
@@ -405,11 +448,18 @@ def _write_twotime(file: h5py.File, result: "TwoTimeResult") -> None:
         upper = np.triu(hdf5_adapter.to_numpy(half))
         put_array(file, f"{layouts.TWOTIME_MAPS}/c2_{number:05d}", upper, chunks=upper.shape)
     file[layouts.TWOTIME_BINS] = hdf5_adapter.to_numpy(result.processed_bins).astype(np.int64)
-    put_array(file, layouts.TWOTIME_G2, result.g2)
-    put_array(file, layouts.TWOTIME_SEGMENTS, result.segments)
+    for name, values in (
+        (layouts.TWOTIME_G2, result.g2),
+        (layouts.TWOTIME_G2_ERR, result.g2_err),
+        (layouts.TWOTIME_G2_RATIO, result.g2_ratio),
+        (layouts.TWOTIME_SEGMENTS, result.segments),
+    ):
+        # Not measured is 0 in this layout.
+        put_array(file, name, np.nan_to_num(hdf5_adapter.to_numpy(values)))
+    file[layouts.TWOTIME_MAPS].attrs["diagonal"] = "shot noise, not a measured correlation"
 
 
-_SMOOTHING = {"no-static": "none", "none": "none", "dqmap": "dqmap"}
+_SMOOTHING = {"no-static": "none", "none": "none", "dynamic": "dqmap"}
 """What boost_corr calls a normalization; the others divide by the mean of the static bin."""
 
 

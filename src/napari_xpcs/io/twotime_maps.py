@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io import layouts
 from napari_xpcs.io.hdf5 import open_dataset, open_hdf5, read_array, reading
 
 
@@ -27,6 +29,8 @@ class TwoTimeMaps:
         Time between two rows of a map, s; ``None`` where it is unknown.
     g2
         (frame, map): mean along each diagonal; entry 0 is the shot-noise diagonal.
+    g2_err
+        (frame, map): its standard error over time; only files of this program hold it.
     segments
         (frame of a segment, segment, map): the same for blocks along the diagonal.
     """
@@ -38,6 +42,7 @@ class TwoTimeMaps:
     lower: bool = False
     frame_time_s: float | None = None
     g2: np.ndarray | None = None
+    g2_err: np.ndarray | None = None
     segments: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -67,3 +72,33 @@ class TwoTimeMaps:
             raise FileFormatError(msg)
         upper = np.triu(half.T if self.lower else half).astype(np.float32, copy=False)
         return np.asarray(upper + np.triu(upper, 1).T)
+
+
+class StreamedMaps:
+    """Writes tiles of maps into a result file; what is below the diagonal takes no room.
+
+    Parameters
+    ----------
+    file
+        The file, open for writing.
+    """
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+
+    def start(self, maps: int, frames: int, tile: int) -> None:
+        """Make a dataset for each of ``maps`` of ``frames`` x ``frames`` entries."""
+        side = min(tile, frames)
+        for number in range(1, maps + 1):
+            self._file.create_dataset(
+                f"{layouts.TWOTIME_MAPS}/c2_{number:05d}",
+                (frames, frames),
+                np.float32,
+                chunks=(side, side),
+                compression="lzf",
+            )
+
+    def put(self, position: int, row: int, col: int, tile: np.ndarray) -> None:
+        """Write a tile of the upper half of map ``position`` with its first row and column."""
+        dataset = self._file[f"{layouts.TWOTIME_MAPS}/c2_{position + 1:05d}"]
+        dataset[row : row + tile.shape[0], col : col + tile.shape[1]] = tile

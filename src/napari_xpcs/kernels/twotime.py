@@ -7,6 +7,15 @@ For a bin of P pixels with values :math:`x_p(t)`
 where x is the counts, or the counts divided by the mean of the pixel's static or dynamic bin
 in the same frame, which takes the form factor and changes of the beam out (``sqmap`` and
 ``dqmap`` of boost_corr).
+
+A map is made in tiles of some frames by some others, so it may be larger than the memory.
+From its diagonals g2 follows in two ways, the mean of the ratios along a diagonal, as boost_corr
+takes it, and the ratio of the sums
+
+.. math:: g_2(k) = P \frac{\sum_t \sum_p x_p(t) x_p(t+k)}{\sum_t S(t) S(t+k)},
+    \quad S(t) = \sum_p x_p(t),
+
+as xpcs-correlator and dynamix take it.
 """
 
 from dataclasses import dataclass
@@ -15,13 +24,13 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from napari_xpcs._typing import Array
+from napari_xpcs._typing import Array, ScalarLike
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.kernels.selection import FrameSelection
 
-Smoothing: TypeAlias = Literal["sqmap", "dqmap", "none"]
+Smoothing: TypeAlias = Literal["static", "dynamic", "none"]
 SMOOTHINGS: tuple[str, ...] = get_args(Smoothing)
-"""Mean that counts are divided by: of the static bin, of the dynamic bin, or none."""
+"""Bin whose mean, frame by frame, counts are divided by; ``none``: they stay counts."""
 
 SEGMENTS = 5
 """Blocks along the diagonal that g2 is given for besides the whole run."""
@@ -36,14 +45,17 @@ class TwoTimeResult:
     Parameters
     ----------
     maps
-        C2 of each bin, zero below the diagonal.
+        C2 of each bin, zero below the diagonal; none where they went into a file tile by tile.
     processed_bins
         Label of each map.
-    g2
-        Mean of C2 along its diagonals; row k belongs to a delay of k used frames, row 0 is
-        the diagonal, which holds the noise of counting.
+    g2, g2_err
+        Mean of C2 along its diagonals and its standard error over time; row k belongs to a
+        delay of k used frames, row 0 is the diagonal, which holds the noise of counting.  Pairs
+        with a frame that is empty in the bin are left out, NaN where no pair is left.
+    g2_ratio
+        g2 as the ratio of sums along the diagonals.
     segments
-        The same for 5 equal blocks along the diagonal; frames behind the fifth are left out.
+        ``g2`` of 5 equal blocks along the diagonal; frames behind the fifth are left out.
     mean_frame, scattering_1d, scattering_1d_segments, intensity_vs_time
         As in :class:`~napari_xpcs.kernels.multitau.MultiTauResult`, over all used pixels; up
         to 10 segments.
@@ -53,11 +65,15 @@ class TwoTimeResult:
         Time between raw frames, s.
     normalization
         One of :data:`SMOOTHINGS`.
+    engine
+        What multiplied, and why it was chosen.
     """
 
     maps: tuple[Float32[np.ndarray, "frame frame"], ...]
     processed_bins: Int[np.ndarray, " map"]
     g2: Float[np.ndarray, "frame map"]
+    g2_err: Float[np.ndarray, "frame map"]
+    g2_ratio: Float[np.ndarray, "frame map"]
     segments: Float[np.ndarray, "delay 5 map"]
     mean_frame: Float32[np.ndarray, "row col"]
     scattering_1d: Float[np.ndarray, " sbin"]
@@ -65,7 +81,8 @@ class TwoTimeResult:
     intensity_vs_time: Float[np.ndarray, "2 frame"]
     selection: FrameSelection
     frame_time_s: float
-    normalization: str = "sqmap"
+    normalization: str = "static"
+    engine: str = ""
 
     @property
     def delay_s(self) -> Float[np.ndarray, " frame"]:
@@ -73,76 +90,95 @@ class TwoTimeResult:
         return np.arange(len(self.g2)) * (self.frame_time_s * self.selection.step)
 
 
-def divide_by_group_mean(
-    counts: Float32[Array, "frame pixel"],
-    group: Int[Array, " pixel"],
-    groups: int,
-    *,
-    xp: BackendProtocol,
-) -> Float32[Array, "frame pixel"]:
-    """Divide counts by the mean of the pixel's group in the same frame; by 1 where that is 0.
+def tile_products(
+    rows: Float32[Array, "row pixel"], cols: Float32[Array, "col pixel"], *, xp: BackendProtocol
+) -> Float32[Array, "row col"]:
+    """Return the sums over pixels of the products of every frame with every other.
 
-    ``group`` counts from 0.
+    Given one array twice, the BLAS of NumPy works out one half only.
     """
-    compiled = xp.jit(_divide_by_group_mean, static_argnames=("groups", "xp"))
-    divided: Array = compiled(counts, group, groups=groups, xp=xp)
-    return divided
+    if rows is cols:
+        square: Array = xp.jit(_square, static_argnames=("xp",))(rows, xp=xp)
+        return square
+    products: Array = xp.jit(_products, static_argnames=("xp",))(rows, cols, xp=xp)
+    return products
 
 
-def _divide_by_group_mean(
-    counts: Float32[Array, "frame pixel"],
-    group: Int[Array, " pixel"],
+def _square(rows: Float32[Array, "row pixel"], *, xp: BackendProtocol) -> Array:
+    return _products(rows, rows, xp=xp)
+
+
+def _products(
+    rows: Float32[Array, "row pixel"], cols: Float32[Array, "col pixel"], *, xp: BackendProtocol
+) -> Float32[Array, "row col"]:
+    product: Array = xp.matmul(rows, xp.transpose(cols))
+    return product
+
+
+def normalized_tile(
+    products: Float32[Array, "row col"],
+    row_totals: Float[Array, " row"],
+    col_totals: Float[Array, " col"],
+    pixels: int,
     *,
-    groups: int,
     xp: BackendProtocol,
-) -> Float32[Array, "frame pixel"]:
-    pixels = xp.bincount(group, length=groups)[:, None]
-    total = xp.segment_sum(xp.astype(xp.transpose(counts), xp.float64), group, groups)
-    mean = total / xp.maximum(pixels, 1)
-    factor = xp.astype(xp.where(mean > 0.0, 1.0 / xp.where(mean > 0.0, mean, 1.0), 1.0), xp.float32)
-    return counts * xp.transpose(xp.take(factor, group, axis=0))
+) -> Float32[Array, "row col"]:
+    """Return C2 of a tile of products; 0 for pairs with a frame whose total is 0."""
+    compiled = xp.jit(_normalized_tile, static_argnames=("xp",))
+    tile: Array = compiled(products, row_totals, col_totals, float(pixels), xp=xp)
+    return tile
 
 
-def two_time(
-    values: Float32[Array, "frame pixel"], *, xp: BackendProtocol
-) -> Float32[Array, "frame frame"]:
-    """Return C2 of the pixels of a bin, zero below the diagonal and where a frame is empty."""
-    compiled = xp.jit(_two_time, static_argnames=("xp",))
-    half: Array = compiled(values, xp=xp)
-    return half
+def _normalized_tile(
+    products: Float32[Array, "row col"],
+    row_totals: Float[Array, " row"],
+    col_totals: Float[Array, " col"],
+    pixels: ScalarLike,
+    *,
+    xp: BackendProtocol,
+) -> Float32[Array, "row col"]:
+    def scale(totals: Array) -> Array:
+        inverse = xp.where(totals > 0.0, 1.0 / xp.where(totals > 0.0, totals, 1.0), 0.0)
+        return xp.astype(xp.sqrt(pixels) * inverse, xp.float32)
+
+    tile: Array = products * scale(row_totals)[:, None] * scale(col_totals)
+    return tile
 
 
-def _two_time(
-    values: Float32[Array, "frame pixel"], *, xp: BackendProtocol
-) -> Float32[Array, "frame frame"]:
-    frames, pixels = values.shape
-    total = xp.sum(xp.astype(values, xp.float64), axis=1)
-    scale = xp.where(total > 0.0, pixels**0.5 / xp.where(total > 0.0, total, 1.0), 0.0)
-    scale = xp.astype(scale, xp.float32)
-    # A matrix times its own transpose: BLAS works out one half only.
-    product = xp.matmul(values, xp.transpose(values)) * scale[:, None] * scale
-    frame = xp.arange(frames)
-    return xp.where(frame[:, None] <= frame, product, xp.zeros((), xp.float32))
+def diagonal_sums(
+    tile: Float32[Array, "row col"], *, xp: BackendProtocol
+) -> Float[Array, " diagonal"]:
+    """Return the sums along the diagonals of a tile, from that of its last row's first entry on.
+
+    Entry ``rows - 1 + k`` belongs to ``tile[i, i + k]``.
+    """
+    compiled = xp.jit(_diagonal_sums, static_argnames=("xp",))
+    sums: Array = compiled(tile, xp=xp)
+    return sums
+
+
+def _diagonal_sums(
+    tile: Float32[Array, "row col"], *, xp: BackendProtocol
+) -> Float[Array, " diagonal"]:
+    rows, cols = tile.shape
+    sums = xp.zeros(rows + cols - 1)
+    for start in range(0, rows, _ROWS_AT_ONCE):
+        part = xp.flip(tile[start : start + _ROWS_AT_ONCE], axis=0)
+        # Padded to cols + rows and read with one entry fewer to the row, every row of the
+        # part begins one column further right than the one before: diagonals are columns.
+        count = len(part)
+        width = cols + count - 1
+        padded = xp.ravel(xp.pad(part, ((0, 0), (0, count))))[: count * width]
+        skewed = xp.sum(xp.astype(xp.reshape(padded, (count, width)), xp.float64), axis=0)
+        first = rows - start - count
+        sums = sums + xp.pad(skewed, (first, rows + cols - 1 - first - width))
+    return sums
 
 
 def diagonal_means(
     half: Float32[Array, "frame frame"], *, xp: BackendProtocol
 ) -> Float[Array, " frame"]:
-    """Return the means along the diagonals of a map that is zero below the main one."""
-    compiled = xp.jit(_diagonal_means, static_argnames=("xp",))
-    means: Array = compiled(half, xp=xp)
-    return means
-
-
-def _diagonal_means(
-    half: Float32[Array, "frame frame"], *, xp: BackendProtocol
-) -> Float[Array, " frame"]:
-    # Read with rows of n + 1, the k-th diagonal of an n x n matrix is the k-th column; what
-    # follows it there comes from below the main diagonal.
+    """Return the means along the diagonals of a map, from the main one upwards."""
     count = len(half)
-    skewed = xp.reshape(xp.pad(xp.ravel(half), (0, count)), (count, count + 1))
-    sums = xp.zeros(count)
-    for start in range(0, count, _ROWS_AT_ONCE):
-        rows = skewed[start : start + _ROWS_AT_ONCE, :count]
-        sums = sums + xp.sum(xp.astype(rows, xp.float64), axis=0)
-    return sums / xp.arange(count, 0, -1)
+    means: Array = diagonal_sums(half, xp=xp)[count - 1 :] / xp.arange(count, 0, -1)
+    return means

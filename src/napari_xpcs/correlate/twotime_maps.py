@@ -1,0 +1,133 @@
+"""Two-time maps and what follows from their diagonals, gathered tile by tile."""
+
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from napari_xpcs._typing import Array
+from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.kernels.twotime import SEGMENTS, diagonal_sums
+
+_ROUNDING = 1e-6
+"""Part of a sum of squares of float32 that may be left over by rounding."""
+
+
+class MapSink(Protocol):
+    """Where the tiles of maps go: memory, or a file that may be larger."""
+
+    def start(self, maps: int, frames: int, tile: int) -> None:
+        """Make room for ``maps`` of ``frames`` x ``frames`` entries that come in tiles."""
+        ...
+
+    def put(self, position: int, row: int, col: int, tile: Float32[np.ndarray, "row col"]) -> None:
+        """Take a tile of the upper half of map ``position`` with its first row and column."""
+        ...
+
+
+class MapsInMemory:
+    """Maps as arrays, zero below the diagonal."""
+
+    def __init__(self) -> None:
+        self.maps: tuple[Float32[np.ndarray, "frame frame"], ...] = ()
+
+    def start(self, maps: int, frames: int, tile: int) -> None:
+        """Make room; ``tile`` is of no interest here."""
+        self.maps = tuple(np.zeros((frames, frames), np.float32) for _ in range(maps))
+
+    def put(self, position: int, row: int, col: int, tile: Float32[np.ndarray, "row col"]) -> None:
+        """Take a tile."""
+        rows, cols = tile.shape
+        self.maps[position][row : row + rows, col : col + cols] = tile
+
+
+class Diagonals:
+    """Sums along the diagonals of one map and of its equal blocks.
+
+    Parameters
+    ----------
+    totals
+        Sum over the pixels of every frame; a frame whose sum is 0 makes no pair.
+    pixels
+        Pixels of the bin.
+    """
+
+    def __init__(self, totals: Float[np.ndarray, " frame"], pixels: int) -> None:
+        self._totals = totals
+        self._pixels = pixels
+        frames = len(totals)
+        self._products = np.zeros(frames)
+        self._sums = np.zeros(frames)
+        self._squares = np.zeros(frames)
+        self._segments = np.zeros((SEGMENTS, frames // SEGMENTS))
+
+    def add(self, row: int, col: int, products: Array, tile: Array, *, xp: BackendProtocol) -> None:
+        """Add a tile and the products that it was made of."""
+        for sums, entries in (
+            (self._products, products),
+            (self._sums, tile),
+            # Of the distance from 1, near which C2 lies: little is lost to rounding.
+            (self._squares, (tile - 1.0) ** 2),
+        ):
+            _add_diagonals(sums, entries, col - row, xp=xp)
+        length = self._segments.shape[1]
+        rows, cols = tile.shape
+        for part, sums in enumerate(self._segments):
+            first, last = part * length, (part + 1) * length
+            here = slice(max(first - row, 0), max(min(last - row, rows), 0))
+            there = slice(max(first - col, 0), max(min(last - col, cols), 0))
+            block = tile[here, there]
+            if 0 not in block.shape:
+                apart = (col + there.start) - (row + here.start)
+                _add_diagonals(sums, block, apart, xp=xp)
+
+    def g2(self) -> tuple[Float[np.ndarray, " frame"], ...]:
+        """Return the means of C2, their standard errors, and the ratios of sums."""
+        pairs = np.round(_autocorrelation((self._totals > 0.0).astype(np.float64)))
+        mean = _divide(self._sums, pairs)
+        # An entry of 0 that is no pair lies 1 from 1.
+        no_pair = np.arange(len(pairs), 0, -1) - pairs
+        squares = _divide(self._squares - no_pair, pairs)
+        variance = squares - (mean - 1.0) ** 2
+        variance = np.where(variance > _ROUNDING * squares, variance, 0.0)
+        error = np.where(pairs > 1, np.sqrt(_divide(variance, pairs)), np.nan)
+        ratio = _divide(self._pixels * self._products, _autocorrelation(self._totals), pairs > 0)
+        return mean, error, ratio
+
+    def segments(self) -> Float[np.ndarray, "delay segment"]:
+        """Return the means of C2 in the blocks."""
+        length = self._segments.shape[1]
+        counted = (self._totals > 0.0)[: SEGMENTS * length].reshape(SEGMENTS, length)
+        means = [
+            _divide(sums, np.round(_autocorrelation(here.astype(np.float64))))
+            for sums, here in zip(self._segments, counted, strict=True)
+        ]
+        return np.stack(means, axis=1)
+
+
+def _add_diagonals(
+    sums: Float[np.ndarray, " delay"], entries: Array, apart: int, *, xp: BackendProtocol
+) -> None:
+    """Add sums along diagonals; ``apart`` frames lie between the corner's column and row."""
+    rows, cols = entries.shape
+    found = xp.to_numpy(diagonal_sums(entries, xp=xp))
+    first = apart - (rows - 1)
+    below = max(-first, 0)
+    sums[first + below : apart + cols] += found[below:]
+
+
+def _autocorrelation(series: Float[np.ndarray, " frame"]) -> Float[np.ndarray, " delay"]:
+    """Return the sums over t of ``series[t] * series[t + k]``."""
+    count = len(series)
+    spectrum = np.fft.rfft(series, 2 * count)
+    return np.asarray(np.fft.irfft(np.abs(spectrum) ** 2, 2 * count)[:count])
+
+
+def _divide(
+    numerator: Float[np.ndarray, " delay"],
+    denominator: Float[np.ndarray, " delay"],
+    where: np.ndarray | None = None,
+) -> Float[np.ndarray, " delay"]:
+    """Divide, NaN where there is nothing to divide by."""
+    there = denominator > 0.0 if where is None else where
+    return np.where(there, numerator / np.where(there, denominator, 1.0), np.nan)
