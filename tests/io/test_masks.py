@@ -6,7 +6,8 @@ import pytest
 import tifffile
 
 from napari_xpcs.errors import FileFormatError, PartitionError
-from napari_xpcs.io.masks import read_mask
+from napari_xpcs.io.masks import read_mask, read_mask_step
+from napari_xpcs.kernels.mask_steps import FileStep
 
 SHAPE = (6, 8)
 GOOD = np.ones(SHAPE, dtype=bool)
@@ -112,3 +113,12 @@ def test_a_stack_is_no_mask(tmp_path):
 def test_absent_file(tmp_path):
     with pytest.raises(FileFormatError, match="There is no file"):
         read_mask(tmp_path / "mask.npy", SHAPE)
+
+
+def test_a_step_of_a_mask_reads_its_file(tmp_path):
+    path = save(tmp_path / "mask.npy", GOOD)
+    for ones, expected in (("auto", GOOD), ("good", GOOD), ("bad", ~GOOD)):
+        step = FileStep(path=str(path), ones=ones)
+        np.testing.assert_array_equal(read_mask_step(step, shape=SHAPE), expected)
+    with pytest.raises(PartitionError, match="fits when transposed"):
+        read_mask_step(FileStep(path=str(path)), shape=SHAPE[::-1])

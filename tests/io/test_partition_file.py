@@ -9,6 +9,7 @@ import pytest
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.partition_file import read_partition, write_partition
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.mask_steps import PaintedStep, ThresholdStep, pack_pixels
 from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
 
 GEOMETRY = Geometry(
@@ -62,6 +63,38 @@ def test_round_trip_keeps_everything(partition, tmp_path):
     read = read_partition(path)
     assert_same(read, partition)
     np.testing.assert_array_equal(read.blemish, partition.blemish)
+
+
+def test_steps_of_the_mask_are_kept_beside_it(partition, tmp_path):
+    path = tmp_path / "qmap.hdf"
+    steps = (
+        ThresholdStep(high=4095.0),
+        PaintedStep(shape=GEOMETRY.shape, masked=pack_pixels(np.eye(48, 64, dtype=bool))),
+    )
+    write_partition(path, replace(partition, mask_steps=steps))
+    read = read_partition(path)
+    assert read.mask_steps == steps
+    assert_same(read, partition)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"version": 2, "steps": []}', "expected version 1, got 2"),
+        ('{"version": 1, "steps": [{"kind": "magic"}]}', "steps[0].kind"),
+        ("[", "left out"),
+        ("[]", "expected version 1"),
+    ],
+)
+def test_steps_that_cannot_be_read_leave_the_mask_alone(partition, tmp_path, text, told):
+    path = tmp_path / "qmap.hdf"
+    write_partition(path, replace(partition, mask_steps=(ThresholdStep(high=4095.0),)))
+    with h5py.File(path, "r+") as file:
+        file["/qmap/napari_xpcs/mask_steps"][()] = text
+    read = read_partition(path)
+    assert read.mask_steps == ()
+    assert_same(read, partition)
+    assert told in read.notes[0]
 
 
 def test_hash_tells_content_not_source(partition, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, not_counted
+from napari_xpcs.plugin.display import DisplayFrames, contrast_limits
 
 FRAMES = np.arange(5 * 4 * 6, dtype=np.uint16).reshape(5, 4, 6)
 
@@ -30,20 +30,6 @@ def test_counts_are_unchanged_and_masked_pixels_not_a_number():
 )
 def test_indexing_is_that_of_numpy(key):
     np.testing.assert_array_equal(DisplayFrames(FRAMES)[key], FRAMES[key])
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (np.array([0, 255], np.uint8), [False, False]),
-        (np.array([0, 255, 65535], np.uint16), [False, False, True]),
-        (np.array([7, 2**32 - 1], np.uint32), [False, True]),
-        (np.array([-1, 0, 4095], np.int16), [True, False, False]),
-        (np.array([np.nan, 0.0, 1.5], np.float32), [True, False, False]),
-    ],
-)
-def test_values_that_mean_no_value(values, expected):
-    assert not_counted(values).tolist() == expected
 
 
 def test_contrast_ignores_masked_values_and_stays_at_least_one_count():

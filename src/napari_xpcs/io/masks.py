@@ -15,6 +15,7 @@ from napari_xpcs.io.known_geometry import Collector, look_up
 from napari_xpcs.io.layouts import PARTITION_FILE_GROUP, RESULT_PARTITION_GROUP
 from napari_xpcs.io.nexus_places import ODIN_META, PIXEL_MASKS
 from napari_xpcs.kernels.mask import check_mask_shape, pixel_mask_to_mask
+from napari_xpcs.kernels.mask_steps import FileStep
 
 _GOOD_IS_ONE = (f"{PARTITION_FILE_GROUP}/mask", f"{RESULT_PARTITION_GROUP}/mask")
 _BIT_FIELDS = (*PIXEL_MASKS, "/pixel_mask")
@@ -24,6 +25,9 @@ _ODIN_SIGN = "/_dectris"
 _FIXED_MEANING: dict[str, Polarity] = {"good": "good", "bad": "bad", "bits": "bad"}
 _MASK_SUFFIXES = (".mask", ".msk")
 """pyFAI, Dioptas and Fit2D: what is not 0 is bad."""
+
+
+_POLARITIES: dict[str, Polarity] = {"good": "good", "bad": "bad"}
 
 
 def read_mask(
@@ -78,6 +82,12 @@ def read_mask(
         ones=meaning or _rarer(marked),
         guessed=meaning is None,
     )
+
+
+def read_mask_step(step: FileStep, *, shape: tuple[int, int]) -> Mask:
+    """Return the mask (True = used) that a step of a mask names, as :func:`read_mask` does."""
+    found = read_mask(step.path, shape, ones=_POLARITIES.get(step.ones), dataset=step.dataset)
+    return found.mask
 
 
 def _rarer(marked: Mask) -> Polarity:

@@ -23,6 +23,7 @@ from napari_xpcs.errors import FileFormatError, GeometryError, PartitionError
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.hdf5 import open_hdf5, read_array, read_number, read_texts
 from napari_xpcs.io.layouts import PARTITION_FILE_GROUP, QMAP_GEOMETRY, ROI_MAP
+from napari_xpcs.io.mask_steps_file import read_mask_steps, write_mask_steps
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry
 from napari_xpcs.kernels.partition import Bins, Partition, PartitionSpec
 
@@ -94,6 +95,7 @@ class _GroupReader:
             units=self._pair("map_units", ("", "") if names != ("q", "phi") else ("Å⁻¹", "deg")),
             geometry=self._geometry((labels.shape[0], labels.shape[1]), notes),
             spec=self._spec(),
+            mask_steps=read_mask_steps(self.file, self._name(OWN_EXTRAS), notes),
             blemish=self._mask("blemish", labels.shape),
             notes=tuple(notes),
         )
@@ -290,6 +292,8 @@ def write_qmap_group(group: h5py.Group, partition: Partition, *, source: str = "
             digest.update(json.dumps(value).encode())
         _write(group, name, value)
     _write(group, "source_file", source)
+    if partition.mask_steps:
+        write_mask_steps(group.require_group(OWN_EXTRAS), partition.mask_steps)
     for kind, axis in _axes():
         centers = group[f"{kind}_v_list_dim{axis}"]
         centers.attrs["name"] = partition.names[axis]

@@ -31,6 +31,26 @@ def threshold_mask(
     return xp.logical_and(values >= low, values < high)
 
 
+def disc_pixels(shape: tuple[int, int], center_px: tuple[float, float], radius_px: float) -> Mask:
+    """Return the pixels whose centre is at most ``radius_px`` from (row, column) ``center_px``."""
+    rows, cols = (np.arange(length) for length in shape)
+    down, across = rows[:, None] - center_px[0], cols[None, :] - center_px[1]
+    inside: Mask = down**2 + across**2 <= radius_px**2
+    return inside
+
+
+def not_counted(frames: Shaped[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
+    """Return True where a detector wrote "no value": the largest unsigned, or a negative number.
+
+    8-bit counts reach 255 in earnest, so no value of theirs is special.
+    """
+    if frames.dtype.kind == "u" and frames.dtype.itemsize > 1:
+        return np.asarray(frames == np.iinfo(frames.dtype).max)
+    if frames.dtype.kind in "if":
+        return np.asarray(~(frames >= 0))
+    return np.zeros(frames.shape, dtype=bool)
+
+
 def pixel_mask_to_mask(flags: Shaped[np.ndarray, "row col"]) -> Mask:
     """Return the usable pixels of a NeXus or DECTRIS ``pixel_mask`` bit field."""
     used: Mask = (flags.astype(np.uint64) & BAD_PIXEL_BITS) == 0

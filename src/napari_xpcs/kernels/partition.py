@@ -34,8 +34,10 @@ from napari_xpcs.kernels.ellipse import (
 )
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask import check_mask_shape
+from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.qmap import QMaps, q_maps
 from napari_xpcs.kernels.regions import Region, RegionBins
+from napari_xpcs.kernels.row_blocks import over_rows
 
 MOST_BINS = 10_000_000
 MOST_FOLDS = 360
@@ -301,7 +303,8 @@ class Partition:
     what had to be changed about the bins that were asked for.  Bins made of ``regions`` keep
     them, in the order of drawing, with the rule they were made by (``region_bins``, see
     :func:`napari_xpcs.kernels.label_bins.regions_partition`) and the number from 1 of the
-    region of dynamic label k in entry k-1 of ``region_of_bin``.
+    region of dynamic label k in entry k-1 of ``region_of_bin``.  ``mask_steps`` are what the
+    good pixels were found by, empty where that is not known.
     """
 
     mask: Mask
@@ -316,6 +319,7 @@ class Partition:
     regions: tuple[Region, ...] = ()
     region_bins: RegionBins | None = None
     region_of_bin: Int[np.ndarray, " bin"] | None = None
+    mask_steps: tuple[MaskStep, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -410,28 +414,31 @@ def partition_from_maps(
     static = _Table.of(counts[1:], grid)
     dynamic = static.grouped(axes[0].parts, axes[1].parts)
 
-    def bins(table: _Table, parts: tuple[int, int]) -> Bins:
-        lookup = np.zeros(padded_length(len(counts)), dtype=np.int32)
-        lookup[1 : len(counts)] = table.label
-        centers = [
-            _centers(axis, request, pixels, placed, used, group, xp=xp)
-            for axis, request, pixels, placed, group in zip(
-                axes, requests, raw, values, parts, strict=True
-            )
-        ]
-        return Bins(
-            labels=ensure_numpy(xp.take(xp.asarray(lookup), natural)),
-            grid=table.grid,
-            index=table.index,
-            centers=(centers[0], centers[1]),
-            edges=(axes[0].edges(parts[0]), axes[1].edges(parts[1])),
-            pixels=table.pixels,
-        )
-
-    static_bins = bins(static, (1, 1))
+    parts = (axes[0].parts, axes[1].parts)
+    first_centers, second_centers = (
+        _centers(axis, request, pixels, placed, used, xp=xp)
+        for axis, request, pixels, placed in zip(axes, requests, raw, values, strict=True)
+    )
+    static_labels, dynamic_labels = _labels_of((static, dynamic), natural, xp=xp)
+    static_bins = Bins(
+        labels=static_labels,
+        grid=static.grid,
+        index=static.index,
+        centers=(first_centers[0], second_centers[0]),
+        edges=(axes[0].edges(), axes[1].edges()),
+        pixels=static.pixels,
+    )
+    dynamic_bins = Bins(
+        labels=dynamic_labels,
+        grid=dynamic.grid,
+        index=dynamic.index,
+        centers=(first_centers[1], second_centers[1]),
+        edges=(axes[0].edges(parts[0]), axes[1].edges(parts[1])),
+        pixels=dynamic.pixels,
+    )
     return Partition(
-        mask=static_bins.labels > 0,
-        dynamic=bins(dynamic, (axes[0].parts, axes[1].parts)),
+        mask=static_labels > 0,
+        dynamic=dynamic_bins,
         static=static_bins,
         names=(requests[0].name, requests[1].name),
         units=(AXIS_UNITS[requests[0].name], AXIS_UNITS[requests[1].name]),
@@ -567,17 +574,23 @@ def _number_pixels(
     positions = len(axes[0]) * len(axes[1]) + 1
     # An axis of one bin needs no look at its values: every used pixel lies in it.
     lookups = [axis.lookup() if len(axis) > 1 else None for axis in axes]
+    tables = tuple(None if lookup is None else lookup.arrays(xp=xp) for lookup in lookups)
     compiled = xp.jit(_natural_numbers, static_argnames=("steps", "length", "xp"))
-    natural, counts = compiled(
-        tuple(values),
-        used,
-        tuple(None if lookup is None else lookup.arrays(xp=xp) for lookup in lookups),
-        len(axes[1]),
-        steps=tuple(0 if lookup is None else lookup.steps for lookup in lookups),
-        length=padded_length(positions),
-        xp=xp,
-    )
-    return natural, ensure_numpy(counts)[:positions]
+
+    def work(rows: slice) -> tuple[dict[str, Array], Array]:
+        natural, counts = compiled(
+            tuple(array[rows] for array in values),
+            used[rows],
+            tables,
+            len(axes[1]),
+            steps=tuple(0 if lookup is None else lookup.steps for lookup in lookups),
+            length=padded_length(positions),
+            xp=xp,
+        )
+        return {"natural": natural}, counts
+
+    made, counts = over_rows(work, used.shape, xp=xp)
+    return made["natural"], sum(ensure_numpy(count)[:positions] for count in counts)
 
 
 def _natural_numbers(
@@ -601,19 +614,46 @@ def _natural_numbers(
     return natural, xp.bincount(xp.ravel(natural), length=length)
 
 
+def _labels_of(
+    tables: tuple[_Table, ...], natural: Int[Array, "row col"], *, xp: BackendProtocol
+) -> list[LabelImage]:
+    """Return the label image of each table."""
+    size = padded_length(len(tables[0].label) + 1)
+    lookups = tuple(
+        xp.asarray(np.pad(table.label, (1, size - 1 - len(table.label)))) for table in tables
+    )
+    compiled = xp.jit(_take_each, static_argnames=("xp",))
+
+    def work(rows: slice) -> tuple[dict[str, Array], None]:
+        return compiled(lookups, natural[rows], xp=xp), None
+
+    made, _ = over_rows(work, natural.shape, xp=xp)
+    return [ensure_numpy(made[str(number)]) for number in range(len(tables))]
+
+
+def _take_each(
+    lookups: tuple[Int[Array, " position"], ...],
+    natural: Int[Array, "row col"],
+    *,
+    xp: BackendProtocol,
+) -> dict[str, Int[Array, "row col"]]:
+    return {str(number): xp.take(lookup, natural) for number, lookup in enumerate(lookups)}
+
+
 def _centers(
     axis: AxisBins,
     request: AxisRequest,
     raw: Float[Array, "row col"],
     values: Float[Array, "row col"],
     used: Bool[Array, "row col"],
-    parts: int,
     *,
     xp: BackendProtocol,
-) -> Float[np.ndarray, " n"]:
+) -> tuple[Float[np.ndarray, " n"], ...]:
+    """Return the centres of the static bins and of the dynamic bins along one axis."""
+    groups = (1, axis.parts)
     if request.name != "phi" or request.span is None:
         if request.fold > 1:
-            return fold_centers(raw, values, used, axis, request, parts, xp=xp)
-        return axis.centers(parts)
+            return fold_centers(raw, values, used, axis, request, groups, xp=xp)
+        return tuple(axis.centers(group) for group in groups)
     # A range may run past 180 degrees; a centre is told as an angle in (-180, 180].
-    return 180.0 - np.mod(180.0 - axis.centers(parts), 360.0)
+    return tuple(180.0 - np.mod(180.0 - axis.centers(group), 360.0) for group in groups)

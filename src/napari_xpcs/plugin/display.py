@@ -9,21 +9,10 @@ from napari.utils.colormaps import Colormap, ensure_colormap
 from napari_xpcs._typing import Mask
 from napari_xpcs.backends.io_adapter import napari_adapter
 from napari_xpcs.correlate.reading import Frames
+from napari_xpcs.kernels.mask import not_counted
 
 SAMPLED_FRAMES = 3
 """Frames that are read to choose a contrast; one costs some 10 ms to decompress."""
-
-
-def not_counted(frames: np.ndarray) -> np.ndarray:
-    """Return True where a detector wrote "no value": the largest unsigned, or a negative number.
-
-    8-bit counts reach 255 in earnest, so no value of theirs is special.
-    """
-    if frames.dtype.kind == "u" and frames.dtype.itemsize > 1:
-        return np.asarray(frames == np.iinfo(frames.dtype).max)
-    if frames.dtype.kind in "if":
-        return np.asarray(~(frames >= 0))
-    return np.zeros(frames.shape, dtype=bool)
 
 
 class DisplayFrames:

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
 
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.io.events import EventFrames
+from napari_xpcs.kernels.mask import not_counted
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin.display import not_counted
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 

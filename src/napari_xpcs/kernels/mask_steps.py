@@ -1,0 +1,600 @@
+"""A mask as the product of a list of steps: what the steps are, and how they are written down.
+
+A step says what is asked for, as numbers and words; :mod:`napari_xpcs.kernels.mask_of_steps`
+does it.  As dicts (:func:`steps_to_dicts`) steps go into recipes and Q-map files.
+"""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+
+from napari_xpcs._typing import Mask
+from napari_xpcs.errors import MaskError, PartitionError
+from napari_xpcs.kernels.regions import Region, RegionKind
+
+SAMPLED_FRAMES = 100
+"""Frames, evenly spread over a run, that stand for all of it unless more are asked for."""
+
+AXES = ("q", "phi", "x", "y", "qx", "qy", "tth")
+"""What a constraint may be about; units as in :data:`napari_xpcs.kernels.axis_bins.AXIS_UNITS`."""
+
+JOINS = ("and", "or")
+
+ParameterType = Literal[
+    "number", "whole", "flag", "choice", "text", "file", "conditions", "shapes", "pixels", "size"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """What a parameter of a step may be, and how it is shown to a person."""
+
+    type: ParameterType
+    label: str
+    help: str
+    unit: str = ""
+    low: float | None = None
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+
+    def checked(self, value: Any) -> Any:
+        """Return ``value`` in the type of the parameter.
+
+        Raises
+        ------
+        ValueError
+            It is none; the message says what was expected.
+        """
+        if value is None and self.optional:
+            return None
+        return _CHECKS[self.type](self, value)
+
+
+def _parameter(default: Any, type_: ParameterType, label: str, help_: str, **more: Any) -> Any:
+    return field(
+        default=default, metadata={"of": Parameter(type=type_, label=label, help=help_, **more)}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskStep:
+    """One step.  ``enabled`` False: it stays in the list and does nothing.
+
+    Raises
+    ------
+    MaskError
+        A parameter is not what it can be; the message names it.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        for name, parameter in self.parameters().items():
+            try:
+                value = parameter.checked(getattr(self, name))
+            except ValueError as fault:
+                msg = f"{self.kind}.{name}: {fault}"
+                raise MaskError(msg) from None
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse parameters that contradict each other."""
+
+    @classmethod
+    def parameters(cls) -> dict[str, Parameter]:
+        """Return the parameters by name, in the order in which they are shown."""
+        return {entry.name: entry.metadata["of"] for entry in fields(cls) if "of" in entry.metadata}
+
+
+_FRAMES_HELP = "Frames to look at, spread evenly over the run; 0: all of them."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileStep(MaskStep):
+    """The mask in a file."""
+
+    kind: ClassVar[str] = "file"
+    title: ClassVar[str] = "File"
+
+    path: str = _parameter("", "file", "File", "npy, tif, edf, cbf, msk, mask or HDF5.")
+    ones: str = _parameter(
+        "auto",
+        "choice",
+        "1 means",
+        "What pixels that are not 0 mean; auto: what the format says, or the rarer ones are bad.",
+        choices=("auto", "good", "bad"),
+    )
+    dataset: str | None = _parameter(
+        None, "text", "Dataset", "Only for HDF5 with the mask at an unusual place.", optional=True
+    )
+
+    def _check(self) -> None:
+        if not self.path:
+            msg = "file.path: name the file of the mask."
+            raise MaskError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaintedStep(MaskStep):
+    """Pixels set by hand on top of the steps before: some masked, some used again."""
+
+    kind: ClassVar[str] = "painted"
+    title: ClassVar[str] = "Painted"
+
+    shape: tuple[int, int] = _parameter((0, 0), "size", "Detector", "Rows and columns.")
+    masked: str = _parameter("", "pixels", "Masked", "Pixels that were masked, packed.")
+    used: str = _parameter("", "pixels", "Used", "Pixels that were made used again, packed.")
+    source: str = _parameter("", "text", "From", "Where the pixels came from.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdStep(MaskStep):
+    """Keep ``low <= counts < high``."""
+
+    kind: ClassVar[str] = "threshold"
+    title: ClassVar[str] = "Threshold"
+
+    low: float | None = _parameter(
+        None, "number", "Keep from", "Counts below are masked; empty: no limit.", optional=True,
+        unit="counts",
+    )  # fmt: skip
+    high: float | None = _parameter(
+        None, "number", "to below", "Counts from here on are masked; empty: no limit.",
+        optional=True, unit="counts",
+    )  # fmt: skip
+    of: str = _parameter(
+        "mean",
+        "choice",
+        "Of the",
+        "mean: average count of the frames; maximum: the highest count in any frame.",
+        choices=("mean", "maximum"),
+    )
+    frames: int = _parameter(SAMPLED_FRAMES, "whole", "Frames", _FRAMES_HELP, low=0.0)
+
+    def _check(self) -> None:
+        if self.low is None and self.high is None:
+            msg = "threshold: give low, high, or both."
+            raise MaskError(msg)
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            msg = f"threshold: low must be below high, got {self.low:g} and {self.high:g}."
+            raise MaskError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapesStep(MaskStep):
+    """Shapes drawn on the image."""
+
+    kind: ClassVar[str] = "shapes"
+    title: ClassVar[str] = "Shapes"
+
+    keep: bool = _parameter(
+        False, "flag", "Keep only the inside", "Mask all but the inside of the shapes."
+    )
+    shapes: tuple[Region, ...] = _parameter((), "shapes", "Shapes", "Taken from a layer.")
+
+    def _check(self) -> None:
+        if not self.shapes:
+            msg = "shapes.shapes: at least one shape is needed."
+            raise MaskError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """``low <= axis <= high``, or with ``negate`` its contrary.
+
+    ``None`` is no limit.  Along phi (150, -150) is the sector through 180.  ``join`` says how it
+    is joined to the conditions before it, from the first on; that of the first says nothing.
+    """
+
+    axis: str
+    low: float | None = None
+    high: float | None = None
+    negate: bool = False
+    join: str = "and"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConstraintStep(MaskStep):
+    """Keep the pixels whose q, phi, x, y, qx, qy or 2 theta obeys conditions."""
+
+    kind: ClassVar[str] = "constraint"
+    title: ClassVar[str] = "q / phi / x / y"
+
+    conditions: tuple[Condition, ...] = _parameter(
+        (), "conditions", "Keep", "Pixels for which all of this holds are kept."
+    )
+
+    def _check(self) -> None:
+        if not self.conditions:
+            msg = "constraint.conditions: at least one condition is needed."
+            raise MaskError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefectsStep(MaskStep):
+    """Pixels that never count, or that count unlike their surroundings, over the frames."""
+
+    kind: ClassVar[str] = "defects"
+    title: ClassVar[str] = "Hot and dead pixels"
+
+    dead: bool = _parameter(True, "flag", "Dead", "Pixels with zero counts in every frame.")
+    hot: bool = _parameter(
+        True, "flag", "Hot", "Pixels whose mean or variance is far above that of the tile around."
+    )
+    cutoff: float = _parameter(
+        10.0, "number", "Hot from", "Distance from the median of the tile, in robust standard "
+        "deviations (1.4826 MAD, at least that of photon noise).", low=0.0, unit="sigma",
+    )  # fmt: skip
+    frames: int = _parameter(SAMPLED_FRAMES, "whole", "Frames", _FRAMES_HELP, low=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutliersStep(MaskStep):
+    """Pixels far from the others of their q ring or tile."""
+
+    kind: ClassVar[str] = "outliers"
+    title: ClassVar[str] = "Outliers"
+
+    within: str = _parameter(
+        "ring", "choice", "Within", "Rings of equal width in q, or square tiles.",
+        choices=("ring", "tile"),
+    )  # fmt: skip
+    rings: int = _parameter(180, "whole", "Rings", "Number of rings over the range of q.", low=1.0)
+    tile_px: int = _parameter(
+        32, "whole", "Tile", "Side of a tile; what is left over at the edge stays.", low=2.0,
+        unit="px",
+    )  # fmt: skip
+    rule: str = _parameter(
+        "mad", "choice", "Rule",
+        "mad: distance from the median, in median absolute deviations; percentile: from the mean, "
+        "in standard deviations, both of the values between the 5 and 95 % percentiles.",
+        choices=("mad", "percentile"),
+    )  # fmt: skip
+    cutoff: float = _parameter(
+        10.0, "number", "Cutoff", "Distance from which a pixel is masked, in units of the rule.",
+        low=0.0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MorphologyStep(MaskStep):
+    """Change the outline of what the steps before have masked."""
+
+    kind: ClassVar[str] = "morphology"
+    title: ClassVar[str] = "Grow, shrink, clean"
+
+    operation: str = _parameter(
+        "grow", "choice", "Do",
+        "grow, shrink: the masked areas; open: shrink, then grow; close: grow, then shrink; "
+        "remove specks: use masked groups again that are smaller; "
+        "remove islands: mask used groups that are smaller.",
+        choices=("grow", "shrink", "open", "close", "remove specks", "remove islands"),
+    )  # fmt: skip
+    pixels: int = _parameter(
+        1, "whole", "By", "Distance in pixels; for specks and islands the number of pixels from "
+        "which a group stays.", low=1.0, unit="px",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapsStep(MaskStep):
+    """Rows and columns in which no pixel counts: the gaps between modules."""
+
+    kind: ClassVar[str] = "gaps"
+    title: ClassVar[str] = "Module gaps"
+
+    value: float | None = _parameter(
+        None, "number", "Gaps hold", "Count that fills the gaps; empty: what stands for "
+        "\"no value\", or pixels that the steps before have masked.", optional=True, unit="counts",
+    )  # fmt: skip
+    margin_px: int = _parameter(
+        0, "whole", "Margin", "Rows and columns masked on either side of a gap.", low=0.0, unit="px"
+    )
+
+
+_BEAM = "Empty: the direct beam."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymmetryStep(MaskStep):
+    """Mask also what lies opposite, seen from the beam, of what the steps before have masked."""
+
+    kind: ClassVar[str] = "symmetry"
+    title: ClassVar[str] = "Symmetric copy"
+
+    center_row_px: float | None = _parameter(
+        None, "number", "Centre row", _BEAM, optional=True, unit="px"
+    )
+    center_col_px: float | None = _parameter(
+        None, "number", "Centre column", _BEAM, optional=True, unit="px"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeamStopStep(MaskStep):
+    """A disc."""
+
+    kind: ClassVar[str] = "beam-stop"
+    title: ClassVar[str] = "Beam stop"
+
+    radius_px: float = _parameter(15.0, "number", "Radius", "Of the disc.", low=0.0, unit="px")
+    center_row_px: float | None = _parameter(
+        None, "number", "Centre row", _BEAM, optional=True, unit="px"
+    )
+    center_col_px: float | None = _parameter(
+        None, "number", "Centre column", _BEAM, optional=True, unit="px"
+    )
+
+
+STEP_KINDS: Mapping[str, type[MaskStep]] = {
+    step.kind: step
+    for step in (
+        FileStep,
+        ThresholdStep,
+        ShapesStep,
+        ConstraintStep,
+        DefectsStep,
+        OutliersStep,
+        MorphologyStep,
+        GapsStep,
+        SymmetryStep,
+        BeamStopStep,
+        PaintedStep,
+    )
+}
+"""Steps by the word that names them in files."""
+
+
+def read_steps(entries: Any) -> tuple[MaskStep, ...]:
+    """Return the steps that a list of dicts describes, as :func:`steps_to_dicts` writes it.
+
+    A parameter that is left out has its default.
+
+    Raises
+    ------
+    MaskError
+        An entry is no step; the message names its place and the key.
+    """
+    if isinstance(entries, str | bytes) or not isinstance(entries, Sequence):
+        msg = f"Expected a list of mask steps, got {type(entries).__name__}."
+        raise MaskError(msg)
+    return tuple(_read_step(position, entry) for position, entry in enumerate(entries))
+
+
+def _read_step(position: int, entry: Any) -> MaskStep:
+    place = f"steps[{position}]"
+    if not isinstance(entry, Mapping):
+        msg = f"{place}: expected keys and values, got {entry!r}."
+        raise MaskError(msg)
+    kind = STEP_KINDS.get(str(entry.get("kind")))
+    if kind is None:
+        msg = f"{place}.kind: expected one of {', '.join(STEP_KINDS)}, got {entry.get('kind')!r}."
+        raise MaskError(msg)
+    known = {"enabled": _YES_NO, **kind.parameters()}
+    values = {}
+    for name, value in entry.items():
+        if name == "kind":
+            continue
+        if name not in known:
+            msg = f"{place}.{name}: a {kind.kind} step has {', '.join(known)}."
+            raise MaskError(msg)
+        try:
+            values[name] = known[name].checked(value)
+        except ValueError as fault:
+            msg = f"{place}.{name}: {fault}"
+            raise MaskError(msg) from None
+    try:
+        return kind(**values)
+    except MaskError as fault:
+        msg = f"{place}: {fault}"
+        raise MaskError(msg) from None
+
+
+def steps_to_dicts(steps: Sequence[MaskStep]) -> list[dict[str, Any]]:
+    """Return ``steps`` as dicts of numbers, words and lists, for JSON or YAML."""
+    return [{"kind": step.kind, **_plain(asdict(step))} for step in steps]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, tuple | list) else value
+
+
+def pack_pixels(pixels: Mask) -> str:
+    """Return the True pixels as text: bits in row order, deflated, in base 64."""
+    if not pixels.any():
+        return ""
+    return base64.b64encode(zlib.compress(np.packbits(pixels).tobytes())).decode("ascii")
+
+
+def unpack_pixels(text: str, shape: tuple[int, int]) -> Mask:
+    """Return the image of True pixels that :func:`pack_pixels` packed.
+
+    Raises
+    ------
+    MaskError
+        The text is damaged, or was packed from another shape.
+    """
+    count = shape[0] * shape[1]
+    if not text:
+        return np.zeros(shape, dtype=bool)
+    try:
+        packed = np.frombuffer(_inflate(text, -(-count // 8)), dtype=np.uint8)
+    except (binascii.Error, zlib.error) as fault:
+        msg = f"The painted pixels are damaged: {fault}."
+        raise MaskError(msg) from None
+    if packed.size != -(-count // 8):
+        msg = f"The painted pixels do not belong to {shape[0]} x {shape[1]} pixels."
+        raise MaskError(msg)
+    pixels: Mask = np.unpackbits(packed, count=count).astype(bool).reshape(shape)
+    return pixels
+
+
+def _inflate(text: str, expected: int) -> bytes:
+    """Return at most one byte more than expected, however much the text would unfold to."""
+    return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), expected + 1)
+
+
+def paint(
+    step: PaintedStep, changed: Mask, masked: Mask, *, before: Mask, shape: tuple[int, int]
+) -> PaintedStep:
+    """Return ``step`` after pixels were painted.
+
+    Parameters
+    ----------
+    changed
+        Pixels that were painted or erased.
+    masked
+        Which pixels are masked now.
+    before
+        The mask (True = used) that the steps before leave.
+    """
+    add, free = unpack_pixels(step.masked, shape), unpack_pixels(step.used, shape)
+    add[changed] = (masked & before)[changed]
+    free[changed] = (~masked & ~before)[changed]
+    return PaintedStep(
+        enabled=step.enabled,
+        shape=shape,
+        masked=pack_pixels(add),
+        used=pack_pixels(free),
+        source=step.source,
+    )
+
+
+# -- what a parameter may be
+
+
+def _number(parameter: Parameter, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        msg = f"expected a number, got {value!r}."
+        raise ValueError(msg)
+    if not isfinite(value) or (parameter.low is not None and value < parameter.low):
+        least = "" if parameter.low is None else f" of {parameter.low:g} or more"
+        msg = f"expected a finite number{least}, got {value}."
+        raise ValueError(msg)
+    return float(value)
+
+
+def _whole(parameter: Parameter, value: Any) -> int:
+    number = _number(parameter, value)
+    if number != int(number):
+        msg = f"expected a whole number, got {value}."
+        raise ValueError(msg)
+    return int(number)
+
+
+def _flag(_: Parameter, value: Any) -> bool:
+    if not isinstance(value, bool):
+        msg = f"expected true or false, got {value!r}."
+        raise ValueError(msg)
+    return value
+
+
+def _choice(parameter: Parameter, value: Any) -> str:
+    if value not in parameter.choices:
+        msg = f"expected one of {', '.join(parameter.choices)}, got {value!r}."
+        raise ValueError(msg)
+    return str(value)
+
+
+def _text(_: Parameter, value: Any) -> str:
+    if not isinstance(value, str):
+        msg = f"expected text, got {value!r}."
+        raise ValueError(msg)
+    return value
+
+
+def _size(_: Parameter, value: Any) -> tuple[int, int]:
+    if not isinstance(value, Sequence) or len(value) != 2:
+        msg = f"expected rows and columns, got {value!r}."
+        raise ValueError(msg)
+    count = Parameter(type="whole", label="", help="", low=1.0)
+    return _whole(count, value[0]), _whole(count, value[1])
+
+
+_OPTIONAL = Parameter(type="number", label="", help="", optional=True)
+_AXIS = Parameter(type="choice", label="", help="", choices=AXES)
+_JOIN = Parameter(type="choice", label="", help="", choices=JOINS)
+_FORM = Parameter(type="choice", label="", help="", choices=get_args(RegionKind))
+_YES_NO = Parameter(type="flag", label="", help="")
+
+
+def _entries(value: Any, kind: type[Region | Condition], known: set[str]) -> list[dict[str, Any]]:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        msg = f"expected a list, got {value!r}."
+        raise ValueError(msg)
+    found = [asdict(entry) if isinstance(entry, kind) else entry for entry in value]
+    for position, entry in enumerate(found):
+        if not isinstance(entry, Mapping) or not set(entry) <= known:
+            msg = f"entry {position}: expected the keys {', '.join(sorted(known))}, got {entry!r}."
+            raise ValueError(msg)
+    return [dict(entry) for entry in found]
+
+
+def _conditions(_: Parameter, value: Any) -> tuple[Condition, ...]:
+    names = {"axis", "low", "high", "negate", "join"}
+    return tuple(_condition(entry) for entry in _entries(value, Condition, names))
+
+
+def _condition(entry: Mapping[str, Any]) -> Condition:
+    condition = Condition(
+        axis=_AXIS.checked(entry.get("axis")),
+        low=_OPTIONAL.checked(entry.get("low")),
+        high=_OPTIONAL.checked(entry.get("high")),
+        negate=_YES_NO.checked(entry.get("negate", False)),
+        join=_JOIN.checked(entry.get("join", "and")),
+    )
+    low, high = condition.low, condition.high
+    if low is None and high is None:
+        msg = f"a condition on {condition.axis} needs low, high, or both."
+        raise ValueError(msg)
+    if low is not None and high is not None and low > high and condition.axis != "phi":
+        msg = f"{condition.axis} from {low:g} to {high:g} is empty; only phi wraps."
+        raise ValueError(msg)
+    return condition
+
+
+def _shapes(_: Parameter, value: Any) -> tuple[Region, ...]:
+    names = {entry.name for entry in fields(Region)}
+    return tuple(_shape(entry) for entry in _entries(value, Region, names))
+
+
+def _shape(entry: dict[str, Any]) -> Region:
+    _FORM.checked(entry.get("kind"))
+    try:
+        return Region(**{name: _plain_numbers(value) for name, value in entry.items()})
+    except (PartitionError, TypeError, ValueError) as fault:
+        msg = f"this is no shape: {fault}"
+        raise ValueError(msg) from None
+
+
+def _plain_numbers(value: Any) -> Any:
+    """Return lists as tuples and whole numbers as real ones."""
+    if isinstance(value, list | tuple):
+        return tuple(_plain_numbers(entry) for entry in value)
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_CHECKS: Mapping[ParameterType, Any] = {
+    "number": _number,
+    "whole": _whole,
+    "flag": _flag,
+    "choice": _choice,
+    "text": _text,
+    "file": _text,
+    "pixels": _text,
+    "size": _size,
+    "conditions": _conditions,
+    "shapes": _shapes,
+}

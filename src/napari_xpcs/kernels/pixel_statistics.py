@@ -1,0 +1,133 @@
+"""How every pixel counts over a run: mean, variance, maximum; and which pixels are hot or dead."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from napari_xpcs._typing import Mask
+from napari_xpcs.errors import MaskError
+from napari_xpcs.kernels.mask import not_counted
+from napari_xpcs.kernels.mask_outliers import each_region, tile_regions
+from napari_xpcs.progress import Progress, Steps
+
+TILE_PX = 16
+"""Hot pixels are compared with a tile of this side: small, as the scattering falls off within."""
+
+MAD_TO_SIGMA = 1.4826
+_READ_BYTES = 2**26
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PixelStatistics:
+    """What the sampled frames hold at every pixel.
+
+    Parameters
+    ----------
+    frames
+        Number of frames that were looked at.
+    mean, variance
+        Of the counts, NaN where no frame has a count; the variance is unbiased.
+    maximum
+        Highest number in any frame, what stands for "no value" included.
+    """
+
+    frames: int
+    mean: Float[np.ndarray, "row col"]
+    variance: Float[np.ndarray, "row col"]
+    maximum: Float[np.ndarray, "row col"]
+
+
+def pixel_statistics(frames: Any, sample: int) -> Steps[PixelStatistics]:
+    """Read frames, a few at a time, and return their statistics.
+
+    Parameters
+    ----------
+    frames
+        (frame, row, col): an ndarray, or a file that reads the frames it is asked for.
+    sample
+        Frames to look at, spread evenly over the run; 0 for all of them.
+    """
+    total = frames.shape[0]
+    if len(frames.shape) != 3 or total == 0:
+        msg = f"Expected frames (frame, row, col), got the shape {tuple(frames.shape)}."
+        raise MaskError(msg)
+    spread = 0 < sample < total
+    chosen = np.unique(np.linspace(0, total - 1, sample).round().astype(int)) if spread else None
+    count = total if chosen is None else len(chosen)
+    shape = tuple(frames.shape[1:])
+    at_once = 1 if spread else max(1, _READ_BYTES // (8 * shape[0] * shape[1]))
+    seen = np.zeros(shape, dtype=np.int32)
+    mean, squares = np.zeros(shape), np.zeros(shape)
+    maximum = np.full(shape, -np.inf)
+    for done in range(0, count, at_once):
+        yield Progress(done, count, "frames")
+        start = done if chosen is None else int(chosen[done])
+        block = np.asarray(frames[start : min(start + at_once, total)])
+        empty = not_counted(block)
+        np.maximum(maximum, np.where(np.isnan(block), -np.inf, block).max(axis=0), out=maximum)
+        for frame, without in zip(block, empty, strict=True):
+            # Welford: sums of squares would cancel for bright pixels that hardly vary.
+            seen += ~without
+            step = np.where(without, 0.0, frame - mean)
+            mean += step / np.maximum(seen, 1)
+            squares += step * np.where(without, 0.0, frame - mean)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = np.where(seen > 1, squares / (seen - 1), np.nan)
+    return PixelStatistics(
+        frames=count,
+        mean=np.where(seen > 0, mean, np.nan),
+        variance=variance,
+        maximum=np.where(np.isfinite(maximum), maximum, np.nan),
+    )
+
+
+def dead_pixels(statistics: PixelStatistics) -> Mask:
+    """Return the pixels that counted nothing in any frame."""
+    dead: Mask = (statistics.mean == 0) | np.isnan(statistics.mean)
+    return dead
+
+
+def hot_pixels(statistics: PixelStatistics, used: Mask, cutoff: float) -> Mask:
+    r"""Return the used pixels whose mean or variance is far above that of their tile.
+
+    Parameters
+    ----------
+    used
+        Pixels that are judged, and that a tile is made of.
+    cutoff
+        Distance from the median of the tile of 16 x 16 pixels in robust standard deviations.
+
+    Notes
+    -----
+    The standard deviation is 1.4826 times the median absolute deviation, at least that of
+    Poisson counts with the mean :math:`\mu` of the tile: :math:`\sqrt{\mu/n}` for the mean of
+    :math:`n` frames, :math:`\sqrt{(1/\mu + 2)/n}` for variance over mean.  Without this a
+    tile in which most pixels count nothing would have no spread at all.
+    """
+    n = statistics.frames
+    mean = statistics.mean
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = np.where(mean > 0, statistics.variance / mean, np.nan)
+    hot = np.zeros(mean.size, dtype=bool)
+    judged = used & np.isfinite(mean)
+    regions = tile_regions((mean.shape[0], mean.shape[1]), TILE_PX, remainder=True)
+    for pixels in each_region(regions, judged):
+        means, ratios = mean.ravel()[pixels], relative.ravel()[pixels]
+        level = max(float(np.median(means)), 1.0 / n)
+        found = _far_above(means, cutoff, (level / n) ** 0.5)
+        counted = np.isfinite(ratios)
+        if counted.sum() > 1:
+            least = ((1.0 / level + 2.0) / n) ** 0.5
+            found[counted] |= _far_above(ratios[counted], cutoff, least)
+        hot[pixels] = found
+    return hot.reshape(mean.shape)
+
+
+def _far_above(
+    values: Float[np.ndarray, " pixel"], cutoff: float, least: float
+) -> Bool[np.ndarray, " pixel"]:
+    excess = values - np.median(values)
+    spread = max(MAD_TO_SIGMA * float(np.median(np.abs(excess))), least)
+    return np.asarray(excess >= cutoff * spread)
