@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from napari_xpcs._typing import Array, ScalarLike
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
 from napari_xpcs.errors import PartitionError
+from napari_xpcs.kernels.row_blocks import over_rows
 
 GRAIN = 1e12
 """Values are compared after rounding to 1/GRAIN, 12 decimals, as whole numbers of grains.
@@ -192,16 +193,53 @@ def place(
     phi is turned by the offset, then folded; with a range or explicit edges it is counted
     from the first edge on, so that a range may cross 180 degrees.
     """
-    if request.offset_deg is not None:
-        values = xp.jit(turned, static_argnames=("xp",))(values, request.offset_deg, xp=xp)
-    if request.span is not None:
-        start, stop = request.span
-        compiled = xp.jit(_inside, static_argnames=("period", "xp"))
-        values, used = compiled(values, used, start, stop, period=request.period, xp=xp)
+    if request.offset_deg is None and request.span is None and request.fold == 1:
         return values, used
-    if request.fold > 1:
-        values = xp.mod(values + 180.0, request.period)
-    return values, used
+    compiled = xp.jit(_placed, static_argnames=("period", "fold", "xp"))
+
+    def work(rows: slice) -> tuple[dict[str, Array], None]:
+        made = compiled(
+            values[rows],
+            used[rows],
+            request.offset_deg,
+            request.span,
+            period=request.period,
+            fold=request.fold,
+            xp=xp,
+        )
+        return made, None
+
+    made, _ = over_rows(work, values.shape, xp=xp)
+    return made.get("values", values), made.get("used", used)
+
+
+def _placed(
+    values: Float[Array, "row col"],
+    used: Bool[Array, "row col"],
+    offset_deg: ScalarLike | None,
+    span: tuple[ScalarLike, ScalarLike] | None,
+    *,
+    period: float | None,
+    fold: int,
+    xp: BackendProtocol,
+) -> dict[str, Array]:
+    """Return ``values`` and ``used`` as far as they change."""
+    made = {}
+    if offset_deg is not None:
+        made["values"] = values = turned(values, offset_deg, xp=xp)
+    if span is None:
+        if fold > 1:
+            made["values"] = xp.mod(values + 180.0, period)
+        return made
+    start, stop = span
+    if period is not None:
+        # Rounded before the wrap: a hair below the start is the start, not a turn later.
+        values = start + xp.mod(xp.round((values - start) * GRAIN), period * GRAIN) / GRAIN
+        made["values"] = values
+    grains = xp.round(values * GRAIN)
+    first, last = (xp.round(xp.asarray(edge) * GRAIN) for edge in (start, stop))
+    made["used"] = used & (grains >= first) & (grains <= last)
+    return made
 
 
 def turned(
@@ -210,23 +248,6 @@ def turned(
     """Return ``phi_deg + offset_deg`` in [-180, 180] degrees."""
     angle = xp.deg2rad(phi_deg + offset_deg)
     return xp.rad2deg(xp.arctan2(xp.sin(angle), xp.cos(angle)))
-
-
-def _inside(
-    values: Float[Array, "row col"],
-    used: Bool[Array, "row col"],
-    start: ScalarLike,
-    stop: ScalarLike,
-    *,
-    period: float | None,
-    xp: BackendProtocol,
-) -> tuple[Float[Array, "row col"], Bool[Array, "row col"]]:
-    if period is not None:
-        # Rounded before the wrap: a hair below the start is the start, not a turn later.
-        values = start + xp.mod(xp.round((values - start) * GRAIN), period * GRAIN) / GRAIN
-    grains = xp.round(values * GRAIN)
-    first, last = (xp.round(xp.asarray(edge) * GRAIN) for edge in (start, stop))
-    return values, used & (grains >= first) & (grains <= last)
 
 
 def axis_bins(
@@ -305,8 +326,12 @@ def extent(
     (inf, -inf) where no pixel is used.
     """
     compiled = xp.jit(_extent, static_argnames=("positive", "xp"))
-    low, high = compiled(values, used, positive=positive, xp=xp)
-    return float(low), float(high)
+
+    def work(rows: slice) -> tuple[dict[str, Array], tuple[Array, Array]]:
+        return {}, compiled(values[rows], used[rows], positive=positive, xp=xp)
+
+    _, extents = over_rows(work, values.shape, xp=xp)
+    return min(float(low) for low, _ in extents), max(float(high) for _, high in extents)
 
 
 def _extent(
@@ -354,36 +379,51 @@ def fold_centers(
     used: Bool[Array, "row col"],
     bins: AxisBins,
     request: AxisRequest,
-    parts: int,
+    groups: tuple[int, ...],
     *,
     xp: BackendProtocol,
-) -> Float[np.ndarray, " n"]:
+) -> tuple[Float[np.ndarray, " n"], ...]:
     """Return the centres of folded phi bins: the mean phi of their pixels in the first fold.
 
     The first fold is [0, 360/fold) degrees after the offset; a bin without pixels there
     takes the mean over all folds, one without any pixel 0.  The mean is over phi before
-    the offset; ``values`` is what :func:`place` made of it.
+    the offset; ``values`` is what :func:`place` made of it.  One array for each number in
+    ``groups``, of bins taken together.
     """
     lookup = bins.lookup()
+    tables = lookup.arrays(xp=xp)
     compiled = xp.jit(_fold_sums, static_argnames=("steps", "period", "length", "xp"))
-    sums = compiled(
-        phi_deg,
-        values,
-        used,
-        lookup.arrays(xp=xp),
-        request.offset_deg,
-        steps=lookup.steps,
-        period=request.period,
-        length=padded_length(len(bins) + 1),
-        xp=xp,
-    )
-    counts_first, phi_first, counts_all, phi_all = (
-        ensure_numpy(values)[1 : len(bins) + 1].reshape(-1, parts).sum(axis=1) for values in sums
-    )
-    first = counts_first > 0
-    counts = np.where(first, counts_first, counts_all)
-    centers: np.ndarray = np.where(first, phi_first, phi_all) / np.maximum(counts, 1)
-    return centers
+
+    def work(rows: slice) -> tuple[dict[str, Array], tuple[Array, ...]]:
+        sums = compiled(
+            phi_deg[rows],
+            values[rows],
+            used[rows],
+            tables,
+            request.offset_deg,
+            steps=lookup.steps,
+            period=request.period,
+            length=padded_length(len(bins) + 1),
+            xp=xp,
+        )
+        return {}, sums
+
+    _, blocks = over_rows(work, values.shape, xp=xp)
+    sums = [
+        np.sum([ensure_numpy(part)[1 : len(bins) + 1] for part in parts], axis=0)
+        for parts in zip(*blocks, strict=True)
+    ]
+
+    def centers(group: int) -> Float[np.ndarray, " n"]:
+        counts_first, phi_first, counts_all, phi_all = (
+            total.reshape(-1, group).sum(axis=1) for total in sums
+        )
+        first = counts_first > 0
+        counts = np.where(first, counts_first, counts_all)
+        means: np.ndarray = np.where(first, phi_first, phi_all) / np.maximum(counts, 1)
+        return means
+
+    return tuple(centers(group) for group in groups)
 
 
 def _fold_sums(

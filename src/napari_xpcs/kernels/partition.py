@@ -35,9 +35,20 @@ from napari_xpcs.kernels.ellipse import (
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask import check_mask_shape
 from napari_xpcs.kernels.mask_steps import MaskStep
-from napari_xpcs.kernels.qmap import QMaps, q_maps
+from napari_xpcs.kernels.qmap import QMaps, map_fields
 from napari_xpcs.kernels.regions import Region, RegionBins
 from napari_xpcs.kernels.row_blocks import over_rows
+
+_MAP_FIELDS = {
+    "q": "q",
+    "phi": "phi_deg",
+    "tth": "two_theta_deg",
+    "qx": "qx",
+    "qy": "qy",
+    "qz": "qz",
+    "qr": "qr",
+}
+"""The field of :class:`~napari_xpcs.kernels.qmap.QMaps` that an axis is."""
 
 MOST_BINS = 10_000_000
 MOST_FOLDS = 360
@@ -367,8 +378,10 @@ def make_partition(
         The mask has another shape, or no pixel is left for the bins.
     """
     check_mask_shape(mask, geometry.shape)
-    maps = q_maps(geometry, xp=xp, convention=spec.q_convention)
-    return partition_from_maps(maps, mask, spec, geometry, xp=xp)
+    # Only what the axes need: the other maps cost as much again, in time and in memory.
+    fields = {_MAP_FIELDS[name] for name in spec.names if name in _MAP_FIELDS}
+    maps = map_fields(geometry, fields, xp=xp, convention=spec.q_convention)
+    return _partition(maps, mask, spec, geometry, xp=xp)
 
 
 def partition_from_maps(
@@ -384,6 +397,19 @@ def partition_from_maps(
     New numbers, ranges or masks need no new maps; a new ``spec.q_convention`` does.
     """
     check_mask_shape(mask, geometry.shape)
+    arrays = {field: getattr(maps, field) for field in _MAP_FIELDS.values()}
+    present = {field: array for field, array in arrays.items() if array is not None}
+    return _partition(present, mask, spec, geometry, xp=xp)
+
+
+def _partition(
+    maps: Mapping[str, Array],
+    mask: Mask,
+    spec: PartitionSpec,
+    geometry: Geometry,
+    *,
+    xp: BackendProtocol,
+) -> Partition:
     spec, notes = spec.settled()
     requests = spec.requests()
     if not np.any(mask):
@@ -521,7 +547,12 @@ class _Table:
 
 
 def _axis_values(
-    maps: QMaps, name: str, shape: tuple[int, int], spec: PartitionSpec, *, xp: BackendProtocol
+    maps: Mapping[str, Array],
+    name: str,
+    shape: tuple[int, int],
+    spec: PartitionSpec,
+    *,
+    xp: BackendProtocol,
 ) -> Float[Array, "row col"]:
     rows, cols = shape
     if name in {"eq", "ephi"} and spec.ellipse is not None:
@@ -530,20 +561,10 @@ def _axis_values(
         return xp.broadcast_to(xp.arange(cols, dtype=xp.float64)[None, :], shape)
     if name == "y":
         return xp.broadcast_to(xp.arange(rows, dtype=xp.float64)[:, None], shape)
-    arrays = {
-        "q": maps.q,
-        "phi": maps.phi_deg,
-        "qx": maps.qx,
-        "qy": maps.qy,
-        "tth": maps.two_theta_deg,
-        "qz": maps.qz,
-        "qr": maps.qr,
-    }
-    array = arrays[name]
-    if array is None:
+    if _MAP_FIELDS[name] not in maps:
         msg = f"{name} exists for grazing incidence only: give the incident angle."
         raise PartitionError(msg)
-    return array
+    return maps[_MAP_FIELDS[name]]
 
 
 def _nothing_inside(
@@ -590,7 +611,7 @@ def _number_pixels(
         return {"natural": natural}, counts
 
     made, counts = over_rows(work, used.shape, xp=xp)
-    return made["natural"], sum(ensure_numpy(count)[:positions] for count in counts)
+    return made["natural"], np.sum([ensure_numpy(count)[:positions] for count in counts], axis=0)
 
 
 def _natural_numbers(

@@ -1,6 +1,6 @@
 """Momentum transfer and angles at the centre of every pixel."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -76,20 +76,38 @@ def q_maps(
     :math:`2\theta = \mathrm{atan2}(\sqrt{x^2+y^2}, z)` of the pixel in the frame of the
     laboratory, which keeps all digits next to the beam where an arccos loses them.
     """
+    names = {field.name for field in fields(QMaps)}
+    return QMaps(**map_fields(geometry, names, xp=xp, convention=convention))
+
+
+def map_fields(
+    geometry: Geometry,
+    names: Collection[str],
+    *,
+    xp: BackendProtocol,
+    convention: Literal["exact", "sin2theta"] = "exact",
+) -> dict[str, Float[Array, "row col"]]:
+    """Return the fields ``names`` of what :func:`q_maps` returns, as far as there are such."""
     values = {
         field.name: float(getattr(geometry, field.name))
         for field in fields(geometry)
         if field.name != "shape" and getattr(geometry, field.name) is not None
     }
-    compiled = xp.jit(map_arrays, static_argnames=("shape", "convention", "xp"))
+    compiled = xp.jit(map_arrays, static_argnames=("shape", "convention", "names", "xp"))
 
     def work(rows: slice) -> tuple[dict[str, Array], None]:
-        shape = (rows.stop - rows.start, geometry.shape[1])
-        maps = compiled(values, first_row=rows.start, shape=shape, convention=convention, xp=xp)
+        maps = compiled(
+            values,
+            shape=(rows.stop - rows.start, geometry.shape[1]),
+            convention=convention,
+            first_row=float(rows.start),
+            names=frozenset(names),
+            xp=xp,
+        )
         return maps, None
 
     maps, _ = over_rows(work, geometry.shape, xp=xp)
-    return QMaps(**maps)
+    return maps
 
 
 def map_arrays(
@@ -97,7 +115,8 @@ def map_arrays(
     *,
     shape: tuple[int, int],
     convention: str,
-    first_row: ScalarLike = 0,
+    first_row: ScalarLike = 0.0,
+    names: Collection[str] | None = None,
     xp: BackendProtocol,
 ) -> dict[str, Float[Array, "row col"]]:
     r"""Return the fields of :class:`QMaps` by name; differentiable in every value.
@@ -111,6 +130,8 @@ def map_arrays(
         As in :func:`q_maps`.
     first_row
         Row of the detector that the first row of ``shape`` is.
+    names
+        Fields that are wanted; ``None``: all.
 
     Notes
     -----
@@ -133,29 +154,39 @@ def map_arrays(
 
     off_beam_squared = x * x + y * y
     off_beam = xp.sqrt(off_beam_squared)
-    two_theta = xp.arctan2(off_beam, z)
     length = xp.sqrt(off_beam_squared + z * z)
     k_per_length = k / length
-    if convention == "sin2theta":
-        q = off_beam * k_per_length
-    else:
-        q = off_beam * k_per_length * _chord_to_sine(length, z, xp=xp)
-    maps = {
-        "q": q,
-        "phi_deg": xp.rad2deg(-xp.arctan2(y, x)),
-        "two_theta_deg": xp.rad2deg(two_theta),
-    }
-    if "incident_angle_deg" not in values:
-        return maps | {"qx": x * k_per_length, "qy": -y * k_per_length}
-
-    incident = xp.deg2rad(values["incident_angle_deg"])
-    # z/L - 1, written so that it does not cancel for a pixel near the beam.
-    forward = -k_per_length * off_beam_squared / (length + z)
     upward = -y * k_per_length
-    qx = forward * xp.cos(incident) + upward * xp.sin(incident)
-    qy = x * k_per_length
-    qz = upward * xp.cos(incident) - forward * xp.sin(incident)
-    return maps | {"qx": qx, "qy": qy, "qz": qz, "qr": xp.hypot(qx, qy)}
+
+    def q() -> Array:
+        normal = off_beam * k_per_length
+        # 1/cos(theta), from cos(2 theta) = z/L: all digits at small angles, and no sine.
+        return normal if convention == "sin2theta" else normal * xp.sqrt(2 * length / (length + z))
+
+    formulas: dict[str, Callable[[], Array]] = {
+        "q": q,
+        "phi_deg": lambda: xp.rad2deg(-xp.arctan2(y, x)),
+        "two_theta_deg": lambda: xp.rad2deg(xp.arctan2(off_beam, z)),
+        "qx": lambda: x * k_per_length,
+        "qy": lambda: upward,
+    }
+    if "incident_angle_deg" in values:
+        incident = xp.deg2rad(values["incident_angle_deg"])
+
+        def forward() -> Array:
+            # k (z/L - 1), written so that it does not cancel for a pixel near the beam.
+            return -k_per_length * off_beam_squared / (length + z)
+
+        def along() -> Array:
+            return forward() * xp.cos(incident) + upward * xp.sin(incident)
+
+        formulas |= {
+            "qx": along,
+            "qy": lambda: x * k_per_length,
+            "qz": lambda: upward * xp.cos(incident) - forward() * xp.sin(incident),
+            "qr": lambda: xp.hypot(along(), x * k_per_length),
+        }
+    return {name: make() for name, make in formulas.items() if names is None or name in names}
 
 
 def laboratory(
@@ -184,14 +215,3 @@ def laboratory(
     roll = xp.deg2rad(values["roll_deg"])
     x = xp.cos(roll) * swung - xp.sin(roll) * y
     return x, xp.sin(roll) * swung + xp.cos(roll) * y, z
-
-
-def _chord_to_sine(
-    length: Float[Array, "row col"], z: Float[Array, "row col"], *, xp: BackendProtocol
-) -> Float[Array, "row col"]:
-    r"""Return :math:`2\sin\theta / \sin 2\theta = 1/\cos\theta` from :math:`\cos 2\theta = z/L`.
-
-    :math:`\cos\theta = \sqrt{(1 + z/L)/2}` keeps all digits at small angles, at a fraction
-    of the time of a sine.
-    """
-    return xp.sqrt(2 * length / (length + z))

@@ -57,6 +57,9 @@ class Region:
     name: str = ""
 
     def __post_init__(self) -> None:
+        if self.kind not in _LEAST_VERTICES:
+            msg = f"A region is one of {', '.join(_LEAST_VERTICES)}; got {self.kind!r}."
+            raise PartitionError(msg)
         least = _LEAST_VERTICES[self.kind]
         exact = self.kind in {"rectangle", "ellipse", "line", "sector"}
         if len(self.vertices) < least or (exact and len(self.vertices) != least):
