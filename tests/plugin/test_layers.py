@@ -1,10 +1,14 @@
 """From files to layers and back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.layers import Layer
 
+from napari_xpcs.io.files import PartitionFile
 from napari_xpcs.io.open import open_path
+from napari_xpcs.kernels.mask_steps import ThresholdStep, painted_difference
 from napari_xpcs.plugin import layers as xpcs_layers
 
 
@@ -66,3 +70,35 @@ def test_real_results_become_image_mask_and_bins_of_one_shape(viewer, shared_dat
     curves = xpcs_layers.layer_curves(partition)
     assert curves.g2.shape[1] == partition.data.max() == len(partition.features)
     np.testing.assert_array_equal(mask.data != 0, partition.data == 0)
+
+
+def test_painting_a_mask_of_steps_is_a_step_of_its_own():
+    used = np.ones((6, 8), dtype=bool)
+    used[0] = False
+    steps = (ThresholdStep(low=1.0),)
+    layer = Layer.create(*xpcs_layers.mask_layer(used, steps=steps))
+    assert xpcs_layers.layer_steps(layer) == steps
+    layer.data[0, 0], layer.data[3, 4] = 0, 1
+    painted = xpcs_layers.layer_steps(layer)
+    assert painted[:-1] == steps
+    now = used.copy()
+    now[0, 0], now[3, 4] = True, False
+    assert painted[-1] == painted_difference(used, now)
+    xpcs_layers.attach_steps(layer, painted, now)
+    assert xpcs_layers.layer_steps(layer) == painted
+    unknown = Layer.create(*xpcs_layers.mask_layer(used))
+    unknown.data[3, 4] = 1
+    assert xpcs_layers.layer_steps(unknown) == ()
+
+
+def test_a_q_map_with_steps_shows_the_mask_that_they_make(partition, tmp_path):
+    good = partition.blemish.copy()
+    narrow = replace(partition, mask=partition.mask & (np.arange(48)[:, None] < 30))
+    step = painted_difference(np.ones_like(good), good)
+    file = PartitionFile(path=tmp_path / "q.hdf", layout="", partition=narrow, known={})
+    plain, _ = xpcs_layers.partition_file_to_layers(file)
+    np.testing.assert_array_equal(plain[0] == 0, narrow.mask)
+    with_steps = replace(file, partition=replace(narrow, mask_steps=(step,)))
+    (data, arguments, kind), _ = xpcs_layers.partition_file_to_layers(with_steps)
+    np.testing.assert_array_equal(data == 0, good)
+    assert xpcs_layers.layer_steps(Layer.create(data, arguments, kind)) == (step,)

@@ -446,6 +446,17 @@ def _inflate(text: str, expected: int) -> bytes:
     return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), expected + 1)
 
 
+def painted_difference(before: Mask, now: Mask, *, source: str = "") -> PaintedStep:
+    """Return the step that turns the mask ``before`` into ``now`` (True = used)."""
+    rows, cols = now.shape
+    return PaintedStep(
+        shape=(rows, cols),
+        masked=pack_pixels(before & ~now),
+        used=pack_pixels(now & ~before),
+        source=source,
+    )
+
+
 def paint(
     step: PaintedStep, changed: Mask, masked: Mask, *, before: Mask, shape: tuple[int, int]
 ) -> PaintedStep:

@@ -19,6 +19,7 @@ from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry
+from napari_xpcs.kernels.mask_steps import MaskStep, painted_difference
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, image_contrast, log_view
 
@@ -97,8 +98,11 @@ def scattering_layer(
     return napari_adapter.to_numpy(shown), arguments, "image"
 
 
-def mask_layer(mask: Mask, *, source: str = "") -> LayerData:
-    """Return the masked-out pixels as label 1 of a Labels layer, so that they can be painted."""
+def mask_layer(mask: Mask, *, source: str = "", steps: tuple[MaskStep, ...] = ()) -> LayerData:
+    """Return the masked-out pixels as label 1 of a Labels layer, so that they can be painted.
+
+    ``steps`` are what the mask was made by, empty where that is not known.
+    """
     arguments = {
         "name": "mask",
         "opacity": 0.3,
@@ -106,7 +110,9 @@ def mask_layer(mask: Mask, *, source: str = "") -> LayerData:
         "colormap": DirectLabelColormap(
             color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: (0.9, 0.2, 0.2, 1.0)}
         ),
-        "metadata": {LAYER_KEY: {"role": "mask", "source": source}},
+        "metadata": {
+            LAYER_KEY: {"role": "mask", "source": source, "steps": steps, "made": mask.copy()}
+        },
     }
     return napari_adapter.to_numpy((~mask).astype(np.uint8)), arguments, "labels"
 
@@ -211,12 +217,10 @@ def result_file_to_layers(file: ResultFile) -> list[LayerData]:
     """Return the layers of a result file: what is there of scattering, mask and partition."""
     source = str(file.path)
     layers: list[LayerData] = []
-    mask = None if file.partition is None else file.partition.mask
     if file.scattering is not None:
         layers.append(scattering_layer(file.scattering, known=file.known, source=source))
-    if mask is not None:
-        layers.append(mask_layer(mask, source=source))
     if file.partition is not None:
+        layers.append(_mask_of_partition(file.partition, source))
         layers.append(
             partition_layer(file.partition, known=file.known, curves=file.curves, source=source)
         )
@@ -227,9 +231,17 @@ def partition_file_to_layers(file: PartitionFile) -> list[LayerData]:
     """Return mask and bins of a partition file."""
     source = str(file.path)
     return [
-        mask_layer(file.partition.mask, source=source),
+        _mask_of_partition(file.partition, source),
         partition_layer(file.partition, known=file.known, source=source),
     ]
+
+
+def _mask_of_partition(partition: Partition, source: str) -> LayerData:
+    """Return the mask that the steps of ``partition`` make, else that of its bins."""
+    good = partition.blemish if partition.mask_steps else None
+    return mask_layer(
+        partition.mask if good is None else good, source=source, steps=partition.mask_steps
+    )
 
 
 # -- from layers to what a widget computes with
@@ -272,6 +284,24 @@ def layer_mask(layer: Layer) -> Mask:
     """Return the mask that a mask layer shows (label 0 = used)."""
     mask: Mask = np.asarray(layer.data) == 0
     return mask
+
+
+def layer_steps(layer: Layer) -> tuple[MaskStep, ...]:
+    """Return the steps that make what a mask layer shows, none where they are not known.
+
+    What was painted since :func:`attach_steps` is a step of its own, the last one.
+    """
+    ours = layer.metadata.get(LAYER_KEY, {})
+    steps: tuple[MaskStep, ...] = ours.get("steps", ())
+    shown = layer_mask(layer)
+    if not steps or np.array_equal(ours["made"], shown):
+        return steps
+    return (*steps, painted_difference(ours["made"], shown))
+
+
+def attach_steps(layer: Layer, steps: tuple[MaskStep, ...], made: Mask) -> None:
+    """Tell a mask layer the steps that it was made by, and what they made."""
+    layer.metadata[LAYER_KEY] |= {"steps": steps, "made": made}
 
 
 def layer_partition(layer: Layer) -> Partition:

@@ -1,5 +1,6 @@
 """Dock: the geometry of the detector and the q/phi bins over the image, live."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -350,6 +351,9 @@ class PartitionWidget(Dock):
 
     def _on_runner_finished(self, result: tuple[Any, Partition]) -> None:
         maps, partition = result
+        mask = self._mask.layer()
+        if mask is not None:
+            partition = replace(partition, mask_steps=xpcs_layers.layer_steps(mask))
         layer = self._image.layer()
         if layer is None or partition.shape != self._shape() or partition.geometry is None:
             return
