@@ -478,8 +478,11 @@ class SharedMembers:
     def take(self, x: Array, indices: Array, axis: int | None = None) -> Array:
         x, indices = self.asarray(x), self.asarray(indices)
         size = x.size if axis is None else x.shape[axis]
-        indices = self._np.where(indices < 0, indices + size, indices)
-        return self._np.take(x, indices, axis=axis, mode="clip")
+        return self._np.take(x, self._from_start(indices, size), axis=axis, mode="clip")
+
+    def _from_start(self, indices: Array, size: int) -> Array:
+        """Return ``indices`` with negative ones counted from the start."""
+        return self._np.where(indices < 0, indices + size, indices)
 
     def pad(self, x: Array, pad_width: Any, mode: str = "constant", **options: Any) -> Array:
         return self._np.pad(self.asarray(x), pad_width, mode, **options)

@@ -80,6 +80,8 @@ class NumPyBackend(SharedMembers):
         x = self.asarray(x)
         if length is None:
             return np.bincount(x, weights, minlength)
+        if x.size and x.min() >= 0 and x.max() < length:
+            return np.bincount(x, weights, length)
         inside = (x >= 0) & (x < length)
         if weights is not None:
             weights = np.asarray(weights)[inside]
@@ -129,6 +131,12 @@ class NumPyBackend(SharedMembers):
         return found if size is None else tuple(_resize(i, size, fill_value) for i in found)
 
     # --- manipulation -----------------------------------------------------------------
+
+    def _from_start(self, indices: Array, size: int) -> Array:
+        # Looking costs a tenth of the copy, and there are hardly ever negative ones.
+        if indices.size and indices.min() >= 0:
+            return indices
+        return super()._from_start(indices, size)
 
     def repeat(
         self,
