@@ -60,6 +60,6 @@ def simulated(
     return G2Curves(delay_s=delay_s, g2=noisy.T, error=sigma.T, bins=bins), parameters
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def simulate() -> Callable[..., tuple[G2Curves, np.ndarray]]:
     return simulated
