@@ -1,5 +1,8 @@
 """Time to open a long run and to read from it, each beside bare h5py in the same run.
 
+The rate of a block is given for one core and for all of them: HDF5 itself unpacks on one only,
+the product on as many as there are (1.6 to 2.6 ns a pixel and core are what unpacking costs).
+
 ``python benchmarks/bench_io.py`` writes a run of 100 000 frames of 1 Mpixel (bitshuffle+LZ4;
 most frames are one stored chunk again and again, some hold Poisson counts) into a temporary
 folder, about 1.3 GB, and prints medians.  Start-up (imports) is not counted.
@@ -7,6 +10,7 @@ folder, about 1.3 GB, and prints medians.  Start-up (imports) is not counted.
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -85,6 +89,21 @@ def compare(path: Path, frames: int) -> dict[str, dict[str, float]]:
     return table
 
 
+def rates(path: Path, frames: int) -> list[str]:
+    """Return lines: ns a pixel to read a block, by cores."""
+    run = open_path(path).frames
+    middle, pixels = frames // 2, BLOCK * SIDE**2
+    cores = sorted(os.sched_getaffinity(0))
+    lines = []
+    for number in sorted({1, 2, len(cores)} & set(range(1, len(cores) + 1))):
+        os.sched_setaffinity(0, cores[:number])
+        own = median_s(lambda _: run[middle : middle + BLOCK], 3) / pixels * 1e9
+        reference = median_s(lambda _: bare(path, middle, middle + BLOCK), 3) / pixels * 1e9
+        lines.append(f"{number:2d} cores: {own:.2f} ns/pixel, h5py {reference:.2f} ns/pixel")
+    os.sched_setaffinity(0, cores)
+    return lines
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--frames", type=int, default=FRAMES)
@@ -94,6 +113,7 @@ def main() -> None:
         path = Path(folder) / "run.h5"
         write_run(path, chosen.frames)
         table = compare(path, chosen.frames)
+        by_cores = [] if chosen.json else rates(path, chosen.frames)
     if chosen.json:
         print(json.dumps(table, indent=1))
         return
@@ -104,6 +124,7 @@ def main() -> None:
             f"{name:24s} {row['s'] * 1e3:8.1f} ms   h5py {row['h5py_s'] * 1e3:8.1f} ms   "
             f"ratio {row['ratio']:.2f}{limit}"
         )
+    print(*by_cores, sep="\n")
 
 
 if __name__ == "__main__":

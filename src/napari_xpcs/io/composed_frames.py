@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.frames import LazyFrames, Stored
+from napari_xpcs.errors import CorruptFramesError, FileFormatError
+from napari_xpcs.io.frames import LazyFrames, Stored, corrupt_frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +64,16 @@ class ConcatenatedFrames(LazyFrames):
 
     def read(self, frames: Stored, rows: Stored, cols: Stored) -> np.ndarray:
         """Return a block of three axes."""
-        blocks = [
-            self.parts[number].read(inside, rows, cols) for number, inside in self._split(frames)
-        ]
+        blocks = []
+        for number, inside in self._split(frames):
+            try:
+                blocks.append(self.parts[number].read(inside, rows, cols))
+            except CorruptFramesError as fault:
+                start = self.starts[number]
+                numbers = tuple(start + frame for frame in fault.frames)
+                part = self.parts[number].path.name
+                where = f"{self.path.name} (stored in {part} as number {fault.frames[0]})"
+                raise corrupt_frames(where, numbers) from fault
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def _split(self, frames: Stored) -> list[tuple[int, Stored]]:

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import h5py
 import numpy as np
 
-from napari_xpcs.errors import FileFormatError, XpcsError
+from napari_xpcs.errors import CorruptFramesError, FileFormatError, XpcsError
+from napari_xpcs.io.chunks import DamagedFramesError, read_chunks
 from napari_xpcs.io.completeness import FrameSource, examine
 from napari_xpcs.io.hdf5 import open_dataset, open_hdf5, reading
 from napari_xpcs.io.sources import named
@@ -240,9 +241,34 @@ class HDF5Frames(LazyFrames):
             3: (frames, rows, cols),
             4: (frames, self.channel, rows, cols),
         }[self.stored_axes]
-        with open_hdf5(self.path) as file, reading(self.path, self.dataset):
-            block = np.asarray(file[self.dataset][stored])
+        with open_hdf5(self.path) as file:
+            with reading(self.path, self.dataset):
+                dataset = file[self.dataset]
+            try:
+                with reading(self.path, self.dataset):
+                    whole = read_chunks(dataset, frames, self.channel)
+                    if whole is not None:
+                        return whole[:, rows][:, :, cols]
+                    block = np.asarray(dataset[stored])
+            except FileFormatError as fault:
+                if damaged := self._damaged(dataset, frames, fault):
+                    raise corrupt_frames(self.path.name, damaged) from fault
+                raise
         return block[None] if self.stored_axes == 2 else block
+
+    def _damaged(
+        self, dataset: h5py.Dataset, frames: Stored, fault: FileFormatError
+    ) -> tuple[int, ...]:
+        """Return which of ``frames`` are to blame for a fault, none where it is not a frame."""
+        if isinstance(fault.__cause__, DamagedFramesError):
+            return fault.__cause__.positions
+        if self.stored_axes == 2 or not (dataset.is_virtual or dataset.chunks):
+            return ()
+        wanted = np.arange(len(self))[frames] if isinstance(frames, slice) else frames
+        channel = (self.channel,) if self.stored_axes == 4 else ()
+        return tuple(
+            frame for frame in wanted.tolist() if not _readable(dataset, (frame, *channel))
+        )
 
     def _require_sources(self, frames: Stored) -> None:
         """Refuse to read frames whose file has gone since: HDF5 would return zeros."""
@@ -254,6 +280,24 @@ class HDF5Frames(LazyFrames):
             if source.first <= last and source.last >= first and not source.path.is_file():
                 msg = f"{source.path.name}, which holds frames of {self.path.name}, has gone."
                 raise FileFormatError(msg)
+
+
+def corrupt_frames(where: str, numbers: tuple[int, ...]) -> CorruptFramesError:
+    """Return the fault that some frames of a file cannot be unpacked."""
+    more = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
+    return CorruptFramesError(
+        f"Frame {numbers[0]}{more} of {where} cannot be read: what is stored of it is damaged. "
+        "Copy the file again, or leave such frames out (correlate --skip-corrupt).",
+        numbers,
+    )
+
+
+def _readable(dataset: h5py.Dataset, place: tuple[int, ...]) -> bool:
+    try:
+        dataset[place]
+    except (OSError, RuntimeError):
+        return False
+    return True
 
 
 def _explain_no_frame(path: Path, dataset: str, missing: tuple[str, ...]) -> str:
