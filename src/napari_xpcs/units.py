@@ -5,3 +5,6 @@ HC_KEV_ANGSTROM = 12.398419843320026
 
 ANGSTROM_M = 1e-10
 """One angstrom in m."""
+
+BOLTZMANN_J_PER_K = 1.380649e-23
+"""Boltzmann constant, exact from the 2019 SI."""

@@ -121,6 +121,54 @@ def _advance_chunk(
     return jax.vmap(one)(g2, root_weight, freedom, start, first_damping, lower, upper)
 
 
+def normal_equations(
+    model: G2Model,
+    problem: Problem,
+    x: Float[np.ndarray, "curve param"],
+    *,
+    xp: BackendProtocol,
+) -> tuple[Float[np.ndarray, "curve param"], Float[np.ndarray, "curve param param"]]:
+    """Return gradient and Gauss-Newton matrix of chi2/2 of every curve."""
+    gradient = np.empty_like(x)
+    normal = np.empty((*x.shape, x.shape[1]))
+    with jax.enable_x64(True):
+        for rows in problem.chunks():
+            chunk = problem.take(rows)
+            pad = ((0, CHUNK - len(chunk)), (0, 0))
+            parts = _normal_chunk(
+                problem.t,
+                problem.averaging,
+                np.pad(chunk.g2, pad),
+                np.pad(chunk.root_weight, pad),
+                np.pad(x[rows], pad, mode="edge"),
+                model=model,
+                xp=xp,
+            )
+            gradient[rows], normal[rows] = (np.asarray(part)[: len(chunk)] for part in parts)
+    return gradient, normal
+
+
+@partial(jax.jit, static_argnames=("model", "xp"))
+def _normal_chunk(
+    t: Float[Array, " delay"],
+    averaging: Float[Array, " delay"] | None,
+    g2: Float[Array, "curve delay"],
+    root_weight: Float[Array, "curve delay"],
+    x: Float[Array, "curve param"],
+    *,
+    model: G2Model,
+    xp: BackendProtocol,
+) -> tuple[Float[Array, "curve param"], Float[Array, "curve param param"]]:
+    def one(g2: Array, root_weight: Array, x: Array) -> tuple[Array, Array]:
+        def residual(x: Array) -> Array:
+            return jnp.asarray((model_g2(model, t, x, averaging, xp=xp) - g2) * root_weight)
+
+        derivative = jax.jacfwd(residual)(x)
+        return derivative.T @ residual(x), derivative.T @ derivative
+
+    return jax.vmap(one)(g2, root_weight, x)
+
+
 class _BoxState(eqx.Module):
     """What the step needs to know about the last accepted point ``y``."""
 

@@ -22,6 +22,7 @@ def fit_table(
     error_floor: Float[np.ndarray, " curve"] | float,
     record: FitRecord,
     shared: Sequence[Shared] = (),
+    sources: Sequence[str] = (),
     only: Int[np.ndarray, " bin"] | None = None,
 ) -> G2Fit:
     """Return parameters, errors and states of all bins, or of those at the positions ``only``.
@@ -35,8 +36,9 @@ def fit_table(
     rows, x, verdict, error_floor
         Which curves were fitted, where that ended in fitted coordinates, what it is worth, and
         what was added to the errors of g2; without a verdict nothing was fitted.
-    record, shared
-        How it was fitted, and the parameters that several bins have in common.
+    record, shared, sources
+        How it was fitted, the parameters that several bins have in common, and the file of each
+        bin where there are several.
     """
     model = ties.model
     count, width = len(setup.table), len(model.parameters)
@@ -86,4 +88,5 @@ def fit_table(
         backend=record.backend,
         record=record,
         shared=tuple(shared),
+        sources=tuple(sources[i] for i in keep) if sources else (),
     )

@@ -71,6 +71,20 @@ def joined(verdicts: Sequence[Verdict]) -> Verdict:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Joint:
+    """What a global fit knows of its curves, in place of what each knows by itself.
+
+    ``common`` marks the parameters that follow from shared ones, ``correlated`` the curves whose
+    errors come from a covariance of g2.
+    """
+
+    covariance: Float[np.ndarray, "curve param param"]
+    common: Bool[np.ndarray, " param"]
+    correlated: Bool[np.ndarray, " curve"]
+    converged: bool
+
+
 def enough_points(problem: Problem) -> Bool[np.ndarray, " curve"]:
     """Return which curves have points enough to be fitted."""
     return np.asarray(problem.n_points >= np.maximum(MIN_POINTS, problem.n_free + 2))
@@ -86,6 +100,7 @@ def judge(
     g2_covariance: Float[np.ndarray, "curve delay delay"] | None = None,
     errors: Literal["auto", "stated", "scaled"] = "auto",
     robust_noise: Float[np.ndarray, " curve"] | None = None,
+    joint: Joint | None = None,
 ) -> Verdict:
     """Judge fits that ended at ``x``.
 
@@ -103,6 +118,8 @@ def judge(
         Whether errors are multiplied by sqrt(reduced chi2): where that is above 1, never, always.
     robust_noise
         The square of what errors are multiplied with where outliers count less.
+    joint
+        Of a global fit, whose errors these then are.
     """
     residual = residuals(model, problem, x)
     chi2 = np.sum(residual**2, axis=1)
@@ -133,10 +150,13 @@ def judge(
     inverse = _inverse(normal, inside)
     covariance = inverse * of_errors[:, None, None]
     # A parameter without effect has no error at all in the sandwich: these errors decide as well.
-    too_wide = inside & (_error_in_limits(model, x, covariance) > 1)
     correlated = np.zeros(len(problem), dtype=bool)
-    if g2_covariance is not None:
-        spread = _spread(model, problem, x, g2_covariance)
+    if joint is not None:
+        covariance, correlated = joint.covariance, joint.correlated
+        converged = finite & joint.converged
+    too_wide = inside & (_error_in_limits(model, x, covariance) > 1)
+    if g2_covariance is not None and joint is None:
+        spread = spread_of_gradient(model, problem, x, g2_covariance)
         sandwich = inverse @ spread @ inverse
         # NaN compares false: a curve without a covariance keeps its own errors.
         correlated = finite & np.all(_variance(sandwich) >= 0, axis=1)
@@ -161,6 +181,9 @@ def judge(
 
     gain_over_constant = (_chi2_of_constant(problem) - chi2) / noise
     level_and_size_free = ~fixed[:, 0] & ~fixed[:, 1]
+    if joint is not None and np.any(joint.common):
+        # Other curves tell the level, the size or the time: the window of one is no limit.
+        level_and_size_free[:] = False
     at_first, at_last = _decay_seen(model, problem, x).T
     log = np.array([parameter.log for parameter in model.parameters])
     log_error = np.sqrt(np.max(np.where(log, _variance(covariance), 0), axis=1))
@@ -222,7 +245,7 @@ def judge(
     )
 
 
-def _spread(
+def spread_of_gradient(
     model: G2Model,
     problem: Problem,
     x: Float[np.ndarray, "curve param"],

@@ -83,15 +83,13 @@ def fit_g2(
     """
     ties = tie(model_named(model) if isinstance(model, str) else model, options.tied)
     setup = prepare(ties.model, curves, bins, fixed, bounds, options)
-    rows = np.flatnonzero(setup.fittable)
     record = record_of(curves, setup.table, fixed, bounds, options, xp.name)
-    blocks: list[_Block] = []
+    rows = np.flatnonzero(setup.fittable)
+    blocks: list[Block] = []
     yield Progress(0, len(rows), "curves")
     for first in range(0, len(rows), BLOCK):
-        block = yield from _fit_block(
-            ties.model, setup, rows[first : first + BLOCK], options, xp, len(rows)
-        )
-        blocks.append(block)
+        some = rows[first : first + BLOCK]
+        blocks.append((yield from fit_block(ties.model, setup, some, options, xp=xp, before=first)))
         if first + BLOCK < len(rows):
             done = rows[: first + BLOCK]
             partial = _table(ties, setup, done, blocks, record, only=done)
@@ -102,19 +100,24 @@ def fit_g2(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Block:
-    """Where the fits of some curves ended, and what these ends are worth."""
+class Block:
+    """Where the fits of some curves ended, what these ends are worth, and how points counted.
+
+    ``robust_noise`` is what variances are multiplied with where outliers count less.
+    """
 
     ends: Float[np.ndarray, "curve param"]
     verdict: Verdict
     floor: Float[np.ndarray, " curve"]
+    root_weight: Float[np.ndarray, "curve delay"]
+    robust_noise: Float[np.ndarray, " curve"] | None
 
 
 def _table(
     ties: Ties,
     setup: Setup,
     rows: Int[np.ndarray, " curve"],
-    blocks: Sequence[_Block],
+    blocks: Sequence[Block],
     record: FitRecord,
     *,
     only: Int[np.ndarray, " curve"] | None,
@@ -132,22 +135,25 @@ def _table(
     )
 
 
-def _fit_block(
+def fit_block(
     model: G2Model,
     setup: Setup,
     rows: Int[np.ndarray, " curve"],
     options: FitOptions,
+    *,
     xp: BackendProtocol,
-    total: int,
-) -> Generator[Progress, None, _Block]:
+    before: int = 0,
+) -> Steps[Block]:
+    """Fit the curves ``rows``, each by itself; ``before`` others are done already."""
     problem = setup.problem.take(rows)
+    total = int(np.count_nonzero(setup.fittable))
 
     def refit(
         problem: Problem, ends: Float[np.ndarray, "curve param"]
     ) -> Generator[int, None, Float[np.ndarray, "curve param"]]:
         return (yield from _multistart.solve(model, problem, ends[:, None], xp=xp))
 
-    def work() -> Generator[int, None, _Block]:
+    def work() -> Generator[int, None, Block]:
         weighted = problem
         starts = grid_starts(model, problem, options.starts or model.starts, setup.start[rows])
         ends = yield from _multistart.solve(model, problem, starts, xp=xp)
@@ -174,10 +180,15 @@ def _fit_block(
             without = gaussian.scale_from_scatter
             reduced = np.where(without, np.nan, chi2 / gaussian.freedom)
             verdict = replace(verdict, reduced_chi2=reduced)
-        return _Block(ends=ends, verdict=verdict, floor=floor)
+        return Block(
+            ends=ends,
+            verdict=verdict,
+            floor=floor,
+            root_weight=weighted.root_weight,
+            robust_noise=noise,
+        )
 
     steps = work()
-    before = int(np.searchsorted(np.flatnonzero(setup.fittable), rows[0]))
     most = 0
     while True:
         try:

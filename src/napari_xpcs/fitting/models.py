@@ -112,6 +112,8 @@ class G2Model:
         Start values for every parameter of ``shape``.
     starts
         From how many of the best, mutually distant grid points the fit sets out.
+    symmetric
+        Its two modes are interchangeable, so the faster one is made the first.
     """
 
     name: str
@@ -121,6 +123,7 @@ class G2Model:
     shape: Callable[..., Array]
     grid: tuple[GridAxis, ...]
     starts: int = 1
+    symmetric: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,7 +135,9 @@ class G2Model:
         """Columns that change places when the two modes of a double model are exchanged."""
         names = self.names
         pairs = (("tau_s", "tau2_s"), ("exponent", "exponent2"))
-        return tuple((names.index(a), names.index(b)) for a, b in pairs if b in names)
+        if not self.symmetric or not {"tau_s", "tau2_s"} <= set(names):
+            return ()
+        return tuple((names.index(a), names.index(b)) for a, b in pairs if {a, b} <= set(names))
 
 
 def model_g2(
@@ -374,6 +379,7 @@ _TABLE = (
         shape=_double,
         grid=(0.6, 0.6, (0.25, 0.5, 0.75)),
         starts=2,
+        symmetric=True,
     ),
     G2Model(
         name="double-stretched",
@@ -394,6 +400,7 @@ _TABLE = (
         shape=_double_stretched,
         grid=(0.8, (0.6, 1.0), 0.8, (1.0, 1.7), (0.25, 0.5, 0.75)),
         starts=2,
+        symmetric=True,
     ),
     G2Model(
         name="cumulant",

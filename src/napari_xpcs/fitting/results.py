@@ -63,7 +63,7 @@ class Shared:
     """A parameter that several bins have in common, with its error (1 sigma).
 
     ``status`` is ``ok``, or ``at_bound`` or ``not_identifiable`` with the reason; value and error
-    are then NaN.
+    are then NaN.  ``source`` is the file whose bins have it in common, "" for all.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Shared:
     error: float
     status: str
     n_bins: int
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,6 +115,8 @@ class G2Fit:
         Everything that is needed to do the fit again.
     shared
         Parameters of a global fit that the bins have in common.
+    sources
+        The file of every bin where there are several, else empty.
     """
 
     model: str
@@ -134,6 +137,7 @@ class G2Fit:
     definition: G2Model | None = None
     record: FitRecord | None = None
     shared: tuple[Shared, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @property
     def g2_model(self) -> G2Model:
