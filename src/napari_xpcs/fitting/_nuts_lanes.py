@@ -41,8 +41,6 @@ _OVERDISPERSION = 2.0
 _JUDGED = 10
 """Bins whose diagnostics are made between two chances to cancel."""
 
-_DELAY_MULTIPLE = 16
-
 
 def sample(
     sampling: Sampling,
@@ -70,7 +68,7 @@ def sample(
         rows = sampling.rows[block]
         before = k * (warmup + draws)
         with jax.enable_x64(True):
-            data = _padded(sampling.chunk(block, size))
+            data = sampling.chunk(block, size)
             labels = np.resize(sampling.fit.bins.label[rows], size)
             state = start(seed, labels, np.arange(chains), data)
         iteration, calls = 0, 5
@@ -126,17 +124,6 @@ def _so_far(
     for row in rows:
         status[row] = f"running: {drawn} of {draws} draws" if drawn else "running: warm-up"
     return replace(posterior, drawn=counts, status=tuple(status))
-
-
-def _padded(data: CurveData) -> CurveData:
-    """Pad delays to a multiple, so that most files share one compiled program."""
-    more = (0, -len(data.t) % _DELAY_MULTIPLE)
-    return data._replace(
-        t=np.pad(data.t, more, constant_values=1.0),
-        averaging=None if data.averaging is None else np.pad(data.averaging, more),
-        g2=np.pad(data.g2, ((0, 0), more)),
-        root_weight=np.pad(data.root_weight, ((0, 0), more)),
-    )
 
 
 @lru_cache(maxsize=32)

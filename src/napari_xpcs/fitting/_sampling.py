@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.errors import FitError
@@ -25,6 +25,8 @@ from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.fitting.ties import Ties, tie
 from napari_xpcs.kernels.curves import G2Curves
 
+_DELAY_MULTIPLE = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sampling:
@@ -39,12 +41,28 @@ class Sampling:
     noise: Float[np.ndarray, " bin"]
     new_data_noise: Float[np.ndarray, " bin"]
 
+    @property
+    def free(self) -> Bool[np.ndarray, " param"]:
+        """Which parameters of the sampled model are not held."""
+        return np.array([name in self.priors for name in self.target.model.names])
+
     def chunk(self, rows: slice, size: int) -> CurveData:
-        """Return the data of some curves, the first repeated up to ``size`` of them."""
+        """Return the data of some curves, the first repeated up to ``size`` of them.
+
+        Delays are padded to a multiple, so that most files share one compiled program.
+        """
         chosen = np.arange(len(self.rows))[rows]
         index = np.append(chosen, np.full(size - len(chosen), chosen[0]))
-        per_curve = ("g2", "root_weight", "scale", "centre", "whitening")
-        return self.data._replace(**{name: getattr(self.data, name)[index] for name in per_curve})
+        data, more = self.data, (0, -len(self.data.t) % _DELAY_MULTIPLE)
+        return data._replace(
+            t=np.pad(data.t, more, constant_values=1.0),
+            averaging=None if data.averaging is None else np.pad(data.averaging, more),
+            g2=np.pad(data.g2[index], ((0, 0), more)),
+            root_weight=np.pad(data.root_weight[index], ((0, 0), more)),
+            scale=data.scale[index],
+            centre=data.centre[index],
+            whitening=data.whitening[index],
+        )
 
     def values(
         self, curve: slice | int, e: Float[np.ndarray, "*lane param"]
