@@ -3,6 +3,7 @@ import pytest
 
 from napari_xpcs.errors import FitError
 from napari_xpcs.fitting.dispersion import fit_dispersion
+from napari_xpcs.fitting.laws import Solvent
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import BinTable
 
@@ -105,5 +106,28 @@ def test_bins_at_one_q_have_no_exponent():
 
 
 def test_unknown_law():
-    with pytest.raises(FitError, match="choose one of diffusion, power"):
-        fit_dispersion(fit_with(Q, TAU, 0.02), law="ballistic")
+    with pytest.raises(FitError, match="choose one of diffusion, power, ballistic"):
+        fit_dispersion(fit_with(Q, TAU, 0.02), law="flow")
+
+
+def test_ballistic_law():
+    law = fit_dispersion(fit_with(Q, 1 / (3e-6 * Q * 1e10), 0.01), law="ballistic")
+    assert law.v_m_per_s == pytest.approx(3e-6)
+    assert law.v_m_per_s_err == pytest.approx(3e-6 * 0.01 / np.sqrt(20))
+    np.testing.assert_allclose(law.tau(Q), 1 / (3e-6 * Q * 1e10))
+    assert "v = (3e-06 ± 6.7e-09) m/s from 20 bins" in law.text()
+
+
+def test_extrapolation_to_zero_q_and_radius():
+    apparent = D * (1 + 0.2 * (Q / Q.max()) ** 2)
+    law = fit_dispersion(fit_with(Q, 1 / (apparent * (Q * 1e10) ** 2), 0.01))
+    assert law.D0_m2_per_s == pytest.approx(D, rel=1e-6)
+    assert 0.001 < law.D0_m2_per_s_err / D < 0.01
+    water = Solvent(temperature_k=298.15, viscosity_pa_s=0.89e-3)
+    # k_B T / (6 pi eta) = 2.454e-19 m^3/s
+    radius, error = law.radius_m(water, at_zero_q=True)
+    assert radius == pytest.approx(2.4537e-19 / D, rel=1e-3)
+    assert error / radius == pytest.approx(law.D0_m2_per_s_err / D, rel=1e-6)
+    assert "R_h = (" in law.text(water)
+    with pytest.raises(FitError, match="no liquid"):
+        Solvent(temperature_k=-1.0, viscosity_pa_s=1e-3)

@@ -11,20 +11,14 @@ References
 .. [3] MacKinnon & White, J. Econometrics 29, 305 (1985).
 """
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from napari_xpcs.errors import FitError
+from napari_xpcs.fitting.laws import LAWS, RELAXATION, LawName, Solvent, law_named
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.units import ANGSTROM_M
-
-Law: TypeAlias = Literal["diffusion", "power"]
-
-_RELAXATION = {"tau_s": 1.0, "gamma_per_s": -1.0}
-"""The parameter that stands for the relaxation time, and the power of it that is a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +29,8 @@ class Dispersion:
     ----------
     law
         Which law ``tau``, ``reduced_chi2`` and ``scatter`` belong to: ``diffusion``,
-        tau = 1/(D q^2), or ``power``, tau proportional to q^-exponent.
+        tau = 1/(D q^2), ``ballistic``, tau = 1/(v q), or ``power``, tau proportional to
+        q^-exponent.
     status
         ``ok``, or ``no_data: `` and the reason in words; every number is then NaN.
     D_m2_per_s, D_m2_per_s_err
@@ -52,9 +47,14 @@ class Dispersion:
         part of the errors above.
     q_reference, tau_reference_s
         A point of the law, 1/angstrom and s.
+    v_m_per_s, v_m_per_s_err
+        Velocity of the law ``ballistic``, m/s; NaN for other laws.
+    D0_m2_per_s, D0_m2_per_s_err
+        Diffusion coefficient extrapolated to q = 0: the height at q = 0 of a straight line
+        through 1/(tau q^2) over q^2, as for the angles of light scattering; NaN below 3 bins.
     """
 
-    law: Law
+    law: LawName
     status: str
     D_m2_per_s: float
     D_m2_per_s_err: float
@@ -65,37 +65,66 @@ class Dispersion:
     scatter: float
     q_reference: float
     tau_reference_s: float
+    v_m_per_s: float = np.nan
+    v_m_per_s_err: float = np.nan
+    D0_m2_per_s: float = np.nan
+    D0_m2_per_s_err: float = np.nan
 
     def tau(self, q: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
         """Return the relaxation time of the law, s, for q in 1/angstrom."""
-        exponent = 2.0 if self.law == "diffusion" else self.exponent
+        fixed = LAWS[self.law].exponent
+        exponent = self.exponent if fixed is None else fixed
         return np.asarray(self.tau_reference_s * (np.asarray(q) / self.q_reference) ** -exponent)
 
-    def text(self) -> str:
-        """Return the diffusion coefficient and the exponent with their errors, or why not."""
+    def text(self, solvent: Solvent | None = None) -> str:
+        """Return the numbers of the law with their errors, or why there are none.
+
+        With a ``solvent``, the hydrodynamic radius as well.
+        """
         if self.status != "ok":
             return self.status
-        text = (
-            f"D = ({self.D_m2_per_s:.4g} ± {self.D_m2_per_s_err:.2g}) m²/s from {self.n_bins} bins"
-        )
+        parts = []
+        if self.law == "ballistic":
+            v = f"v = ({self.v_m_per_s:.4g} ± {self.v_m_per_s_err:.2g}) m/s"
+            parts.append(f"{v} from {self.n_bins} bins")
+        elif np.isfinite(self.D_m2_per_s):
+            D = f"D = ({self.D_m2_per_s:.4g} ± {self.D_m2_per_s_err:.2g}) m²/s"
+            parts.append(f"{D} from {self.n_bins} bins")
         if np.isfinite(self.exponent):
-            text += f"; τ ∝ q^-n with n = {self.exponent:.2f} ± {self.exponent_err:.2f}"
-        return text
+            parts.append(f"τ ∝ q^-n with n = {self.exponent:.2f} ± {self.exponent_err:.2f}")
+        if solvent is not None and np.isfinite(self.D_m2_per_s):
+            radius, error = self.radius_m(solvent)
+            parts.append(f"R_h = ({radius * 1e9:.4g} ± {error * 1e9:.2g}) nm")
+            if np.isfinite(self.D0_m2_per_s):
+                radius, error = self.radius_m(solvent, at_zero_q=True)
+                parts.append(
+                    f"at q = 0, D0 = ({self.D0_m2_per_s:.4g} ± {self.D0_m2_per_s_err:.2g}) m²/s"
+                    f" and R_h = ({radius * 1e9:.4g} ± {error * 1e9:.2g}) nm"
+                )
+        return "; ".join(parts)
+
+    def radius_m(self, solvent: Solvent, *, at_zero_q: bool = False) -> tuple[float, float]:
+        """Return the hydrodynamic radius with its error, m."""
+        D, error = self.D_m2_per_s, self.D_m2_per_s_err
+        if at_zero_q:
+            D, error = self.D0_m2_per_s, self.D0_m2_per_s_err
+        radius = solvent.hydrodynamic_radius_m(D)
+        return radius, radius * error / D
 
 
 def relaxation_times(
     fit: G2Fit,
 ) -> tuple[Float[np.ndarray, " bin"], Float[np.ndarray, " bin"]]:
     """Return the relaxation time of every bin with its error, s; NaN where it is undetermined."""
-    name = next(name for name in _RELAXATION if name in fit.names)
+    name = next(name for name in RELAXATION if name in fit.names)
     column = fit.names.index(name)
     value, error = fit.value[:, column], fit.error[:, column]
     with np.errstate(divide="ignore", invalid="ignore"):
-        tau = value ** _RELAXATION[name]
+        tau = value ** RELAXATION[name]
         return tau, tau * error / value
 
 
-def fit_dispersion(fit: G2Fit, law: Law = "diffusion") -> Dispersion:
+def fit_dispersion(fit: G2Fit, law: LawName = "diffusion") -> Dispersion:
     r"""Fit :math:`\tau(q)` over the bins whose own fit is ``ok``.
 
     A straight line in :math:`\ln\tau` over :math:`\ln q`, weighted by inverse squared relative
@@ -104,20 +133,24 @@ def fit_dispersion(fit: G2Fit, law: Law = "diffusion") -> Dispersion:
     the run.  Where the bins scatter more about the line than their errors say, a common scatter
     is added to all of them [2]_.
 
+    Where the bins were fitted together with a law, their relaxation times are that law, and what
+    is returned is its parameters.
+
     Raises
     ------
     FitError
         For an unknown law.
     """
-    if law not in ("diffusion", "power"):
-        raise FitError(f"Unknown law {law!r}; choose one of diffusion, power.")
+    chosen = law_named(law)
+    if fit.record is not None and fit.record.law is not None:
+        return _of_global_fit(fit)
     tau, error = relaxation_times(fit)
     q = fit.bins.q
     with np.errstate(invalid="ignore"):
         used = fit.ok & (q > 0) & (tau > 0) & np.isfinite(q)
     n_bins = int(np.count_nonzero(used))
     if n_bins < 2:
-        return _nothing(law, n_bins, len(fit.status))
+        return _nothing(chosen.name, n_bins, len(fit.status))
 
     log_tau = np.log(tau[used])
     variance = (error[used] / tau[used]) ** 2
@@ -125,15 +158,18 @@ def fit_dispersion(fit: G2Fit, law: Law = "diffusion") -> Dispersion:
     centre = float(np.mean(log_q))
     level = np.ones((n_bins, 1))
 
-    # Diffusion is the line of slope -2: only its height is free.
+    # A law with a fixed exponent is a line of which only the height is free.
     diffusion = _line(level, log_tau + 2 * (log_q - centre), variance)
     D = np.exp(-diffusion.height - 2 * centre) * ANGSTROM_M**2
+    ballistic = _line(level, log_tau + (log_q - centre), variance)
+    v = np.exp(-ballistic.height - centre) * ANGSTROM_M if law == "ballistic" else np.nan
     power = None
     if np.ptp(log_q) > 1e-9:
         power = _line(np.column_stack([level, centre - log_q]), log_tau, variance)
-    shown = diffusion if law == "diffusion" or power is None else power
+    shown = {"diffusion": diffusion, "ballistic": ballistic, "power": power}[law] or diffusion
+    D0, D0_err = _at_zero_q(q[used], tau[used], error[used])
     return Dispersion(
-        law=law,
+        law=chosen.name,
         status="ok",
         D_m2_per_s=float(D),
         D_m2_per_s_err=float(D * diffusion.height_err),
@@ -144,6 +180,57 @@ def fit_dispersion(fit: G2Fit, law: Law = "diffusion") -> Dispersion:
         scatter=shown.scatter,
         q_reference=float(np.exp(centre)),
         tau_reference_s=float(np.exp(shown.height)),
+        v_m_per_s=float(v),
+        v_m_per_s_err=float(v * ballistic.height_err),
+        D0_m2_per_s=D0,
+        D0_m2_per_s_err=D0_err,
+    )
+
+
+def _at_zero_q(
+    q: Float[np.ndarray, " bin"],
+    tau: Float[np.ndarray, " bin"],
+    error: Float[np.ndarray, " bin"],
+) -> tuple[float, float]:
+    """Return D extrapolated to q = 0 with its error, m^2/s."""
+    if len(q) < 3 or not np.ptp(q) > 1e-9 * q.max():
+        return np.nan, np.nan
+    apparent = ANGSTROM_M**2 / (tau * q**2)
+    typical = float(np.median(apparent))
+    design = np.column_stack([np.ones_like(q), (q / q.max()) ** 2])
+    line = _line(design, apparent / typical, (apparent / typical * error / tau) ** 2)
+    return line.height * typical, line.height_err * typical
+
+
+def _of_global_fit(fit: G2Fit) -> Dispersion:
+    """Return the law that the bins were fitted with; of several files', that of the first."""
+    record = fit.record
+    law = law_named(record.law if record is not None and record.law else "")
+    amplitude = next(one for one in fit.shared if one.name == law.amplitude)
+    exponent = next((one for one in fit.shared if one.name == "n"), None)
+    faults = [one.status for one in (amplitude, exponent) if one and one.status != "ok"]
+    if faults:
+        return _nothing(law.name, 0, len(fit.status), faults[0])
+    tau, centre = amplitude.value, amplitude.q_reference
+    if law.exponent is not None:
+        tau = (ANGSTROM_M / centre) ** law.exponent / amplitude.value
+    nothing = (np.nan, np.nan)
+    D, D_err = (amplitude.value, amplitude.error) if law.name == "diffusion" else nothing
+    v, v_err = (amplitude.value, amplitude.error) if law.name == "ballistic" else nothing
+    reduced = fit.reduced_chi2[np.isfinite(fit.reduced_chi2)]
+    base = _nothing(law.name, amplitude.n_bins, len(fit.status), "ok")
+    return replace(
+        base,
+        D_m2_per_s=D,
+        D_m2_per_s_err=D_err,
+        v_m_per_s=v,
+        v_m_per_s_err=v_err,
+        exponent=np.nan if exponent is None else exponent.value,
+        exponent_err=np.nan if exponent is None else exponent.error,
+        reduced_chi2=float(np.mean(reduced)) if len(reduced) else np.nan,
+        scatter=0.0,
+        q_reference=centre,
+        tau_reference_s=float(tau),
     )
 
 
@@ -218,11 +305,12 @@ def _uneven_scatter(
     return np.asarray(np.sum(effect**2, axis=1))
 
 
-def _nothing(law: Law, usable: int, of: int) -> Dispersion:
+def _nothing(law: LawName, usable: int, of: int, status: str | None = None) -> Dispersion:
     verb = "has" if usable == 1 else "have"
     return Dispersion(
         law=law,
-        status=f"no_data: {usable} of {of} bins {verb} a relaxation time and a q, a law needs 2",
+        status=status
+        or f"no_data: {usable} of {of} bins {verb} a relaxation time and a q, a law needs 2",
         D_m2_per_s=np.nan,
         D_m2_per_s_err=np.nan,
         exponent=np.nan,

@@ -516,6 +516,7 @@ def _shared(
                 status=status,
                 n_bins=int(np.count_nonzero(part.members)),
                 source=part.source,
+                q_reference=part.q_reference,
             )
         )
     return shared

@@ -114,6 +114,8 @@ class G2Model:
         From how many of the best, mutually distant grid points the fit sets out.
     symmetric
         Its two modes are interchangeable, so the faster one is made the first.
+    made_from
+        Of a user's own model, the formula or file and the descriptions of its parameters.
     """
 
     name: str
@@ -124,6 +126,7 @@ class G2Model:
     grid: tuple[GridAxis, ...]
     starts: int = 1
     symmetric: bool = False
+    made_from: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ class Shared:
 
     ``status`` is ``ok``, or ``at_bound`` or ``not_identifiable`` with the reason; value and error
     are then NaN.  ``source`` is the file whose bins have it in common, "" for all.
+    ``q_reference`` (1/angstrom) is where a ``tau0_s`` holds.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Shared:
     status: str
     n_bins: int
     source: str = ""
+    q_reference: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
