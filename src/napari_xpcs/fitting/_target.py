@@ -1,5 +1,6 @@
 """The unnormalised posterior of the curves: what NUTS, Laplace and their checks all evaluate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -54,7 +55,12 @@ class Target:
         xp: BackendProtocol,
     ) -> Float[Array, "*lane delay"]:
         """Return (model - g2) / error at coordinates ``u``."""
-        values = self.coordinates.values(u, data.numbers, xp=xp)
+        return self.deviations_of(self.coordinates.values(u, data.numbers, xp=xp), data, xp=xp)
+
+    def deviations_of(
+        self, values: Sequence[Float[Array, "*lane"]], data: CurveData, *, xp: BackendProtocol
+    ) -> Float[Array, "*lane delay"]:
+        """Return (model - g2) / error for parameters in their units."""
         baseline, contrast, *theta = (
             (value / data.scale[..., i])[..., None] for i, value in enumerate(values)
         )

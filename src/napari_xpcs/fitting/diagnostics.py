@@ -51,11 +51,12 @@ def judge(posterior: Posterior, rows: Int[np.ndarray, " row"] | None = None) -> 
     for k, row in enumerate(rows):
         problems = _problems(posterior, diagnostics, int(row))
         idle = [name for name, wide in zip(posterior.names, open_[k], strict=True) if wide]
-        if problems:
-            status[row] = "failed: " + "; ".join(problems)
-        elif idle:
+        # Chains that lose their way where the fit found no answer either are not what is wrong.
+        if idle and (not problems or posterior.fit.status[row] != "ok"):
             words = " and ".join(idle)
             status[row] = f"not_identifiable: prior and data together leave {words} open"
+        elif problems:
+            status[row] = "failed: " + "; ".join(problems)
         else:
             status[row] = "ok"
         with np.errstate(invalid="ignore"):
