@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
-from math import radians, tan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +23,9 @@ from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.hdf5 import open_hdf5, read_array, read_number, read_texts
 from napari_xpcs.io.layouts import PARTITION_FILE_GROUP, QMAP_GEOMETRY, ROI_MAP
 from napari_xpcs.io.mask_steps_file import read_mask_steps, write_mask_steps
-from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry
+from napari_xpcs.io.regions_text import regions_from_plain, regions_to_plain
+from napari_xpcs.io.typed_values import typed
+from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, beam_on_detector
 from napari_xpcs.kernels.partition import Bins, Partition, PartitionSpec
 
 OWN_EXTRAS = "napari_xpcs"
@@ -96,6 +97,7 @@ class _GroupReader:
             geometry=self._geometry((labels.shape[0], labels.shape[1]), notes),
             spec=self._spec(),
             mask_steps=read_mask_steps(self.file, self._name(OWN_EXTRAS), notes),
+            **self._regions(dynamic, notes),
             blemish=self._mask("blemish", labels.shape),
             notes=tuple(notes),
         )
@@ -164,6 +166,7 @@ class _GroupReader:
             centers=centers,
             edges=self._edges(kind, grid),
             pixels=np.bincount(labels.ravel(), minlength=len(index) + 1)[1:],
+            label_centers=self._label_centers(kind, len(index)),
         )
 
     def _table(
@@ -229,15 +232,32 @@ class _GroupReader:
 
     def _spec(self) -> PartitionSpec | None:
         texts = read_texts(self.file, self._name(f"{OWN_EXTRAS}/spec"))
-        known = {field.name for field in fields(PartitionSpec)}
         try:
-            values = json.loads(texts[0]) if texts else None
-            if not isinstance(values, dict) or not values.keys() <= known:
-                return None
-            return PartitionSpec(**{name: _tuples(value) for name, value in values.items()})
-        except (json.JSONDecodeError, PartitionError, TypeError):
+            return typed(PartitionSpec, json.loads(texts[0]), OWN_EXTRAS) if texts else None
+        except (json.JSONDecodeError, PartitionError, FileFormatError):
             # Written by another version: the bins are whole without what was asked for.
             return None
+
+    def _label_centers(self, kind: _Kind, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        centers = read_array(self.file, self._name(f"{OWN_EXTRAS}/{kind}_label_centers"))
+        return None if centers is None or centers.shape != (2, count) else (centers[0], centers[1])
+
+    def _regions(self, dynamic: Bins, notes: list[str]) -> dict[str, Any]:
+        texts = read_texts(self.file, self._name(f"{OWN_EXTRAS}/regions"))
+        if not texts:
+            return {}
+        try:
+            made = regions_from_plain(json.loads(texts[0]), f"regions in {self._file_name}")
+        except (json.JSONDecodeError, FileFormatError) as fault:
+            notes.append(f"The drawn regions are left out, their bins are there: {fault}")
+            return {}
+        owner = self._vector(f"{OWN_EXTRAS}/region_of_bin")
+        fits = owner is not None and owner.size == len(dynamic) and _are_counts(owner)
+        return {
+            "regions": made.shapes,
+            "region_bins": made.bins,
+            "region_of_bin": owner.astype(np.int64) if owner is not None and fits else None,
+        }
 
 
 def _nested(static: LabelImage, dynamic: LabelImage) -> bool:
@@ -245,10 +265,6 @@ def _nested(static: LabelImage, dynamic: LabelImage) -> bool:
     owner[static] = dynamic
     used = static > 0
     return bool(np.all(owner[static[used]] == dynamic[used]))
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def write_partition(
@@ -339,6 +355,13 @@ def _content(partition: Partition) -> Mapping[str, np.ndarray | str | list[str]]
                 content[f"{OWN_EXTRAS}/{kind}_edges_dim{axis}"] = np.asarray(
                     bins.edges[axis], dtype=np.float64
                 )
+        if bins.label_centers is not None:
+            content[f"{OWN_EXTRAS}/{kind}_label_centers"] = np.stack(bins.label_centers)
+    if partition.regions:
+        regions = regions_to_plain(partition.regions, partition.region_bins or "each")
+        content[f"{OWN_EXTRAS}/regions"] = json.dumps(regions, sort_keys=True)
+    if partition.region_of_bin is not None:
+        content[f"{OWN_EXTRAS}/region_of_bin"] = _smallest(partition.region_of_bin)
     if partition.spec is not None:
         content[f"{OWN_EXTRAS}/spec"] = json.dumps(asdict(partition.spec), sort_keys=True)
     if partition.geometry is not None:
@@ -347,18 +370,15 @@ def _content(partition: Partition) -> Mapping[str, np.ndarray | str | list[str]]
 
 
 def _geometry_content(geometry: Geometry) -> dict[str, np.ndarray]:
-    vertical, horizontal = (
-        geometry.distance_m * tan(radians(swing))
-        for swing in (geometry.swing_vertical_deg, geometry.swing_horizontal_deg)
-    )
+    row, col = beam_on_detector(geometry)
     shared = {
         "energy": geometry.energy_kev,
         "detector_distance": geometry.distance_m,
         # One number is all the layout has; pixels are not square on few detectors.
         "pixel_size": geometry.pixel_col_m,
         # The layout wants the centre after the swing; ours beside it is before the swing.
-        "beam_center_x": geometry.center_col_px + horizontal / geometry.pixel_col_m,
-        "beam_center_y": geometry.center_row_px + vertical / geometry.pixel_row_m,
+        "beam_center_x": col,
+        "beam_center_y": row,
     }
     own = {
         f"{OWN_EXTRAS}/geometry/{field.name}": getattr(geometry, field.name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from math import isfinite
+from math import isfinite, radians, tan
 from typing import TypeAlias
 
 from napari_xpcs.errors import GeometryError
@@ -100,6 +100,18 @@ class Geometry:
         if angle is not None and not 0.0 <= angle < 90.0:
             msg = f"incident_angle_deg must lie between 0 and 90, got {angle}."
             raise GeometryError(msg)
+
+
+def beam_on_detector(geometry: Geometry) -> tuple[float, float]:
+    """Return row and column, in pixel index, where the direct beam meets the swung detector."""
+    down, across = (
+        geometry.distance_m * tan(radians(swing))
+        for swing in (geometry.swing_vertical_deg, geometry.swing_horizontal_deg)
+    )
+    return (
+        geometry.center_row_px + down / geometry.pixel_row_m,
+        geometry.center_col_px + across / geometry.pixel_col_m,
+    )
 
 
 def complete_geometry(known: KnownGeometry, shape: tuple[int, int]) -> Geometry:

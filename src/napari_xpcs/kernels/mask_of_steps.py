@@ -135,6 +135,19 @@ def mask_of_steps(
     return result
 
 
+def needs_geometry(step: MaskStep) -> bool:
+    """Say whether what ``step`` does depends on the geometry of the experiment."""
+    if isinstance(step, ConstraintStep):
+        return any(condition.axis not in ("x", "y") for condition in step.conditions)
+    if isinstance(step, OutliersStep):
+        return step.within == "ring"
+    if isinstance(step, ShapesStep):
+        return any(region.kind == "sector" for region in step.shapes)
+    if isinstance(step, SymmetryStep | BeamStopStep):
+        return step.center_row_px is None or step.center_col_px is None
+    return False
+
+
 def do_steps(
     steps: Sequence[MaskStep],
     inputs: MaskInputs,

@@ -170,6 +170,13 @@ class ThresholdStep(MaskStep):
             raise MaskError(msg)
 
 
+def saturated(dtype: np.dtype[Any]) -> ThresholdStep | None:
+    """Return the step that leaves out pixels at the top of ``dtype``, if that has a top."""
+    if np.dtype(dtype).kind not in "iu":
+        return None
+    return ThresholdStep(high=float(np.iinfo(dtype).max), of="maximum")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapesStep(MaskStep):
     """Shapes drawn on the image."""
@@ -609,3 +616,20 @@ _CHECKS: Mapping[ParameterType, Any] = {
     "conditions": _conditions,
     "shapes": _shapes,
 }
+
+THRESHOLD_PRESETS: Mapping[str, ThresholdStep] = {
+    "0 and more": ThresholdStep(low=0.0),
+    "1 and more": ThresholdStep(low=1.0),
+} | {
+    f"saturated, {name}": ThresholdStep(high=float(top), of="maximum")
+    for name, top in (
+        ("8 bit", 2**8 - 1),
+        ("12 bit", 2**12 - 1),
+        ("16 bit", 2**16 - 1),
+        ("32 bit", 2**32 - 1),
+        ("signed 8 bit", 2**7 - 1),
+        ("signed 16 bit", 2**15 - 1),
+        ("signed 32 bit", 2**31 - 1),
+    )
+}
+"""Thresholds that are often wanted: no negative counts, no pixel at the top of its type."""

@@ -12,11 +12,13 @@ from napari_xpcs.errors import XpcsError
 from napari_xpcs.plugin._reader import read_layers
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
 from napari_xpcs.plugin.fit_widget import FitWidget
+from napari_xpcs.plugin.mask_widget import MaskWidget
 from napari_xpcs.plugin.partition_widget import PartitionWidget
 
 DISPLAY_NAME = "XPCS"
 DOCKS = {
     "XPCS: Geometry & partition": PartitionWidget,
+    "XPCS: Mask": MaskWidget,
     "XPCS: Correlate": CorrelateWidget,
     "XPCS: Fit g2": FitWidget,
 }
