@@ -7,6 +7,7 @@ the same steps on layers.  Long ones are generators of :class:`~napari_xpcs.prog
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,14 +30,19 @@ from napari_xpcs.io.files import (
     ResultFile,
     XpcsFile,
 )
-from napari_xpcs.io.masks import read_mask
+from napari_xpcs.io.masks import read_mask, read_mask_step
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_file import write_partition
 from napari_xpcs.io.raw_file import write_raw
 from napari_xpcs.io.result_file import unfinished_result
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry, complete_geometry, override
+from napari_xpcs.kernels.label_bins import regions_partition
+from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
+from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
+from napari_xpcs.kernels.qmap import q_maps
+from napari_xpcs.kernels.regions import Region, RegionBins
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.simulate import Simulation, simulate_frames
 from napari_xpcs.progress import Steps
@@ -66,11 +72,15 @@ def partition_file(
     output: Path,
     *,
     frames: Path | None = None,
+    dataset: str | None = None,
     shape: tuple[int, int] | None = None,
-    values: Mapping[str, float],
+    values: Mapping[str, float | None],
     mask: Path | None = None,
     mask_ones: Literal["good", "bad"] | None = None,
+    mask_steps: Sequence[MaskStep] = (),
     spec: PartitionSpec,
+    regions: Sequence[Region] = (),
+    region_bins: RegionBins = "each",
     xp: BackendProtocol,
     force: bool = False,
 ) -> Partition:
@@ -80,6 +90,8 @@ def partition_file(
     ----------
     frames
         File to take shape and geometry from.
+    dataset
+        HDF5 path of its frames where that is unusual.
     shape
         Detector shape where there is no file.
     values
@@ -89,14 +101,22 @@ def partition_file(
         Mask file; without one the pixels that the frames file marks as bad are left out.
     mask_ones
         What pixels that are not 0 mean in it; by default what its format says, or a guess.
+    mask_steps
+        What is masked on top of that; saved with the bins.
+    regions, region_bins
+        Shapes that make the bins, with ``spec`` to cut them, as in
+        :func:`~napari_xpcs.kernels.label_bins.regions_partition`; without shapes the bins
+        are those of ``spec``.
     """
     refuse_input_as_output(output, *(path for path in (frames, mask) if path is not None))
+    run_frames = None
     known: KnownGeometry = {}
     used = None
     said: tuple[str, ...] = ()
     if frames is not None:
-        opened = open_path(frames)
+        opened = open_path(frames, dataset)
         known = opened.known
+        run_frames = opened.frames if isinstance(opened, FramesFile) else None
         found = _detector(opened)
         if shape is not None and found is not None and shape != found:
             msg = (
@@ -115,8 +135,21 @@ def partition_file(
         used, said = mask_file.mask, (f"{mask.name}: {mask_file}",)
     elif used is None:
         used = np.ones(shape, dtype=bool)
-    partition = make_partition(geometry, used, spec, xp=xp)
-    partition = replace(partition, notes=(*partition.notes, *said))
+    if mask_steps:
+        inputs = MaskInputs(
+            shape=shape,
+            frames=run_frames,
+            maps=q_maps(geometry, xp=xp, convention=spec.q_convention),
+            center_px=(geometry.center_row_px, geometry.center_col_px),
+            read_file=partial(read_mask_step, shape=shape),
+        )
+        used = used & mask_of_steps(mask_steps, inputs, xp=xp).mask
+    partition = (
+        regions_partition(regions, geometry, used, spec, bins=region_bins, xp=xp)
+        if regions
+        else make_partition(geometry, used, spec, xp=xp)
+    )
+    partition = replace(partition, notes=(*partition.notes, *said), mask_steps=tuple(mask_steps))
     write_partition(output, partition, source="" if frames is None else str(frames), force=force)
     return partition
 

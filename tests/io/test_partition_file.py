@@ -9,8 +9,10 @@ import pytest
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.partition_file import read_partition, write_partition
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.label_bins import regions_partition
 from napari_xpcs.kernels.mask_steps import PaintedStep, ThresholdStep, pack_pixels
 from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
+from napari_xpcs.kernels.regions import Region
 
 GEOMETRY = Geometry(
     shape=(48, 64),
@@ -287,3 +289,33 @@ def test_what_was_asked_for_in_another_version_is_left_out(partition, tmp_path):
         del file["/qmap/napari_xpcs/spec"]
         file["/qmap/napari_xpcs/spec"] = '{"hexagons": 3}'
     assert read_partition(path).spec is None
+
+
+def test_drawn_regions_can_be_edited_after_reading(xp, tmp_path):
+    path = tmp_path / "q.hdf"
+    mask = np.ones(GEOMETRY.shape, dtype=bool)
+    regions = (
+        Region(kind="ellipse", vertices=((5.0, 5.0), (5.0, 25.0), (30.0, 25.0), (30.0, 5.0))),
+        Region(kind="sector", q_range=(1e-4, 3e-4), phi_range_deg=(150.0, -150.0), name="west"),
+        Region(kind="path", vertices=((2.0, 2.0), (2.0, 9.0), (9.0, 9.0)), width_px=3.5),
+    )
+    spec = PartitionSpec(dq=4, sq=8)
+    made = regions_partition(regions, GEOMETRY, mask, spec, bins="clip", xp=xp)
+    write_partition(path, made)
+    read = read_partition(path)
+    assert_same(read, made)
+    assert read.regions == regions
+    assert read.region_bins == "clip"
+    np.testing.assert_array_equal(read.region_of_bin, made.region_of_bin)
+    np.testing.assert_array_equal(read.table().phi_deg, made.table().phi_deg)
+    again = regions_partition(
+        read.regions, read.geometry, read.blemish, read.spec, bins=read.region_bins, xp=xp
+    )
+    np.testing.assert_array_equal(again.static.labels, made.static.labels)
+    with h5py.File(path, "r+") as file:
+        del file["/qmap/napari_xpcs/regions"]
+        file["/qmap/napari_xpcs/regions"] = '{"bins": "each", "shapes": [{"kind": "star"}]}'
+    damaged = read_partition(path)
+    assert damaged.regions == ()
+    assert "left out, their bins are there" in damaged.notes[0]
+    np.testing.assert_array_equal(damaged.dynamic.labels, made.dynamic.labels)

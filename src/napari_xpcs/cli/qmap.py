@@ -1,8 +1,10 @@
 """``napari-xpcs qmap``: bins from a geometry."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +13,7 @@ from napari_xpcs.cli._options import Force, Json
 
 
 class Spacing(StrEnum):
-    """Spacing of bin edges along q."""
+    """Spacing of bin edges."""
 
     linear = "linear"
     log = "log"
@@ -60,14 +62,40 @@ def qmap(
         Polarity | None,
         typer.Option(help="What 1 means in the mask; default: what its format says, or a guess."),
     ] = None,
-    dq: Annotated[int, typer.Option(help="Dynamic bins along q.", min=1)] = 36,
-    sq: Annotated[int, typer.Option(help="Static bins along q.", min=1)] = 360,
-    dp: Annotated[int, typer.Option(help="Dynamic bins along phi.", min=1)] = 1,
-    sp: Annotated[int, typer.Option(help="Static bins along phi.", min=1)] = 1,
+    dataset: Annotated[
+        str | None, typer.Option(help="HDF5 path of the frames where it is unusual.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML or JSON recipe; options given beside it win.")
+    ] = None,
+    save_recipe: Annotated[
+        Path | None, typer.Option(help="Write what was chosen here as a recipe.")
+    ] = None,
+    dq: Annotated[
+        int | None, typer.Option(help="Dynamic bins along q. [default: 36]", min=1)
+    ] = None,
+    sq: Annotated[
+        int | None, typer.Option(help="Static bins along q. [default: 360]", min=1)
+    ] = None,
+    dp: Annotated[
+        int | None, typer.Option(help="Dynamic bins along phi. [default: 1]", min=1)
+    ] = None,
+    sp: Annotated[
+        int | None, typer.Option(help="Static bins along phi. [default: 1]", min=1)
+    ] = None,
     mode: Annotated[
-        str, typer.Option(help="The two axes: q-phi, x-y, or any two of q phi x y qx qy tth.")
-    ] = "q-phi",
-    spacing: Annotated[Spacing, typer.Option(help="Edges along q.")] = Spacing.linear,
+        str | None,
+        typer.Option(
+            help="The two axes: q-phi, x-y, eq-ephi (along an ellipse), or any two of "
+            "q phi x y qx qy tth eq ephi, qz qr in grazing incidence. [default: q-phi]"
+        ),
+    ] = None,
+    spacing: Annotated[
+        Spacing | None, typer.Option(help="Edges along q. [default: linear]")
+    ] = None,
+    spacing_phi: Annotated[
+        Spacing | None, typer.Option(help="Edges along the second axis. [default: linear]")
+    ] = None,
     q_range: Annotated[
         tuple[float, float] | None, typer.Option(help="FROM TO, 1/angstrom.")
     ] = None,
@@ -77,20 +105,48 @@ def qmap(
     phi_offset_deg: Annotated[
         float | None, typer.Option(help="Added to phi before binning, deg.")
     ] = None,
-    phi_fold: Annotated[int, typer.Option(help="Symmetry fold of phi.", min=1)] = 1,
+    phi_fold: Annotated[
+        int | None, typer.Option(help="Symmetry fold of phi. [default: 1]", min=1)
+    ] = None,
     edges: Annotated[
-        str, typer.Option(help="data, equal-count, or a JSON file with edges.")
-    ] = "data",
-    q_convention: Annotated[QConvention, typer.Option(help="Formula of q.")] = QConvention.exact,
+        str | None,
+        typer.Option(help="data, equal-count, or a JSON file with edges. [default: data]"),
+    ] = None,
+    edges_q: Annotated[
+        str | None,
+        typer.Option(
+            help="Edges along q, 1/angstrom: 0.001,0.002,0.004 or 0.001:0.002,0.003:0.004"
+        ),
+    ] = None,
+    edges_phi: Annotated[
+        str | None, typer.Option(help="Edges along phi, deg; LOW:HIGH pairs leave gaps.")
+    ] = None,
+    min_pixels: Annotated[
+        int | None,
+        typer.Option(help="Leave out static, then dynamic bins of fewer pixels.", min=1),
+    ] = None,
+    ellipse: Annotated[
+        tuple[float, float, float, float, float] | None,
+        typer.Option(
+            help="ROW COL HALF_AXIS HALF_AXIS (px) ANGLE (deg) for eq, ephi; default: of the mask."
+        ),
+    ] = None,
+    q_convention: Annotated[
+        QConvention | None, typer.Option(help="Formula of q. [default: exact]")
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Make q/phi bins from the geometry of a file, or from options alone, and save them."""
     from napari_xpcs.backends import get_backend
-    from napari_xpcs.io.edges_file import read_edges
+    from napari_xpcs.io.atomic import refuse_to_overwrite
+    from napari_xpcs.io.edges_file import read_edges, read_edges_text
+    from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
+    from napari_xpcs.kernels.mask_steps import FileStep
     from napari_xpcs.kernels.partition import PartitionSpec
     from napari_xpcs.pipeline import partition_file
 
+    chosen = Recipe() if recipe is None else read_recipe(recipe)
     values = {
         "energy_kev": energy_kev,
         "distance_m": distance_m,
@@ -102,35 +158,61 @@ def qmap(
         "swing_vertical_deg": swing_vertical_deg,
         "incident_angle_deg": incident_angle_deg,
     }
-    made = {"data", "equal-count"}
-    explicit = {} if edges in made else read_edges(Path(edges))
-    spec = PartitionSpec(
-        dq=dq,
-        sq=sq,
-        dp=dp,
-        sp=sp,
-        mode=mode,
-        spacing=spacing.value,
-        edges="equal-count" if edges == "equal-count" else "data",
-        edges_q=explicit.get("q"),
-        edges_phi=explicit.get("phi"),
-        q_range=q_range,
-        phi_range_deg=phi_range,
-        phi_offset_deg=phi_offset_deg,
-        phi_fold=phi_fold,
-        q_convention=q_convention.value,
+    made = {None, "data", "equal-count"}
+    explicit = {} if edges in made or edges is None else read_edges(Path(edges))
+    typed_edges = {"q": edges_q, "phi": edges_phi}
+    explicit |= {
+        axis: read_edges_text(text, f"--edges-{axis}")
+        for axis, text in typed_edges.items()
+        if text is not None
+    }
+    options = {
+        "dq": dq,
+        "sq": sq,
+        "dp": dp,
+        "sp": sp,
+        "mode": mode,
+        "spacing": spacing,
+        "spacing_phi": spacing_phi,
+        "edges": edges if edges in made else None,
+        "edges_q": explicit.get("q"),
+        "edges_phi": explicit.get("phi"),
+        "q_range": q_range,
+        "phi_range_deg": phi_range,
+        "phi_offset_deg": phi_offset_deg,
+        "phi_fold": phi_fold,
+        "min_pixels": min_pixels,
+        "ellipse": ellipse,
+        "q_convention": q_convention,
+    }
+    chosen = replace(
+        chosen,
+        geometry={**chosen.geometry, **_given(values)},
+        bins=replace(chosen.bins or PartitionSpec(), **_given(options)),
     )
+    if save_recipe is not None:
+        refuse_to_overwrite(save_recipe, force)
     partition = partition_file(
         output,
         frames=frames,
+        dataset=dataset,
         shape=shape,
-        values={name: value for name, value in values.items() if value is not None},
+        values=chosen.geometry,
         mask=mask,
         mask_ones=None if mask_ones is None else mask_ones.value,
-        spec=spec,
+        mask_steps=chosen.mask,
+        spec=chosen.bins or PartitionSpec(),
+        regions=chosen.regions,
+        region_bins=chosen.region_bins,
         xp=get_backend(),
         force=force,
     )
+    if save_recipe is not None:
+        if mask is not None:
+            ones = "auto" if mask_ones is None else mask_ones.value
+            step = FileStep(path=str(mask.resolve()), ones=ones)
+            chosen = replace(chosen, mask=(step, *chosen.mask))
+        write_recipe(save_recipe, chosen, force=force)
     facts = {
         "file": str(output),
         "shape": list(partition.shape),
@@ -150,3 +232,12 @@ def qmap(
         )
         for note in partition.notes:
             out.print(f"note: {note}", highlight=False, soft_wrap=True)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were typed, choices as plain words."""
+    return {
+        name: value.value if isinstance(value, StrEnum) else value
+        for name, value in options.items()
+        if value is not None
+    }

@@ -1,4 +1,4 @@
-"""Bin edges from a JSON file: ``{"q": [0.001, 0.002], "phi": [[-20, 20], [160, 200]]}``."""
+"""Bin edges, typed or in JSON: ``{"q": [0.001, 0.002], "phi": [[-20, 20], [160, 200]]}``."""
 
 import json
 from pathlib import Path
@@ -28,6 +28,32 @@ def read_edges(path: Path) -> dict[str, Edges]:
         msg = f'{path} must hold edges as {{"q": [...], "phi": [...]}}, either of them.'
         raise FileFormatError(msg)
     return {axis: _edges(path, axis, edges) for axis, edges in content.items()}
+
+
+def read_edges_text(text: str, where: str) -> Edges:
+    """Return edges from a list such as ``0.001,0.002`` or, with gaps, ``-20:20,160:200``.
+
+    Parameters
+    ----------
+    where
+        What to call the text in a message.
+
+    Raises
+    ------
+    FileFormatError
+        Something else than numbers, or edges and pairs mixed.
+    """
+    parts = [part.split(":") for part in text.split(",")]
+    try:
+        numbers = [[float(number) for number in part] for part in parts]
+    except ValueError:
+        numbers = []
+    if numbers and all(len(part) == 1 for part in numbers):
+        return tuple(edge for (edge,) in numbers)
+    if numbers and all(len(part) == 2 for part in numbers):
+        return tuple((low, high) for low, high in numbers)
+    msg = f"{where} wants EDGE,EDGE,... or LOW:HIGH,LOW:HIGH,... in numbers, got {text!r}."
+    raise FileFormatError(msg)
 
 
 def _edges(path: Path, axis: str, edges: Any) -> Edges:

@@ -1,0 +1,131 @@
+"""``napari-xpcs qmap``: recipes, regions, typed edges and unusual places, as a script uses them."""
+
+import json
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_xpcs.cli import main
+from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
+from napari_xpcs.kernels.mask_steps import ThresholdStep
+from napari_xpcs.kernels.partition import PartitionSpec
+from napari_xpcs.kernels.regions import Region
+
+DETECTOR = (
+    *("--shape", 48, 64, "--energy-kev", 10, "--distance-m", 8, "--pixel-m", 75e-6),
+    *("--center-row-px", 23.7, "--center-col-px", 30.3),
+)
+
+
+@pytest.fixture
+def qmap(capsys, monkeypatch):
+    """Run the command; return exit status, facts (or None), and what was said on stderr."""
+
+    def run(*arguments):
+        command = ["napari-xpcs", "qmap", "--json", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        status = 0
+        try:
+            main()
+        except SystemExit as stop:
+            status = stop.code or 0
+        captured = capsys.readouterr()
+        return status, json.loads(captured.out) if status == 0 else None, captured.err
+
+    return run
+
+
+def test_a_saved_recipe_makes_the_same_bins(qmap, tmp_path):
+    first, second = tmp_path / "1.hdf", tmp_path / "2.hdf"
+    recipe = tmp_path / "R.yaml"
+    mask = np.ones((48, 64), dtype=np.uint8)
+    mask[:, :20] = 0
+    np.save(tmp_path / "mask.npy", mask)
+    options = ["--dq", 5, "--sq", 20, "--dp", 4, "--spacing", "log", "--q-range", 1e-4, 1e-3]
+    masked = ["--mask", tmp_path / "mask.npy", "--mask-ones", "good"]
+    said = qmap(*DETECTOR, *options, *masked, "--save-recipe", recipe, "-o", first)
+    assert said[0] == 0, said[2]
+    assert qmap("--shape", 48, 64, "--recipe", recipe, "-o", second)[0] == 0
+    ours, again = read_partition(first), read_partition(second)
+    np.testing.assert_array_equal(ours.static.labels, again.static.labels)
+    assert ours.spec == again.spec
+    assert not ours.mask[:, :20].any()
+    assert read_recipe(recipe).bins.dp == 4
+    assert qmap(*DETECTOR, "--save-recipe", recipe, "-o", tmp_path / "3.hdf")[0] == 1
+    assert not (tmp_path / "3.hdf").exists()
+
+
+def test_options_win_over_a_recipe(qmap, tmp_path):
+    recipe = tmp_path / "R.json"
+    write_recipe(
+        recipe, Recipe(geometry={"energy_kev": 5.0}, bins=PartitionSpec(dq=3, sq=9, dp=2, sp=2))
+    )
+    status, _, said = qmap(*DETECTOR, "--recipe", recipe, "--dq", 4, "-o", tmp_path / "b.hdf")
+    assert status == 0, said
+    partition = read_partition(tmp_path / "b.hdf")
+    assert partition.spec.dq == 4
+    assert partition.spec.dp == 2
+    assert partition.geometry.energy_kev == 10.0
+
+
+def test_regions_and_mask_steps_of_a_recipe(qmap, tmp_path):
+    frames = np.random.default_rng(0).poisson(2.0, (30, 48, 64)).astype(np.uint16)
+    frames[:, 7, 9] = 9000
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file["odd/place"] = frames
+    box = ((2.0, 2.0), (2.0, 30.0), (40.0, 30.0), (40.0, 2.0))
+    chosen = Recipe(
+        mask=(ThresholdStep(high=1000.0),),
+        bins=PartitionSpec(dq=3, sq=6),
+        regions=(Region(kind="rectangle", vertices=box, name="left"),),
+        region_bins="clip",
+    )
+    write_recipe(tmp_path / "R.yaml", chosen)
+    place = ["--dataset", "/odd/place"]
+    geometry = DETECTOR[3:]
+    out = tmp_path / "b.hdf"
+    recipe = ["--recipe", tmp_path / "R.yaml"]
+    status, facts, said = qmap(tmp_path / "run.h5", *place, *geometry, *recipe, "-o", out)
+    assert status == 0, said
+    partition = read_partition(out)
+    assert partition.regions == chosen.regions
+    assert partition.mask_steps == chosen.mask
+    assert not partition.mask[7, 9]
+    assert partition.mask[8, 9]
+    assert not partition.mask[:, 30:].any()
+    assert facts["dynamic_bins"] == 3
+    status, _, said = qmap(tmp_path / "run.h5", "--dataset", "/nowhere", *geometry, "-o", out)
+    assert status == 1
+    assert "/nowhere" in said
+
+
+def test_typed_edges_and_a_minimum(qmap, tmp_path):
+    out = tmp_path / "b.hdf"
+    status, facts, said = qmap(
+        *DETECTOR, "--edges-q", "1e-4:2e-4,4e-4:8e-4", "--sq", 2, "--edges-phi", "-90,0,45",
+        "--sp", 2, "--min-pixels", 20, "-o", out,
+    )  # fmt: skip
+    assert status == 0, said
+    partition = read_partition(out)
+    np.testing.assert_allclose(partition.dynamic.edges[0], [[1e-4, 2e-4], [4e-4, 8e-4]])
+    np.testing.assert_allclose(partition.dynamic.edges[1], [-90, 0, 45])
+    assert partition.static.pixels.min() >= 20
+    assert facts["dynamic_bins"] == len(partition.dynamic)
+    status, _, said = qmap(*DETECTOR, "--edges-q", "1e-4;2e-4", "-o", tmp_path / "c.hdf")
+    assert status == 1
+    assert "--edges-q wants EDGE" in said
+
+
+def test_bins_along_an_ellipse(qmap, tmp_path):
+    out = tmp_path / "b.hdf"
+    ellipse = ["--mode", "eq-ephi", "--ellipse", 24, 30, 20, 8, 0, "--dq", 4, "--sq", 4]
+    status, _, said = qmap(*DETECTOR, *ellipse, "--q-range", 0, 1, "-o", out)
+    assert status == 0, said
+    partition = read_partition(out)
+    assert partition.names == ("eq", "ephi")
+    assert partition.units == ("1", "deg")
+    assert np.ptp(np.flatnonzero(partition.mask[:, 30])) == 16
+    assert np.ptp(np.flatnonzero(partition.mask[24])) == 40
