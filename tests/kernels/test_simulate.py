@@ -1,4 +1,5 @@
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from napari_xpcs.kernels.simulate import (
     NO_VALUE,
     Simulation,
     evolve,
+    evolve_power,
     mode_weights,
     simulate_frames,
 )
@@ -136,3 +138,52 @@ def test_backends_simulate_the_same_run(xp: BackendProtocol) -> None:
     # float32 fields are rounded differently: a count in a thousand may differ, by one.
     differs = ours != _frames(simulation)
     assert differs.mean() < 1e-3
+
+
+def test_power_of_independent_pixels_is_that_of_the_field(xp: BackendProtocol) -> None:
+    """The law of the sum of squares after a step is that of the components, squared and added."""
+    rng = np.random.default_rng(6)
+    shape, components = (1, 200_000), 5
+    field = rng.standard_normal((components, *shape))
+    decay = np.full(shape, 0.8)
+    renewal = np.sqrt(1.0 - decay**2)
+    along, across = rng.standard_normal((1, *shape)), rng.chisquare(components - 1, (1, *shape))
+    power = np.sum(field**2, axis=0)
+    after, at_start = xp.jit(evolve_power, static_argnames=("xp",))(
+        power, along, across, decay, renewal, xp=xp
+    )
+    np.testing.assert_allclose(xp.to_numpy(at_start)[0], power, rtol=1e-12)
+    fresh = decay * field + renewal * rng.standard_normal((components, *shape))
+    expected, got = np.sum(fresh**2, axis=0), np.asarray(xp.to_numpy(after))
+    for moment in (1, 2, 3):
+        np.testing.assert_allclose(np.mean(got**moment), np.mean(expected**moment), rtol=0.03)
+    overlap = [np.corrcoef(power.ravel(), later.ravel())[0, 1] for later in (got, expected)]
+    np.testing.assert_allclose(overlap, 0.8**2, atol=0.01)
+
+
+@pytest.mark.parametrize("contrast", [1.0, 0.4, 0.05])
+def test_contrast_is_reached_between_whole_numbers_of_modes(contrast: float) -> None:
+    simulation = Simulation(frames=8, rows=256, cols=256, contrast=contrast, mean_counts=20.0)
+    first = _frames(simulation)[0][simulation.mask].astype(float)
+    mean = simulation.intensity[simulation.mask]
+    # Factorial moments leave out the noise of counting.
+    assert np.mean((first * first - first) / mean**2) == pytest.approx(1.0 + contrast, abs=0.04)
+
+
+def test_counts_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulation = Simulation(frames=40, rows=96, cols=200, seed=3)
+    first = _frames(simulation)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    np.testing.assert_array_equal(_frames(simulation), first)
+
+
+def test_two_blocks_are_in_memory_at_most() -> None:
+    simulation = Simulation(frames=400, rows=256, cols=256, mean_counts=0.1)
+    blocks = simulate_frames(simulation, xp=NumPyBackend())
+    next(blocks)
+    tracemalloc.start()
+    for _ in blocks:
+        pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 24 * 2**20  # all frames would be 50 MiB of uint16

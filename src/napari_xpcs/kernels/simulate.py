@@ -1,4 +1,4 @@
-r"""A simulated run: Brownian particles whose speckle field decays exactly as theory says.
+r"""A simulated run: Brownian particles whose speckle decays exactly as theory says.
 
 The field of every pixel and mode is a circular complex Gaussian process that follows
 
@@ -10,13 +10,25 @@ interfere, with weights whose squares sum to the contrast :math:`\beta`; by the 
 
 .. math:: g_2(t) = 1 + \beta e^{-2 D q^2 t}.
 
+Where pixels are independent, nothing but the intensity of each is needed, and for equal modes
+that is a Markov process of its own, the square-root diffusion [1]_.  The sum S of the squares of
+:math:`n = 2 / \beta` components of variance 1 becomes
+
+.. math:: S(t + \Delta t) = (g_1 \sqrt{S(t)} + \sqrt{1 - g_1^2}\,\xi)^2 + (1 - g_1^2) \chi^2_{n - 1}
+
+because only the component along the field feels the field: two random numbers for a pixel
+however many modes there are, and n need not be whole.
+
 Counts are Poisson distributed about the intensity.  Random numbers come from NumPy, whatever
 the backend, and are what takes the time.
+
+.. [1] J. C. Cox, J. E. Ingersoll, S. A. Ross, *Econometrica* 53 (1985) 385.
 """
 
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import ceil, hypot, isfinite, log, sqrt
@@ -28,6 +40,7 @@ from jaxtyping import Float, Float32, UInt16
 from napari_xpcs._typing import Array, Mask
 from napari_xpcs.backends import BackendProtocol, NumPyBackend, ensure_numpy
 from napari_xpcs.errors import SimulationError
+from napari_xpcs.kernels.counting import poisson_counts
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.qmap import q_maps
 from napari_xpcs.units import ANGSTROM_M, HC_KEV_ANGSTROM
@@ -195,52 +208,161 @@ def simulate_frames(
 ) -> Generator[Frames, None, None]:
     """Yield the frames in blocks; only two blocks are in memory.
 
-    Pixels outside the mask hold :data:`NO_VALUE`.  A thread works out the intensities of the
-    next block while counts are drawn; it has ended when this generator has.  Backends round
-    differently, so that some counts may differ between them.
+    Pixels outside the mask hold :data:`NO_VALUE`.  Threads on all cores work on the next block
+    meanwhile; they have ended when this generator has.  The counts do not depend on the number
+    of cores; backends round differently, so that some counts may differ between them.
     """
-    # Two streams, so that the field does not depend on how the counts are drawn.
-    for_field, for_counts = np.random.Generator(np.random.SFC64(simulation.seed)).spawn(2)
-    mask = simulation.mask
-    with (
-        closing(_intensities(simulation, for_field, xp=xp)) as blocks,
-        ThreadPoolExecutor(1, thread_name_prefix="simulate-field") as worker,
-    ):
-        ahead = worker.submit(next, blocks, None)
-        while (intensity := ahead.result()) is not None:
-            ahead = worker.submit(next, blocks, None)
-            counts = for_counts.poisson(intensity)
-            yield np.where(mask, np.minimum(counts, NO_VALUE - 1), NO_VALUE).astype(np.uint16)
-
-
-def _intensities(
-    simulation: Simulation, rng: np.random.Generator, *, xp: BackendProtocol
-) -> Generator[Float[np.ndarray, "frame row col"], None, None]:
-    """Yield blocks of expected counts, without the noise of counting."""
     s = simulation
-    decay = np.exp(-s.decay_rate_per_s * s.frame_time_s).astype(np.float32)
-    # From the rounded decay: then the variance of the field stays exactly 1.
-    renewal = np.sqrt(1.0 - decay.astype(np.float64) ** 2).astype(np.float32)
-    weight = mode_weights(s.contrast)
-    # Real and imaginary parts share the weight of their mode and have the variance 1.
-    weights = np.concatenate([weight, weight]).astype(np.float32) / np.float32(2.0)
-    spectrum = _speckle_spectrum(s)
-    # Independent pixels are worked out in strips that stay in the cache of a core.
-    rows = s.rows if spectrum is not None else max(1, _STRIP_PIXELS // s.cols)
-    strips = [slice(row, min(row + rows, s.rows)) for row in range(0, s.rows, rows)]
-    shapes = [(strip.stop - strip.start, s.cols) for strip in strips]
-    fields: list[Array] = [_noise(rng, len(weight), shape, spectrum) for shape in shapes]
-    compiled = xp.jit(evolve, static_argnames=("xp",))
+    strips = _strips(s, xp)
     length = min(s.frames, max(1, _BLOCK_PIXELS // s.mask.size))
-    for start in range(0, s.frames, length):
-        block = np.empty((min(length, s.frames - start), *s.mask.shape))
-        for number, (strip, shape) in enumerate(zip(strips, shapes, strict=True)):
-            noise = np.stack([_noise(rng, len(weight), shape, spectrum) for _ in block])
-            fields[number], speckle = compiled(
-                fields[number], noise, decay[strip], renewal[strip], weights, xp=xp
-            )
-            np.multiply(s.intensity[strip], ensure_numpy(speckle), out=block[:, strip])
-        yield block
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="simulate") as pool:
+
+        def begin(start: int) -> tuple[Frames, list[Future[None]]]:
+            block = np.empty((min(length, s.frames - start), *s.mask.shape), np.uint16)
+            return block, [pool.submit(strip.fill, block) for strip in strips]
+
+        ahead = begin(0)
+        for start in range(0, s.frames, length):
+            block, jobs = ahead
+            for job in jobs:
+                job.result()
+            if start + length < s.frames:
+                ahead = begin(start + length)
+            yield block
+
+
+class _Strip(ABC):
+    """Some rows of the detector, with random numbers of their own."""
+
+    def __init__(self, simulation: Simulation, rows: slice, rng: np.random.Generator) -> None:
+        decay = np.exp(-simulation.decay_rate_per_s[rows] * simulation.frame_time_s)
+        self._decay = decay.astype(np.float32)
+        # From the rounded decay: then the variance of the field stays exactly 1.
+        self._renewal = np.sqrt(1.0 - self._decay.astype(np.float64) ** 2).astype(np.float32)
+        self._mean = simulation.intensity[rows].astype(np.float32)
+        self._mask = simulation.mask[rows]
+        self._rows = rows
+        self._rng = rng
+
+    @abstractmethod
+    def speckles(self, frames: int) -> Float32[np.ndarray, "frame row col"]:
+        """Return the intensity of the next frames, of mean 1."""
+
+    def fill(self, block: Frames) -> None:
+        """Put the counts of the next frames into the rows of ``block``."""
+        counts = poisson_counts(self._rng, self.speckles(len(block)) * self._mean)
+        np.minimum(counts, NO_VALUE - 1, out=counts)
+        block[:, self._rows] = np.where(self._mask, counts, np.uint16(NO_VALUE))
+
+
+class _IndependentStrip(_Strip):
+    """Pixels that know nothing of each other."""
+
+    def __init__(
+        self, simulation: Simulation, rows: slice, rng: np.random.Generator, xp: BackendProtocol
+    ) -> None:
+        super().__init__(simulation, rows, rng)
+        self._components = 2.0 / simulation.contrast
+        self._power: Array = self._chi_squared(self._components, self._mean.shape)
+        self._xp = xp
+        self._evolve = xp.jit(evolve_power, static_argnames=("xp",))
+
+    def speckles(self, frames: int) -> Float32[np.ndarray, "frame row col"]:
+        shape = (frames, *self._mean.shape)
+        along = self._rng.standard_normal(shape, dtype=np.float32)
+        across = self._chi_squared(self._components - 1.0, shape)
+        self._power, powers = self._evolve(
+            self._power, along, across, self._decay, self._renewal, xp=self._xp
+        )
+        return np.asarray(ensure_numpy(powers)) * np.float32(1.0 / self._components)
+
+    def _chi_squared(self, freedom: float, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
+        return np.float32(2.0) * self._rng.standard_gamma(0.5 * freedom, shape, dtype=np.float32)
+
+
+class _CorrelatedStrip(_Strip):
+    """The whole detector, with speckles of some size."""
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        rng: np.random.Generator,
+        spectrum: Float32[np.ndarray, "row half"],
+        xp: BackendProtocol,
+    ) -> None:
+        super().__init__(simulation, slice(0, simulation.rows), rng)
+        weight = mode_weights(simulation.contrast)
+        # Real and imaginary parts share the weight of their mode and have the variance 1.
+        self._weights = np.concatenate([weight, weight]).astype(np.float32) / np.float32(2.0)
+        self._spectrum = spectrum
+        self._field: Array = self._noise()
+        self._xp = xp
+        self._evolve = xp.jit(evolve, static_argnames=("xp",))
+
+    def speckles(self, frames: int) -> Float32[np.ndarray, "frame row col"]:
+        noise = np.stack([self._noise() for _ in range(frames)])
+        self._field, speckles = self._evolve(
+            self._field, noise, self._decay, self._renewal, self._weights, xp=self._xp
+        )
+        return np.asarray(ensure_numpy(speckles))
+
+    def _noise(self) -> Float32[np.ndarray, "component row col"]:
+        """Return Gaussian noise of variance 1 for the parts of all modes."""
+        shape = self._mean.shape
+        white = self._rng.standard_normal((len(self._weights), *shape), dtype=np.float32)
+        smooth = np.fft.irfft2(np.fft.rfft2(white) * self._spectrum, shape)
+        return smooth.astype(np.float32, copy=False)
+
+
+def _strips(simulation: Simulation, xp: BackendProtocol) -> list[_Strip]:
+    """Divide the detector; independent pixels are worked out in what the cache of a core holds."""
+    s = simulation
+    seed = np.random.SeedSequence(s.seed)
+    spectrum = _speckle_spectrum(s)
+    if spectrum is not None:
+        return [_CorrelatedStrip(s, np.random.Generator(np.random.SFC64(seed)), spectrum, xp)]
+    height = max(1, _STRIP_PIXELS // s.cols)
+    starts = range(0, s.rows, height)
+    return [
+        _IndependentStrip(
+            s,
+            slice(start, min(start + height, s.rows)),
+            np.random.Generator(np.random.SFC64(own)),
+            xp,
+        )
+        for start, own in zip(starts, seed.spawn(len(starts)), strict=True)
+    ]
+
+
+def evolve_power(
+    power: Float[Array, "row col"],
+    along: Float[Array, "frame row col"],
+    across: Float[Array, "frame row col"],
+    decay: Float[Array, "row col"],
+    renewal: Float[Array, "row col"],
+    *,
+    xp: BackendProtocol,
+) -> tuple[Float[Array, "row col"], Float[Array, "frame row col"]]:
+    r"""Return the sum of squares of the field after some frames, and that of each of them.
+
+    Parameters
+    ----------
+    power
+        Sum of the squares of n components of variance 1, before the first of the frames.
+    along, across
+        What renews it after each frame: a Gaussian number of variance 1, and a
+        :math:`\chi^2_{n - 1}` number.
+    decay, renewal
+        :math:`g_1` over one frame time, and :math:`\sqrt{1 - g_1^2}`.
+    """
+    renewal_squared = renewal * renewal
+
+    def step(now: Float[Array, "row col"], fresh: Float[Array, "2 row col"]) -> tuple[Array, Array]:
+        kept = decay * xp.sqrt(now) + renewal * fresh[0]
+        return kept * kept + renewal_squared * fresh[1], now
+
+    final, powers = xp.scan(step, power, xp.stack([along, across], axis=1))
+    return final, powers
 
 
 def evolve(
@@ -302,31 +424,3 @@ def _speckle_spectrum(simulation: Simulation) -> Float32[np.ndarray, "row half"]
     amplitude = np.exp(-0.5 * (2.0 * np.pi * width) ** 2 * (row**2 + col**2))
     impulse = np.fft.irfft2(amplitude, shape)
     return np.asarray(amplitude / np.sqrt(np.sum(impulse**2)), np.float32)
-
-
-def _noise(
-    rng: np.random.Generator,
-    modes: int,
-    shape: tuple[int, int],
-    spectrum: Float32[np.ndarray, "row half"] | None,
-) -> Float32[np.ndarray, "component row col"]:
-    """Return Gaussian noise of variance 1: the real parts of all modes, then the imaginary.
-
-    Box and Muller's transform of 32 random bits for radius and angle each; with vector
-    instructions for the logarithm and the cosine it is three times as fast as NumPy's own.
-    """
-    bits = rng.bit_generator.random_raw(modes * shape[0] * shape[1])
-    for_radius, for_angle = np.reshape(bits, -1).view(np.uint32).reshape(2, modes, *shape)
-    radius = (for_radius >> np.uint32(8)).astype(np.float32)
-    radius += np.float32(1.0)  # (0, 1] after scaling: 0 has no logarithm
-    radius *= np.float32(2.0**-24)
-    np.log(radius, out=radius)
-    radius *= np.float32(-2.0)
-    np.sqrt(radius, out=radius)
-    angle = for_angle.view(np.int32).astype(np.float32)
-    angle *= np.float32(np.pi * 2.0**-31)
-    white = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
-    if spectrum is None:
-        return white
-    smooth = np.fft.irfft2(np.fft.rfft2(white) * spectrum, shape)
-    return smooth.astype(np.float32, copy=False)
