@@ -7,7 +7,9 @@ from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QSpinBox
 
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin.partition_widget import TYPED, PartitionWidget
+from napari_xpcs.plugin.bin_jobs import BinRequest, BinResult
+from napari_xpcs.plugin.geometry_form import TYPED
+from napari_xpcs.plugin.partition_widget import PartitionWidget
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
 
@@ -110,7 +112,10 @@ def test_mask_layer_takes_pixels_out_of_the_bins(widget, viewer, known, partitio
 
 
 def test_result_for_a_picture_that_is_gone_is_dropped(widget, viewer, known, partition):
-    widget._on_runner_finished((None, partition))
+    request = BinRequest(
+        shape=partition.shape, geometry=partition.geometry, mask=None, spec=partition.spec
+    )
+    widget._on_runner_finished(BinResult(request=request, maps=None, partition=partition))
     assert partition_layers(viewer) == []
 
 

@@ -4,7 +4,7 @@ What a widget needs later stands in ``layer.metadata["xpcs"]``, a dict with the 
 ``role`` (frames, scattering, mask or partition); only this module writes and reads it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,16 +18,23 @@ from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
 from napari_xpcs.kernels.curves import G2Curves
-from napari_xpcs.kernels.geometry import KnownGeometry
+from napari_xpcs.kernels.geometry import Geometry, KnownGeometry
 from napari_xpcs.kernels.mask_steps import MaskStep, painted_difference
 from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, image_contrast, log_view
+from napari_xpcs.plugin.sectors import ranges_of, shape_of
 
 LAYER_KEY = "xpcs"
 SCATTERING_FLOOR = 1e-3
 """Mean counts below this part of the brightest are shown on a linear scale."""
 CHI2 = "reduced chi2"
 """How the goodness of a fit is called among the parameters."""
+
+CORNERS = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0], [1.0, -1.0]])
+"""A box about the origin, in the order of napari's ellipses."""
+LIT = np.array((1.0, 0.1, 0.8, 1.0))
+"""Colour of the selected bin: no bin of the perceptual map has it."""
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 """What an npe2 reader returns: data, keyword arguments of ``add_*``, layer type."""
@@ -167,15 +174,25 @@ def bin_features(partition: Partition) -> pd.DataFrame:
 
 
 def bin_colormap(partition: Partition) -> DirectLabelColormap:
-    """Return colours that run along the first axis (q), alternating in lightness."""
+    """Return colours that run along the first axis (q), alternating in lightness.
+
+    A perceptual map: equal steps of rank look equally far apart.
+    """
     count = len(partition.dynamic)
-    position = partition.dynamic.index // partition.dynamic.grid[1]
-    colors = ensure_colormap("turbo").map(position / max(partition.dynamic.grid[0] - 1, 1))
+    along = partition.dynamic.center_of_bins(0)
+    order = np.nan_to_num(along, nan=-np.inf)
+    _, rank = np.unique(order, return_inverse=True)
+    colors = ensure_colormap("viridis").map(rank / max(rank.max(initial=0), 1))
     colors[1::2, :3] *= 0.75
     transparent = (0.0, 0.0, 0.0, 0.0)
     table: dict[int | None, Any] = {None: transparent, 0: transparent}
     table.update({label: colors[label - 1] for label in range(1, count + 1)})
     return DirectLabelColormap(color_dict=table)
+
+
+def lit_colormap(colors: DirectLabelColormap, label: int) -> DirectLabelColormap:
+    """Return ``colors`` with one bin in the colour that no other bin has."""
+    return DirectLabelColormap(color_dict={**colors.color_dict, label: LIT})
 
 
 def parameter_map_layer(
@@ -199,6 +216,99 @@ def parameter_map_layer(
         "metadata": {LAYER_KEY: {"role": "map", "source": source}},
     }
     return napari_adapter.to_numpy(of_label[partition.dynamic.labels]), arguments, "image"
+
+
+def beam_layer(at: tuple[float, float], size: float) -> LayerData:
+    """Return the beam at (row, column) as a cross of ``size`` pixels that can be dragged."""
+    arguments = {
+        "name": "beam",
+        "symbol": "cross",
+        "size": max(size, 5.0),
+        "face_color": "red",
+        "border_width": 0.0,
+        "axis_labels": ("y", "x"),
+        "metadata": {LAYER_KEY: {"role": "beam"}},
+    }
+    return np.array([at], dtype=float), arguments, "points"
+
+
+def ring_points_layer(name: str, size: float) -> LayerData:
+    """Return an empty Points layer to pick points of a powder ring on."""
+    arguments = {
+        "name": f"{name} points",
+        "ndim": 2,
+        "symbol": "ring",
+        "size": max(size, 5.0),
+        "face_color": "transparent",
+        "border_color": "orange",
+        "axis_labels": ("y", "x"),
+        "metadata": {LAYER_KEY: {"role": "ring"}},
+    }
+    return np.empty((0, 2)), arguments, "points"
+
+
+def ring_layer(name: str, at: tuple[float, float], radius: float, width: float) -> LayerData:
+    """Return a circle to be laid along a powder ring by its handles."""
+    row, col = at
+    box = [[row + down, col + across] for down, across in CORNERS * radius]
+    arguments = {
+        "name": name,
+        "shape_type": "ellipse",
+        "edge_color": "orange",
+        "edge_width": max(width, 1.0),
+        "face_color": "transparent",
+        "axis_labels": ("y", "x"),
+        "metadata": {LAYER_KEY: {"role": "ring"}},
+    }
+    return [np.array(box)], arguments, "shapes"
+
+
+def regions_layer(regions: Sequence[Region], geometry: Geometry | None) -> LayerData:
+    """Return regions as shapes with handles, to be edited."""
+    shapes = [shape_of(region, geometry) for region in regions]
+    extent = max((float(np.nanmax(vertices)) for vertices, _ in shapes), default=0.0)
+    widths = [
+        region.width_px if region.kind in ("line", "path") else max(extent / 400, 0.5)
+        for region in regions
+    ]
+    arguments = {
+        "name": "regions",
+        "ndim": 2,
+        "shape_type": [kind for _, kind in shapes],
+        "edge_width": widths,
+        "edge_color": "yellow",
+        "face_color": "transparent",
+        "features": pd.DataFrame([ranges_of(region) for region in regions]),
+        "axis_labels": ("y", "x"),
+        "metadata": {LAYER_KEY: {"role": "regions"}},
+    }
+    return [vertices for vertices, _ in shapes], arguments, "shapes"
+
+
+def lines_layer(
+    name: str,
+    role: str,
+    paths: list[np.ndarray],
+    *,
+    texts: list[str],
+    color: str,
+    width: float,
+    kind: str = "path",
+) -> LayerData:
+    """Return labelled lines over the detector, (row, column) points each."""
+    arguments = {
+        "name": name,
+        "ndim": 2,
+        "shape_type": [kind] * len(paths),
+        "edge_color": color,
+        "edge_width": width,
+        "face_color": "transparent",
+        "features": pd.DataFrame({"text": texts}),
+        "text": {"string": "{text}", "color": color, "size": 9, "anchor": "upper_left"},
+        "axis_labels": ("y", "x"),
+        "metadata": {LAYER_KEY: {"role": role}},
+    }
+    return paths, arguments, "shapes"
 
 
 def frames_file_to_layers(file: FramesFile) -> list[LayerData]:
@@ -228,12 +338,15 @@ def result_file_to_layers(file: ResultFile) -> list[LayerData]:
 
 
 def partition_file_to_layers(file: PartitionFile) -> list[LayerData]:
-    """Return mask and bins of a partition file."""
-    source = str(file.path)
-    return [
-        _mask_of_partition(file.partition, source),
-        partition_layer(file.partition, known=file.known, source=source),
+    """Return mask, bins and the regions that made them of a partition file."""
+    source, partition = str(file.path), file.partition
+    found = [
+        _mask_of_partition(partition, source),
+        partition_layer(partition, known=file.known, source=source),
     ]
+    if partition.regions:
+        found.append(regions_layer(partition.regions, partition.geometry))
+    return found
 
 
 def _mask_of_partition(partition: Partition, source: str) -> LayerData:
@@ -255,6 +368,17 @@ def layer_role(layer: Layer) -> str:
 def layers_with_role(layers: Iterable[Layer], *roles: str) -> list[Layer]:
     """Return the layers of ours that have one of ``roles``, topmost first."""
     return [layer for layer in reversed(list(layers)) if layer_role(layer) in roles]
+
+
+def label_at(layer: Layer, event: Any) -> int:
+    """Return the label of a Labels layer under the cursor of a mouse event, 0 for none."""
+    value = layer.get_value(
+        event.position,
+        view_direction=event.view_direction,
+        dims_displayed=event.dims_displayed,
+        world=True,
+    )
+    return int(value or 0)
 
 
 def layer_frames(layer: Layer) -> Frames:

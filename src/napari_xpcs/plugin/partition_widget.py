@@ -1,115 +1,78 @@
-"""Dock: the geometry of the detector and the q/phi bins over the image, live."""
+"""Dock: the geometry of the detector and the bins over the image, live."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QFormLayout,
-    QGridLayout,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSpinBox,
-    QWidget,
 )
 
 from napari_xpcs._typing import Mask
-from napari_xpcs.errors import PartitionError, XpcsError
-from napari_xpcs.io.atomic import refuse_input_as_output
-from napari_xpcs.io.partition_file import write_partition
-from napari_xpcs.kernels.geometry import (
-    Geometry,
-    KnownGeometry,
-    complete_geometry,
-    missing_values,
-    override,
-)
-from napari_xpcs.kernels.partition import Partition, PartitionSpec
+from napari_xpcs.errors import GeometryError, XpcsError
+from napari_xpcs.kernels.geometry import Geometry, KnownGeometry, complete_geometry
+from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin.dock import Dock, LayerComboBox, NumberEdit
-from napari_xpcs.plugin.job import Runner
-from napari_xpcs.progress import Progress, Steps
-
-GEOMETRY_FORM = (
-    ("energy_kev", "Energy (keV)", 1.0, "Energy of the incident photons."),
-    ("distance_m", "Distance (m)", 1.0, "From the sample to the detector along the direct beam."),
-    ("pixel_row_m", "Pixel height (µm)", 1e-6, "Pitch from row to row."),
-    ("pixel_col_m", "Pixel width (µm)", 1e-6, "Pitch from column to column."),
-    (
-        "center_row_px",
-        "Beam row (px)",
-        1.0,
-        "Direct beam in pixel index: 0 is the centre of the first row.",
-    ),
-    (
-        "center_col_px",
-        "Beam column (px)",
-        1.0,
-        "Direct beam in pixel index: 0 is the centre of the first column.",
-    ),
-    (
-        "swing_horizontal_deg",
-        "Swing, horiz. (deg)",
-        1.0,
-        "Horizontal rotation of the detector about the sample.",
-    ),
-    (
-        "swing_vertical_deg",
-        "Swing, vert. (deg)",
-        1.0,
-        "Vertical rotation of the detector about the sample.",
-    ),
-    (
-        "roll_deg",
-        "Roll (deg)",
-        1.0,
-        "Rotation of the detector about the direct beam: turns phi, not q.",
-    ),
-    (
-        "incident_angle_deg",
-        "Grazing angle (deg)",
-        1.0,
-        "Angle of incidence; leave empty for transmission.",
-    ),
+from napari_xpcs.plugin.beam_panel import BeamPanel, BeamRequest
+from napari_xpcs.plugin.bin_jobs import (
+    BinRequest,
+    BinResult,
+    bins_steps,
+    counts_steps,
+    painted_steps,
+    partition_summary,
+    preview_steps,
+    save_steps,
 )
-"""Name, label, size of the shown unit in the unit of the name, explanation."""
+from napari_xpcs.plugin.bin_table import BinTable
+from napari_xpcs.plugin.bins_form import BinsForm
+from napari_xpcs.plugin.dock import Dock, LayerComboBox
+from napari_xpcs.plugin.geometry_form import GeometryForm
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.mean_image import RunImage, run_image_steps
+from napari_xpcs.plugin.q_ruler import QRuler, Readout
+from napari_xpcs.plugin.region_panel import RegionPanel
+from napari_xpcs.plugin.section import Section
+from napari_xpcs.progress import Steps
 
-IF_EMPTY = {
-    "swing_horizontal_deg": "0 if empty",
-    "swing_vertical_deg": "0 if empty",
-    "roll_deg": "0 if empty",
-    "incident_angle_deg": "transmission",
-}
-TYPED = "typed by hand"
-NARROW_PX = 64
-"""Least width of a field, so that a row fits into a dock of 300 px."""
+if TYPE_CHECKING:
+    from napari_xpcs.kernels.qmap import QMaps
+
 SETTLE_MS = 150
 """Typing pauses this long before the bins are computed."""
+COUNTED_FRAMES = 20
+"""Frames that the mean counts in the table are taken from."""
+PAINTING = ("paint", "fill", "erase", "polygon")
 
 
 class PartitionWidget(Dock):
-    """Fill in the geometry, choose bins, see them on the image while typing, save them.
+    """Fill in the geometry, choose bins, see them on the image, save them.
 
-    The numbers are made in :mod:`napari_xpcs.kernels`; this class reads the controls,
-    runs the computation in a thread and shows what comes back.
+    The numbers are made in :mod:`napari_xpcs.kernels`; this class joins the panels, runs
+    the computation in a thread and shows what comes back.
     """
 
     def _build(self) -> None:
-        self._known: KnownGeometry = {}
-        self._maps: tuple[tuple[Geometry, str], Any] | None = None
+        self._maps: tuple[tuple[Geometry, str], QMaps] | None = None
+        self._painted_layer: Labels | None = None
+        self._counted_for: Partition | None = None
+        self._shown_known: tuple[Layer, KnownGeometry] | None = None
         self._target: Labels | None = None
         self._watched: Labels | None = None
         self._opened: Partition | None = None
-        self._runner = Runner(self)
-        self._saver = Runner(self)
+        self._previewed = self._again = False
+        self._run: tuple[Layer, RunImage] | None = None
+        self._runner, self._live, self._saver = Runner(self), Runner(self), Runner(self)
+        self._painter, self._counter = Runner(self), Runner(self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._painted = QTimer(self, singleShot=True, interval=2 * SETTLE_MS)
         self._image = LayerComboBox("no image: open frames first", _is_image, objectName="image")
         self._mask = LayerComboBox("no mask", _is_mask, optional=True, objectName="mask")
         self._mask.setToolTip("Pixels that this layer paints are left out of every bin.")
@@ -119,11 +82,17 @@ class PartitionWidget(Dock):
         masking.addWidget(self._mask, stretch=1)
         masking.addWidget(self._invert)
         top = QFormLayout()
+        top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         top.addRow("Image", self._image)
         top.addRow("Mask", masking)
         self.column.addLayout(top)
-        self.column.addWidget(self._build_geometry())
-        self.column.addWidget(self._build_bins())
+        self._readout = Readout(self._viewer, self.geometry, self._under_cursor)
+        self._form = GeometryForm()
+        self._beam = BeamPanel(self._viewer, self._beam_request)
+        self._ruler = QRuler(self._viewer, self.geometry)
+        self._bins = BinsForm()
+        self._regions = RegionPanel(self._viewer, self.geometry)
+        self._table = BinTable(self._viewer)
         self._state = QLabel(objectName="state")
         self._state.setWordWrap(True)
         self._lay = QPushButton("Lay bins over the image", objectName="lay")
@@ -132,86 +101,49 @@ class PartitionWidget(Dock):
         self._save.setToolTip(
             "HDF5 with the group /qmap, as boost_corr, pySimpleMask and pyXpcsViewer read it."
         )
-        for widget in (self._lay, self._state, self._save):
-            self.column.addWidget(widget)
+        geometry = Section("Geometry", opened=True)
+        for panel in (self._form, self._beam):
+            geometry.column.addWidget(panel)
+        ruler = Section("q ruler", opened=True)
+        ruler.column.addWidget(self._ruler)
+        bins = Section("Bins", opened=True)
+        for panel in (self._bins, self._lay, self._state):
+            bins.column.addWidget(panel)
+        regions = Section("Regions")
+        regions.column.addWidget(self._regions)
+        table = Section("Table of bins", opened=True)
+        table.column.addWidget(self._table)
+        for part in (geometry, ruler, bins, regions, table, self._save, self._readout):
+            self.column.addWidget(part)
         self.column.addStretch()
-
-    def _build_geometry(self) -> QWidget:
-        box = QGroupBox("Geometry")
-        form = QFormLayout(box)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._fields: dict[str, NumberEdit] = {}
-        for name, label, _, _ in GEOMETRY_FORM:
-            field = NumberEdit(objectName=name)
-            field.setPlaceholderText(IF_EMPTY.get(name, "unknown"))
-            self._fields[name] = field
-            form.addRow(label, field)
-        self._origin = QLabel(objectName="origin")
-        self._origin.setWordWrap(True)
-        form.addRow(self._origin)
-        return box
-
-    def _build_bins(self) -> QWidget:
-        box = QGroupBox("Bins")
-        grid = QGridLayout(box)
-        grid.setHorizontalSpacing(4)
-        grid.addWidget(QLabel("dynamic"), 0, 1)
-        grid.addWidget(QLabel("static"), 0, 2)
-        defaults = PartitionSpec()
-        self._numbers: dict[str, QSpinBox] = {}
-        for row, (label, names) in enumerate((("q", ("dq", "sq")), ("phi", ("dp", "sp"))), start=1):
-            grid.addWidget(QLabel(f"In {label}"), row, 0)
-            for column, name in enumerate(names, start=1):
-                box_ = QSpinBox(objectName=name)
-                box_.setRange(1, 100_000)
-                box_.setValue(getattr(defaults, name))
-                box_.setMinimumWidth(NARROW_PX)
-                box_.setKeyboardTracking(True)
-                box_.setToolTip(
-                    "g2 is computed for each dynamic bin."
-                    if name.startswith("d")
-                    else "The intensity is normalised in each static bin; "
-                    "raised to a multiple of the dynamic number."
-                )
-                self._numbers[name] = box_
-                grid.addWidget(box_, row, column)
-        self._q_min, self._q_max = NumberEdit(objectName="q_min"), NumberEdit(objectName="q_max")
-        for field, hint in ((self._q_min, "from"), (self._q_max, "to")):
-            field.setPlaceholderText(hint)
-            field.setMinimumWidth(NARROW_PX)
-            field.setToolTip("Limits of q in 1/Å; empty: all of the unmasked detector.")
-        grid.addWidget(QLabel("q (1/Å)"), 3, 0)
-        grid.addWidget(self._q_min, 3, 1)
-        grid.addWidget(self._q_max, 3, 2)
-        self._spacing = QComboBox(objectName="spacing")
-        self._spacing.addItems(["linear", "log"])
-        self._spacing.setToolTip("How the edges along q are spaced.")
-        grid.addWidget(QLabel("Spacing"), 4, 0)
-        grid.addWidget(self._spacing, 4, 1, 1, 2)
-        return box
 
     def _connect(self) -> None:
         self._image.currentIndexChanged.connect(self._on_image_changed)
         self._mask.currentIndexChanged.connect(self._on_mask_changed)
-        self._lay.clicked.connect(self._on_bins_edited)
         self._invert.clicked.connect(self._on_invert_clicked)
-        for field in self._fields.values():
-            field.value_changed.connect(self._on_geometry_edited)
-        for number in self._numbers.values():
-            number.valueChanged.connect(self._on_bins_edited)
-        for field in (self._q_min, self._q_max):
-            field.value_changed.connect(self._on_bins_edited)
-        self._spacing.currentIndexChanged.connect(self._on_bins_edited)
+        self._form.edited.connect(self._on_geometry_edited)
+        self._beam.moving.connect(self._on_beam_moving)
+        self._beam.moved.connect(self._on_beam_moved)
+        self._bins.edited.connect(self._settle.start)
+        self._regions.edited.connect(self._on_regions_edited)
+        self._regions.editing.connect(self._preview)
+        self._lay.clicked.connect(self._settle.start)
         self._settle.timeout.connect(self._compute)
+        self._painted.timeout.connect(self._on_painted)
         self._runner.finished.connect(self._on_runner_finished)
         self._runner.failed.connect(self._say)
+        self._live.finished.connect(self._on_preview_finished)
+        self._live.failed.connect(self._on_preview_failed)
+        self._painter.finished.connect(self._on_painter_finished)
+        self._painter.failed.connect(self._say)
+        self._counter.finished.connect(self._on_counted)
         self._save.clicked.connect(self._on_save_clicked)
         self._saver.finished.connect(self._on_saved)
         self._saver.failed.connect(self._say)
 
     def _refresh(self, event: object = None) -> None:
         if self._target is not None and self._target not in self._viewer.layers:
-            self._target = None
+            self._follow(None)
         self._image.show_layers(list(self._viewer.layers))
         shape = self._shape()
         self._mask.show_layers(
@@ -221,18 +153,27 @@ class PartitionWidget(Dock):
                 if _is_mask(layer) and layer.data.shape == shape
             ]
         )
-        self._save.setEnabled(self._target is not None)
+        self._beam.refresh()
+        self._regions.refresh()
+        self._show_known_if_new()
+        self._show_opened()
+        self._save.setEnabled(self._shown_bins() is not None)
         self._lay.setEnabled(self._image.layer() is not None)
         if self._image.layer() is None:
             self._say(
                 "Open a frames or result file (File > Open), or a simulated run "
                 "(File > Open Sample > XPCS)."
             )
-        self._show_opened()
 
     def _teardown(self) -> None:
-        self._settle.stop()
-        self._runner.cancel()
+        for timer in (self._settle, self._painted):
+            timer.stop()
+        for runner in (self._runner, self._live, self._painter, self._counter):
+            runner.cancel()
+        for panel in (self._beam, self._regions, self._table):
+            panel.teardown()
+        self._readout.stop()
+        self._watch_paint(None)
 
     # -- what the controls say
 
@@ -242,75 +183,130 @@ class PartitionWidget(Dock):
 
     def known(self) -> KnownGeometry:
         """Return the values of the form, each with the place it comes from."""
-        typed = {}
-        for name, _, unit, _ in GEOMETRY_FORM:
-            if self._fields[name].isModified():
-                value = self._fields[name].value()
-                typed[name] = None if value is None else value * unit
-        return override(self._known, typed, TYPED)
+        return self._form.known()
 
-    def spec(self) -> PartitionSpec:
-        """Return the bins that the controls ask for."""
-        low, high = self._q_min.value(), self._q_max.value()
-        if (low is None) != (high is None):
-            msg = "A range of q has two ends: type both, or none for all of the detector."
-            raise PartitionError(msg)
-        numbers = {name: box.value() for name, box in self._numbers.items()}
-        return PartitionSpec(
-            **numbers,
-            spacing="log" if self._spacing.currentText() == "log" else "linear",
-            q_range=None if low is None or high is None else (low, high),
-        )
+    def geometry(self) -> Geometry | None:
+        """Return the geometry of the form, ``None`` while it is incomplete or impossible."""
+        shape = self._shape()
+        if shape is None:
+            return None
+        try:
+            return complete_geometry(self.known(), shape)
+        except GeometryError:
+            return None
 
-    def _chosen_mask(self, shape: tuple[int, int]) -> Mask | None:
+    def _chosen_mask(self) -> Mask | None:
         layer = self._mask.layer()
         return None if layer is None else xpcs_layers.layer_mask(layer)
 
-    # -- what happens
+    def request(self) -> BinRequest | None:
+        """Return what the controls ask for, ``None`` without an image.
+
+        Raises
+        ------
+        XpcsError
+            A value is unknown or impossible.
+        """
+        shape, mask = self._shape(), self._mask.layer()
+        if shape is None:
+            return None
+        regions, rule = self._regions.wanted()
+        spec = self._bins.spec()
+        in_pixels = regions and rule == "each" and all(one.kind != "sector" for one in regions)
+        geometry = self.geometry() if in_pixels else complete_geometry(self.known(), shape)
+        key = (geometry, spec.q_convention)
+        return BinRequest(
+            shape=shape,
+            geometry=geometry,
+            mask=self._chosen_mask(),
+            spec=spec,
+            regions=regions,
+            rule=rule,
+            mask_steps=() if mask is None else xpcs_layers.layer_steps(mask),
+            maps=self._maps[1] if self._maps is not None and self._maps[0] == key else None,
+        )
+
+    def _beam_request(self) -> BeamRequest | None:
+        image, shape = self._image.layer(), self._shape()
+        if image is None or shape is None:
+            return None
+        return BeamRequest(image=image, mask=self._chosen_mask(), known=self.known(), shape=shape)
+
+    def _shown_bins(self) -> Labels | None:
+        """Return the bins on the image: those laid here, else those that were opened for it."""
+        if self._target is not None:
+            return self._target
+        shape = self._shape()
+        found = xpcs_layers.layers_with_role(self._viewer.layers, "partition")
+        return next((layer for layer in found if layer.data.shape == shape), None)
+
+    def _under_cursor(self) -> tuple[Layer | None, Labels | None]:
+        return self._image.layer(), self._shown_bins()
+
+    # -- the geometry
 
     def _on_image_changed(self) -> None:
         layer = self._image.layer()
-        known = (
-            {}
-            if layer is None or not xpcs_layers.layer_role(layer)
-            else xpcs_layers.layer_known(layer)
-        )
-        self._known = known
-        for name, _, unit, _ in GEOMETRY_FORM:
-            value = known[name].value if name in known else None
-            self._fields[name].set_value(None if value is None else value / unit)
-            self._fields[name].setModified(False)
-        self._show_origin()
+        self._shown_known = None
+        self._show_known_if_new()
         self._refresh()
         if layer is None:
             return
         self._settle.stop()
-        self._runner.cancel()
-        self._target = None
+        for runner in (self._runner, self._live, self._painter, self._counter):
+            runner.cancel()
+        self._follow(None)
         self._opened = None
         self._say("Press the button, or change a number, and the bins appear.")
         self._show_opened()
 
-    def _show_opened(self) -> None:
-        """Show the numbers of bins that were opened for this image, once."""
-        shape = self._shape()
-        opened = [
-            xpcs_layers.layer_partition(bins)
-            for bins in xpcs_layers.layers_with_role(self._viewer.layers, "partition")
-            if bins.data.shape == shape
+    def _show_known_if_new(self) -> None:
+        """Show the geometry of the image when the image, or what is known of it, is another."""
+        layer = self._image.layer()
+        ours = layer is not None and bool(xpcs_layers.layer_role(layer))
+        known = xpcs_layers.layer_known(layer) if ours else {}
+        before = self._shown_known
+        if layer is None:
+            self._shown_known = None
+        elif before is None or before[0] is not layer or before[1] is not known:
+            another = before is not None and before[0] is layer and ours
+            self._shown_known = (layer, known)
+            self._form.show_known(known)
+            self._show_beam()
+            if another:
+                self._on_geometry_edited()
+        if layer is None and before is not None:
+            self._form.show_known({})
+
+    def _show_beam(self) -> None:
+        known = self.known()
+        values = [
+            known[name].value if name in known else None
+            for name in ("center_row_px", "center_col_px")
         ]
-        newest = opened[0] if opened else None
-        if newest is not self._opened and newest is not None and self._target is None:
-            self._show_numbers(newest)
-            self._say("There are bins for this image. Change a number to lay new ones over it.")
-        self._opened = newest
+        self._beam.show_at(*values)
+        self._ruler.redraw()
 
     def _on_geometry_edited(self) -> None:
-        self._show_origin()
+        self._show_beam()
+        self._regions.redraw()
         self._settle.start()
 
-    def _on_bins_edited(self) -> None:
-        self._settle.start()
+    def _put_beam(self, row: float, col: float, origin: str) -> None:
+        self._form.put({"center_row_px": row, "center_col_px": col}, origin)
+
+    def _on_beam_moving(self, row: float, col: float) -> None:
+        self._put_beam(row, col, "dragged by hand")
+        self._preview()
+
+    def _on_beam_moved(self, row: float, col: float, origin: str) -> None:
+        self._put_beam(row, col, origin)
+        self._ruler.redraw()
+        self._regions.redraw()
+        if self._target is not None or self._shown_bins() is None:
+            self._settle.start()
+
+    # -- the mask
 
     def _on_mask_changed(self) -> None:
         mask = self._mask.layer()
@@ -333,56 +329,164 @@ class PartitionWidget(Dock):
         if self._target is not None:
             self._settle.start()
 
+    # -- the bins
+
+    def _show_opened(self) -> None:
+        """Show the options of bins that were opened for this image, once."""
+        shown = self._shown_bins()
+        newest = None if shown is None else xpcs_layers.layer_partition(shown)
+        if newest is not self._opened and newest is not None and self._target is None:
+            self._bins.show_grid(newest)
+            self._regions.show_rule(newest.region_bins)
+            self._say("There are bins for this image. Change a number to lay new ones over it.")
+        self._opened = newest
+        self._follow_table(shown)
+
+    def _on_regions_edited(self) -> None:
+        if self._target is not None or self._regions.wanted()[0]:
+            self._settle.start()
+
     def _compute(self) -> None:
-        shape = self._shape()
-        if shape is None:
-            return
-        known, mask = self.known(), self._chosen_mask(shape)
         try:
-            geometry, spec = complete_geometry(known, shape), self.spec()
+            request = self.request()
         except XpcsError as error:
             self._runner.cancel()
             self._say(str(error))
             return
-        key = (geometry, spec.q_convention)
-        maps = self._maps[1] if self._maps is not None and self._maps[0] == key else None
-        self._say("Computing bins ...")
-        self._runner.start(lambda: _partition_steps(geometry, mask, spec, maps))
+        if request is not None:
+            self._live.cancel()
+            self._painter.cancel()
+            self._say("Computing bins ...")
+            self._runner.start(lambda: bins_steps(request))
 
-    def _on_runner_finished(self, result: tuple[Any, Partition]) -> None:
-        maps, partition = result
-        mask = self._mask.layer()
-        if mask is not None:
-            partition = replace(partition, mask_steps=xpcs_layers.layer_steps(mask))
-        layer = self._image.layer()
-        if layer is None or partition.shape != self._shape() or partition.geometry is None:
+    def _on_runner_finished(self, result: BinResult) -> None:
+        layer, partition = self._image.layer(), result.partition
+        if layer is None or partition.shape != self._shape():
             return
-        spec = partition.spec or self.spec()
-        self._maps = ((partition.geometry, spec.q_convention), maps)
-        source = xpcs_layers.layer_source(layer) if xpcs_layers.layer_role(layer) else ""
+        if result.maps is not None and result.request.geometry is not None:
+            key = (result.request.geometry, result.request.spec.q_convention)
+            self._maps = (key, result.maps)
+        self._show(partition)
+        self._say(partition_summary(partition))
+
+    def _show(self, partition: Partition) -> None:
+        layer = self._image.layer()
+        ours = layer is not None and bool(xpcs_layers.layer_role(layer))
+        source = xpcs_layers.layer_source(layer) if layer is not None and ours else ""
+        self._previewed = False
         if self._target is not None and self._target.data.shape == partition.shape:
             xpcs_layers.show_partition(self._target, partition, self.known(), source)
         else:
             data, arguments, _ = xpcs_layers.partition_layer(
                 partition, known=self.known(), source=source
             )
-            self._target = self._viewer.add_labels(data, **arguments)
+            active = self._viewer.layers.selection.active
+            self._follow(self._viewer.add_labels(data, **arguments))
+            if active is not None and xpcs_layers.layer_role(active) in ("beam", "regions"):
+                self._viewer.layers.selection.active = active
         self._save.setEnabled(True)
-        self._say(partition_summary(partition))
+        self._follow_table(self._target)
 
-    def _show_numbers(self, partition: Partition) -> None:
-        """Show the numbers of bins that were opened, without laying new ones."""
-        grids = (("d", partition.dynamic.grid), ("s", partition.static.grid))
-        for kind, grid in grids:
-            for axis, number in zip("qp", grid, strict=True):
-                box = self._numbers[kind + axis]
-                box.blockSignals(True)
-                box.setValue(number)
-                box.blockSignals(False)
+    def _follow(self, layer: Labels | None) -> None:
+        self._target = layer
+        self._watch_paint(layer)
 
-    def _on_save_clicked(self) -> None:
+    # -- while something is dragged
+
+    def _preview(self) -> None:
         if self._target is None:
             return
+        if self._live.running:
+            self._again = True
+            return
+        try:
+            request = self.request()
+        except XpcsError as error:
+            self._say(str(error))
+            return
+        self._again = False
+        if request is not None:
+            self._live.start(lambda: preview_steps(request))
+
+    def _on_preview_finished(self, labels: np.ndarray) -> None:
+        if self._target is not None and labels.shape == self._target.data.shape:
+            self._previewed = True
+            self._target.data = labels.astype(self._target.data.dtype)
+        if self._again:
+            self._preview()
+
+    def _on_preview_failed(self, reason: str) -> None:
+        self._say(reason)
+
+    # -- bins painted by hand
+
+    def _watch_paint(self, layer: Labels | None) -> None:
+        if self._painted_layer is layer:
+            return
+        for one, act in ((self._painted_layer, "disconnect"), (layer, "connect")):
+            if one is not None:
+                for event in ("paint", "set_data"):
+                    getattr(getattr(one.events, event), act)(self._on_labels_drawn)
+        self._painted_layer = layer
+
+    def _on_labels_drawn(self) -> None:
+        layer = self._painted_layer
+        if layer is not None and layer.mode in PAINTING and not self._previewed:
+            self._painted.start()
+
+    def _on_painted(self) -> None:
+        """Make the tables anew once the labels differ from the bins that they show."""
+        layer = self._painted_layer
+        if layer is None or self._runner.running or self._previewed:
+            return
+        before = xpcs_layers.layer_partition(layer)
+        if np.array_equal(layer.data, before.dynamic.labels):
+            return
+        try:
+            request = self.request()
+        except XpcsError as error:
+            self._say(str(error))
+            return
+        if request is not None:
+            labels = np.array(layer.data, dtype=np.int32)
+            self._painter.start(lambda: painted_steps(request, labels, before))
+
+    def _on_painter_finished(self, result: BinResult) -> None:
+        layer = self._painted_layer
+        if layer is None or layer.data.shape != result.partition.shape:
+            return
+        if not np.array_equal(layer.data, result.partition.dynamic.labels):
+            # Painted on meanwhile, or a bin is gone and the others were renumbered.
+            self._painted.start()
+        self._show(result.partition)
+        self._say(
+            f"Painted by hand: {partition_summary(result.partition)} "
+            "A change of a number above lays new bins."
+        )
+
+    # -- the table
+
+    def _follow_table(self, layer: Labels | None) -> None:
+        self._table.follow(layer)
+        image = self._image.layer()
+        if layer is None or image is None:
+            return
+        partition = xpcs_layers.layer_partition(layer)
+        if partition is not self._counted_for:
+            self._counted_for = partition
+            run = self._run[1] if self._run is not None and self._run[0] is image else None
+            self._counter.start(partial(_table_counts, image, run, partition))
+
+    def _on_counted(self, found: tuple[Layer, RunImage, Partition, np.ndarray]) -> None:
+        image, run, partition, counts = found
+        if image is self._image.layer():
+            self._run = (image, run)
+        if partition is self._counted_for:
+            self._table.model.show_counts(counts)
+
+    # -- saving
+
+    def _on_save_clicked(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
             self, "Save Q-map file", "qmap.hdf", "HDF5 (*.hdf *.h5 *.hdf5)"
         )
@@ -391,85 +495,33 @@ class PartitionWidget(Dock):
 
     def save(self, path: Path) -> None:
         """Write the bins on the screen to ``path``; the file dialogue asked before overwriting."""
-        if self._target is not None:
-            partition = xpcs_layers.layer_partition(self._target)
-            source = xpcs_layers.layer_source(self._target)
-            self._saver.start(partial(_save_steps, path, partition, source))
+        layer = self._shown_bins()
+        if layer is not None:
+            partition = xpcs_layers.layer_partition(layer)
+            source = xpcs_layers.layer_source(layer)
+            self._saver.start(partial(save_steps, path, partition, source))
 
     def _on_saved(self, path: Path) -> None:
         self._say(f"Saved {path}")
-
-    def _show_origin(self) -> None:
-        known = self.known()
-        missing = missing_values(known)
-        labels = {name: label for name, label, _, _ in GEOMETRY_FORM}
-        lines = []
-        for name, _, unit, explanation in GEOMETRY_FORM:
-            sourced = known.get(name)
-            origin = "unknown" if sourced is None or sourced.value is None else sourced.origin
-            others = (
-                ""
-                if sourced is None
-                else "".join(
-                    f"\n{value / unit:.6g} according to {place}" for value, place in sourced.others
-                )
-            )
-            self._fields[name].setToolTip(f"{explanation}\nFrom: {origin}{others}")
-            if others:
-                lines.append(f"{labels[name]}:{others.replace(chr(10), ' ')}.")
-        if missing:
-            lines.insert(
-                0, "Unknown, please type: " + ", ".join(labels[name] for name in missing) + "."
-            )
-        self._origin.setText("\n".join(lines))
-        self._origin.setVisible(bool(lines))
 
     def _say(self, text: str) -> None:
         self._state.setText(text)
 
 
 def _is_image(layer: Layer) -> bool:
-    return isinstance(layer, Image) and layer.ndim >= 2 and not layer.rgb
+    maps = xpcs_layers.layer_role(layer) in ("map", "twotime")
+    return isinstance(layer, Image) and layer.ndim >= 2 and not layer.rgb and not maps
 
 
 def _is_mask(layer: Layer) -> bool:
     return xpcs_layers.layer_role(layer) == "mask"
 
 
-def _partition_steps(
-    geometry: Geometry, mask: Mask | None, spec: PartitionSpec, maps: Any
-) -> Steps[tuple[Any, Partition]]:
-    """Compute Q-map (unless ``maps`` is that of the geometry) and bins; runs in the thread."""
-    import numpy as np
-
-    from napari_xpcs.backends import get_backend
-    from napari_xpcs.kernels.partition import partition_from_maps
-    from napari_xpcs.kernels.qmap import q_maps
-
-    xp = get_backend()
-    if maps is None:
-        yield Progress(0, 2, "Q-map")
-        maps = q_maps(geometry, xp=xp, convention=spec.q_convention)
-    yield Progress(1, 2, "bins")
-    used = np.ones(geometry.shape, dtype=bool) if mask is None else mask
-    return maps, partition_from_maps(maps, used, spec, geometry, xp=xp)
-
-
-def _save_steps(path: Path, partition: Partition, source: str) -> Steps[Path]:
-    """Write a Q-map file; runs in the thread."""
-    yield Progress(0, 1, "files")
-    refuse_input_as_output(path, Path(source))
-    write_partition(path, partition, source=source, force=True)
-    return path
-
-
-def partition_summary(partition: Partition) -> str:
-    """Return in one line how many bins there are and what they cover."""
-    table = partition.table()
-    text = (
-        f"{len(partition.dynamic)} dynamic and {len(partition.static)} static bins, "
-        f"{int(table.pixels.sum())} pixels"
-    )
-    if partition.names[0] == "q":
-        text += f", q {table.q.min():.4g} to {table.q.max():.4g} 1/Å"
-    return " ".join([text + ".", *partition.notes])
+def _table_counts(
+    image: Layer, run: RunImage | None, partition: Partition
+) -> Steps[tuple[Any, RunImage, Partition, np.ndarray]]:
+    """Add up some frames, unless that was done, and average them over the bins."""
+    if run is None:
+        run = yield from run_image_steps(image, COUNTED_FRAMES)
+    counts = yield from counts_steps(run, partition)
+    return image, run, partition, counts
