@@ -1,34 +1,26 @@
 """Multi-tau correlation of a run of any number of frames."""
 
+import time
+from collections.abc import Iterable
 from contextlib import closing
-from math import isfinite
-from typing import cast
+from dataclasses import replace
 
-import numpy as np
-from jaxtyping import Shaped
-
-from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.correlate.means import RunMeans
+from napari_xpcs.backends import BackendProtocol, DeviceConfig
+from napari_xpcs.correlate.accumulate import Accumulation
+from napari_xpcs.correlate.checkpoint import Checkpoint, Saved
+from napari_xpcs.correlate.engines import choose_engine
+from napari_xpcs.correlate.finish import Reduction, finish, preview, snapshot
 from napari_xpcs.correlate.pixels import used_pixels
-from napari_xpcs.correlate.reading import FrameReader, Frames
+from napari_xpcs.correlate.reading import Frames
+from napari_xpcs.correlate.run_state import RunPlan, segment_length
 from napari_xpcs.errors import CorrelationError
-from napari_xpcs.kernels.g2_covariance import g2_covariance
-from napari_xpcs.kernels.multitau import (
-    NORMALIZATIONS,
-    TILE_PIXELS,
-    MultiTauResult,
-    Normalization,
-    add_block,
-    binned_g2,
-    empty_state,
-    multitau_lags,
-)
+from napari_xpcs.kernels.multitau import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.progress import Progress, Steps
 
-MOST_SEGMENTS = 16
-"""I(q) is given for at most so many equal spans of a run."""
+PREVIEW_S = 1.0
+"""Time between two previews of g2; they take a tenth of it at most."""
 
 
 def correlate_multitau(
@@ -38,12 +30,21 @@ def correlate_multitau(
     frame_time_s: float,
     xp: BackendProtocol,
     selection: FrameSelection | None = None,
+    skipped: Iterable[int] = (),
+    skip_corrupt: bool = False,
     normalization: str = "symmetric",
     normalize_frame: bool = False,
     delays_per_level: int = 4,
+    errors: str = "pixel",
+    partials: int = 0,
+    pixel_averages: bool = False,
+    engine: str = "auto",
     block: int = 256,
+    checkpoint: Checkpoint | None = None,
 ) -> Steps[MultiTauResult]:
     """Correlate a run in the bins of ``partition``; memory does not grow with the frames.
+
+    About once a second a :class:`Progress` has g2 of the frames so far as its ``partial``.
 
     Parameters
     ----------
@@ -51,17 +52,32 @@ def correlate_multitau(
         Counts (frame, row, col): an array, or anything that returns ``frames[a:b]``.
     frame_time_s
         Time between raw frames, s.
+    xp
+        Backend of the engine ``array``.
     selection
         The frames to use, all by default.
+    skipped
+        Raw frames to leave out: they enter no pair and no average.
+    skip_corrupt
+        Leave out frames that cannot be read, too, instead of stopping there.
     normalization
         One of :data:`~napari_xpcs.kernels.multitau.NORMALIZATIONS`.
     normalize_frame
-        Divide every frame by its mean over the used pixels.  A frame without a count stays
-        zero, which leaves g2 unchanged to first order in the fraction of such frames.
+        Divide every frame by its mean over the used pixels; a frame without a count is left out.
     delays_per_level
         4 as in the programs of APS 8-ID, or 8.
+    errors
+        One of :data:`~napari_xpcs.kernels.multitau.G2_ERRORS`.
+    partials
+        Give g2 of the first part of the run, too, at this many times or up to twice as many.
+    pixel_averages
+        Keep G2, IP and IF of every pixel.
+    engine
+        One of :data:`~napari_xpcs.correlate.engines.ENGINES`.
     block
         Frames in memory at once, rounded down to a power of two; no result depends on it.
+    checkpoint
+        Where the state is saved now and then, and taken up again by the same call.
 
     Raises
     ------
@@ -69,96 +85,83 @@ def correlate_multitau(
         Frames, bins and options do not fit each other, the run ends early, or a used pixel
         holds what stands for a masked or saturated value.
     """
-    if normalization not in NORMALIZATIONS:
-        msg = f"There is no normalization {normalization!r}; choose {', '.join(NORMALIZATIONS)}."
-        raise CorrelationError(msg)
+    reduction = Reduction(
+        frame_time_s=frame_time_s,
+        normalization=normalization,
+        errors=errors,
+        pixel_averages=pixel_averages,
+    )
     if delays_per_level not in (4, 8):
         msg = f"There are 4 or 8 delays per level, got {delays_per_level}."
         raise CorrelationError(msg)
-    check_frame_time(frame_time_s)
-    pixels = used_pixels(partition, frames.shape[1:])
-    reader = FrameReader(frames, selection or FrameSelection(), pixels.mask)
-    length = reader.block_length(block)
-    levels = max(multitau_lags(reader.count, delays_per_level).level[-1] + 1, length.bit_length())
-    tiles = -(-len(pixels.index) // TILE_PIXELS)
-    state = empty_state(tiles, int(levels), delays_per_level=delays_per_level, xp=xp)
-    means = RunMeans(pixels, reader.count, segment_length(reader.count))
-    empty_frames = 0
-    yield Progress(0, reader.count, "frames")
-    with closing(reader.blocks(length)) as blocks:
-        for frames_of_block in blocks:
-            counts = pixels.take(frames_of_block)
-            mean = means.add(frames_of_block, counts)
-            empty_frames += int((mean == 0.0).sum())
-            if normalize_frame:
-                weight = np.where(mean > 0.0, 1.0 / np.where(mean > 0.0, mean, 1.0), 0.0)
-                counts = counts * weight[:, None].astype(np.float32)
-            state = add_block(state, _tiles(counts, length, tiles), len(counts), xp=xp)
-            yield Progress(state.frames, reader.count, "frames")
-    binned = binned_g2(
-        state,
-        pixels.static,
-        pixels.dynamic,
-        pixels.dynamic_of_static,
-        pixels.bins,
-        normalization=cast("Normalization", normalization),
-        xp=xp,
-    )
-    covariance = g2_covariance(
-        state,
-        binned.static_sums,
-        pixels.static,
-        pixels.dynamic_of_static,
-        pixels.bins,
-        normalization=cast("Normalization", normalization),
-    )
-    mean_frame = means.mean_frame(reader.without_value)
-    scattering = means.scattering_1d()
-    return MultiTauResult(
-        delay_frames=multitau_lags(reader.count, delays_per_level).delay_frames,
-        g2=binned.g2,
-        g2_err=binned.g2_err,
-        mean_frame=mean_frame,
-        scattering_1d=scattering,
-        scattering_1d_segments=means.segments(),
-        intensity_vs_time=means.intensity_vs_time(),
-        selection=reader.selection,
-        frame_time_s=frame_time_s,
-        normalization=normalization,
-        normalize_frame=normalize_frame,
-        empty_static_bins=int((~(scattering > 0.0)).sum()),
-        empty_frames=empty_frames,
-        silent_pixels=int((mean_frame[pixels.mask] == 0.0).sum()),
-        covariance=covariance,
-    )
-
-
-def check_frame_time(frame_time_s: float) -> None:
-    """Raise :class:`CorrelationError` where no run can have this time between frames."""
-    if not (isfinite(frame_time_s) and frame_time_s > 0.0):
-        msg = f"The time between frames must be positive, got {frame_time_s} s."
+    if partials < 0:
+        msg = f"The number of partial g2 must be 0 or more, got {partials}."
         raise CorrelationError(msg)
+    pixels = used_pixels(partition, frames.shape[1:])
+    plan = RunPlan(
+        selection=(selection or FrameSelection()).within(frames.shape[0]),
+        skipped=tuple(sorted(set(skipped))),
+        normalize_frame=normalize_frame,
+        delays_per_level=delays_per_level,
+    )
+    choice = choose_engine(engine, events=False, prefer_gpu=prefers_gpu())
+    saved = checkpoint.load() if checkpoint is not None else None
+    stops = None
+    if partials:
+        stops = max(1 << ((plan.frames // partials) | 1).bit_length() - 1, 1)
+    elif errors == "segments":
+        stops = segment_length(plan.frames)
+    snapshots = [] if saved is None else list(saved.snapshots)
+    started = time.monotonic()
+    with closing(
+        Accumulation(
+            frames,
+            pixels,
+            plan,
+            engine=choice.name,
+            xp=xp,
+            block=block,
+            resumed=None if saved is None else saved.state,
+            skip_corrupt=skip_corrupt,
+        )
+    ) as work:
+        shown = saving = time.monotonic()
+        for progress in work.steps(stops):
+            now, partial = time.monotonic(), None
+            at_stop = stops is not None and work.frames and work.frames % stops == 0
+            if at_stop and (not snapshots or snapshots[-1].frames < work.frames >= 2):
+                snapshots.append(snapshot(work.state(), pixels, plan))
+            if now - shown > PREVIEW_S:
+                partial = preview(work.state(), partition, pixels, plan, reduction)
+                shown = time.monotonic() + 9 * (time.monotonic() - now)
+            if checkpoint is not None and now - saving > checkpoint.every_s:
+                checkpoint.save(
+                    Saved(state=work.state(), snapshots=snapshots, corrupt=work.corrupt)
+                )
+                saving = time.monotonic()
+            yield replace(progress, partial=partial)
+        corrupt = (() if saved is None else saved.corrupt) + work.corrupt
+        raw = plan.selection
+        asked = [n for n in plan.skipped if n in range(raw.begin, raw.end or 0, raw.stride)]
+        result = finish(
+            work.state(),
+            partition,
+            pixels,
+            plan,
+            reduction,
+            snapshots=snapshots,
+            left_out=tuple(sorted({*asked, *corrupt})),
+            engine={
+                "engine": choice.name,
+                "engine_reason": choice.reason,
+                "device": work.device,
+                "seconds": f"{time.monotonic() - started:.3f}",
+            },
+        )
+    yield Progress(plan.frames, plan.frames, "frames")
+    return result
 
 
-def segment_length(frames: int) -> int:
-    """Return the smallest power of two of which a run has :data:`MOST_SEGMENTS` at most."""
-    length = 1
-    while frames // length > MOST_SEGMENTS:
-        length *= 2
-    return length
-
-
-def _tiles(
-    counts: Shaped[np.ndarray, "frame pixel"], length: int, tiles: int
-) -> list[Shaped[np.ndarray, "frame pixel"]]:
-    """Cut a block into tiles of one shape, filled up with zeros."""
-    cut = []
-    for start in range(0, tiles * TILE_PIXELS, TILE_PIXELS):
-        part = counts[:, start : start + TILE_PIXELS]
-        if part.shape == (length, TILE_PIXELS):
-            cut.append(part)
-            continue
-        tile = np.zeros((length, TILE_PIXELS), counts.dtype)
-        tile[: len(part), : part.shape[1]] = part
-        cut.append(tile)
-    return cut
+def prefers_gpu() -> bool:
+    """Return whether the user asked for a GPU."""
+    return DeviceConfig.from_environment().use_gpu

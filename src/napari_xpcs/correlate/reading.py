@@ -113,7 +113,7 @@ class FrameReader:
         if wanted < 1:
             msg = f"A block must hold 1 frame or more, got {wanted}."
             raise CorrelationError(msg)
-        frame_bytes = self._used.size * self._sum_type.itemsize
+        frame_bytes = self._used.size * self.block_type.itemsize
         fitting = min(wanted, max(BLOCK_BYTES // frame_bytes, 1))
         return 1 << (fitting.bit_length() - 1)
 
@@ -148,7 +148,7 @@ class FrameReader:
                 yield block
 
     @property
-    def _sum_type(self) -> np.dtype[Any]:
+    def block_type(self) -> np.dtype[Any]:
         """The smallest type that holds a used frame."""
         stored = np.dtype(self._frames.dtype)
         average = self.selection.average
@@ -163,7 +163,7 @@ class FrameReader:
         if average == 1:
             counts, there = self._read_raw(start, stop)
             return FrameBlock(begin=start, counts=counts, raw_frames=there.astype(np.int64))
-        sums = np.zeros((stop - start, *self._used.shape), self._sum_type)
+        sums = np.zeros((stop - start, *self._used.shape), self.block_type)
         number = np.zeros(stop - start, np.int64)
         step = max(stop - start, 1)
         for first in range(start * average, stop * average, step):

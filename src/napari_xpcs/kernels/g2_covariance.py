@@ -29,42 +29,42 @@ References
 import numpy as np
 from jaxtyping import Float, Int
 
-from napari_xpcs.backends import NumPyBackend, ensure_numpy
 from napari_xpcs.kernels.multitau import (
-    TILE_PIXELS,
-    Level,
     MultiTauLags,
-    MultiTauState,
     Normalization,
-    Tile,
     multitau_lags,
     pair_sums,
     sum_groups,
 )
+from napari_xpcs.kernels.multitau_state import MultiTauState
 
 MOST_PIXELS = 2000
 """About so many pixels of a dynamic bin are looked at: errors of errors of 2 %."""
+
+AT_ONCE = 4096
+"""Pixels worked on together."""
 
 
 def g2_covariance(
     state: MultiTauState,
     static_sums: Float[np.ndarray, "sbin 3 delay"],
+    pairs: Float[np.ndarray, " delay"],
     static: Int[np.ndarray, " pixel"],
     dynamic_of_static: Int[np.ndarray, " sbin"],
     bins: int,
     *,
     normalization: Normalization = "symmetric",
 ) -> Float[np.ndarray, "bin delay delay"]:
-    """Return the covariance of g2 of the frames seen so far.
-
-    In NumPy for the state of any backend: a small part of the pixels, once at the end of a run.
+    """Return the covariance of g2 of the frames seen so far, from a small part of the pixels.
 
     Parameters
     ----------
-    state, static, dynamic_of_static, bins, normalization
-        As for :func:`~napari_xpcs.kernels.multitau.binned_g2`.
-    static_sums
-        What that function returned.
+    static_sums, pairs, dynamic_of_static, normalization
+        As for :func:`~napari_xpcs.kernels.multitau.g2_of_sums`.
+    static
+        Static bin of every pixel of the state, counted from 0.
+    bins
+        Number of dynamic bins.
 
     Returns
     -------
@@ -72,9 +72,7 @@ def g2_covariance(
         NaN where g2 is, and in a bin of which no static bin has two pixels.  A static bin of
         one pixel has no spread; it counts as noisy as the other pixels of its dynamic bin.
     """
-    history = int(state.tiles[0][0].last.shape[0])
-    lags = multitau_lags(state.frames, history // 2)
-    pairs = ((state.frames >> lags.level) - lags.lag).astype(np.float64)
+    lags = multitau_lags(state.frames, state.delays_per_level)
     pixels = np.bincount(static, minlength=len(dynamic_of_static))
     weight = _static_weights(static_sums, pixels, dynamic_of_static, bins, normalization)
     chosen = _even_choice(static, pixels, dynamic_of_static, bins)
@@ -83,14 +81,12 @@ def g2_covariance(
     terms = _influence(static_sums, pixels, dynamic_of_static, bins, pairs, normalization)
     terms *= (weight / np.sqrt(np.maximum(counted * (pixels - 1.0), 1.0))[:, None])[:, None]
 
+    chosen = chosen[np.argsort(dynamic_of_static[static[chosen]], kind="stable")]
     total = np.zeros((bins, len(pairs), len(pairs)))
-    for number, tile in enumerate(state.tiles):
-        here = chosen[(chosen // TILE_PIXELS) == number]
-        if not here.size:
-            continue
-        here = here[np.argsort(dynamic_of_static[static[here]], kind="stable")]
+    for start in range(0, len(chosen), AT_ONCE):
+        here = chosen[start : start + AT_ONCE]
         of_pixel = static[here]
-        sums = _pixel_sums(tile, here % TILE_PIXELS, state.frames, lags)
+        sums = _pixel_sums(state, here, lags)
         psi = np.take(terms[:, 3], of_pixel, axis=0)
         for kind in range(3):
             psi += np.take(terms[:, kind], of_pixel, axis=0) * sums[kind].T
@@ -169,14 +165,13 @@ def _influence(
 
 
 def _pixel_sums(
-    tile: Tile, chosen: Int[np.ndarray, " chosen"], frames: int, lags: MultiTauLags
+    state: MultiTauState, chosen: Int[np.ndarray, " chosen"], lags: MultiTauLags
 ) -> list[Float[np.ndarray, "delay chosen"]]:
-    """Return sums of products, past and future of some pixels of a tile."""
+    """Return sums of products, past and future of some pixels."""
     columns = []
     for level in range(int(lags.level[-1]) + 1):
-        part = Level(*(ensure_numpy(array)[..., chosen] for array in tile[level]))
-        sums = pair_sums(part, frames >> level, xp=NumPyBackend())[:3]
-        used = lags.lag[lags.level == level] - 1 - (len(part.last) - len(part.products))
+        sums = pair_sums(state, level, chosen)
+        used = lags.lag[lags.level == level] - 1 - (2 * state.delays_per_level - len(sums[0]))
         columns.append([each[used] for each in sums])
     return [np.concatenate(column) for column in zip(*columns, strict=True)]
 

@@ -11,31 +11,28 @@ Level :math:`L` works on sums of :math:`2^L` frames.  With :math:`n_L` complete 
 
 Lags are those of the programs of APS 8-ID: 1 to 2d at level 0 and d+1 to 2d above, with
 d = 4 or 8 delays per level.  The two intensities are sums over all frames less the first or
-last ``k``, so a state holds per level the sum of products, the total and the first and last
-2d sums, and never needs to know how long the run will be.
+last ``k``, so a state (:mod:`~napari_xpcs.kernels.multitau_state`) never needs to know how long
+the run will be.
 
-The pixels of a detector are cut into tiles of one size: a tile fits the cache of a core, and
-a program that was compiled once serves every detector.
+Frames that are left out count nothing.  With :math:`v_L(j)` raw frames in a sum, the divisors
+become :math:`\sum v_L(j) v_L(j+k)`, :math:`\sum v_L(j)` and :math:`\sum v_L(j+k)`: means over the
+pairs of frames that are there.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Shaped
+from jaxtyping import Float, Float32, Int
 
-from napari_xpcs._typing import Array
-from napari_xpcs.backends import BackendProtocol
+from napari_xpcs._typing import Mask
 from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.kernels.multitau_state import MultiTauState, level_rows
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 
 ROUNDING = 1e-12
 """Part of a sum of squares that may be left over by rounding."""
-
-TILE_PIXELS = 4096
-"""Pixels of a tile: 256 rows of float32 fill the second-level cache of a core."""
 
 Normalization: TypeAlias = Literal["symmetric", "pixel-weighted", "no-static"]
 NORMALIZATIONS: tuple[str, ...] = get_args(Normalization)
@@ -47,7 +44,9 @@ weighted with the pixels of s.  ``no-static``: one ratio of means over the dynam
 baseline lies above 1 where the intensity varies within the bin.
 """
 
-_ROW_GROUP = 16
+G2Errors: TypeAlias = Literal["pixel", "segments"]
+G2_ERRORS: tuple[str, ...] = get_args(G2Errors)
+"""Where ``g2_err`` comes from: the spread over the pixels of a bin, or over spans of time."""
 
 
 class MultiTauLags(NamedTuple):
@@ -58,29 +57,18 @@ class MultiTauLags(NamedTuple):
     delay_frames: Int[np.ndarray, " delay"]
 
 
-class Level(NamedTuple):
-    """What one level of a tile remembers; sums of 2^level frames.
+class PairNumbers(NamedTuple):
+    """Raw frames in the pairs of every delay: sums of v(j) v(j+k), of v(j), of v(j+k)."""
 
-    ``products`` (lag, pixel) float64; ``first`` and ``last`` (history, pixel) float32, the
-    latter with the newest sum at the end; ``total`` (pixel) float64 of all complete sums.
-    """
+    both: Float[np.ndarray, " delay"]
+    past: Float[np.ndarray, " delay"]
+    future: Float[np.ndarray, " delay"]
 
-    products: Array
-    first: Array
-    last: Array
-    total: Array
-
-
-Tile: TypeAlias = tuple[Level, ...]
-Number: TypeAlias = int | Int[Array, ""]
-"""A count that a compiled program does not depend on."""
-
-
-class MultiTauState(NamedTuple):
-    """Everything that the frames seen so far leave behind; arrays nested in tuples."""
-
-    frames: int
-    tiles: tuple[Tile, ...]
+    @property
+    def effective(self) -> Float[np.ndarray, " delay"]:
+        """What takes the place of the number of pairs in g2; that number if no frame is absent."""
+        there = self.both > 0
+        return np.where(there, self.past * self.future / np.where(there, self.both, 1.0), np.nan)
 
 
 class BinnedG2(NamedTuple):
@@ -95,6 +83,39 @@ class BinnedG2(NamedTuple):
     g2_err: Float[np.ndarray, "delay bin"]
     static_g2: Float[np.ndarray, "delay sbin"]
     static_sums: Float[np.ndarray, "sbin 3 delay"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PixelAverages:
+    """G2, IP and IF of every used pixel, worked out one delay at a time.
+
+    Parameters
+    ----------
+    state
+        Of the whole run.
+    raw_frames
+        Raw frames in each used frame.
+    mask
+        Pixels of the state, in the order of the flattened detector.
+    """
+
+    state: MultiTauState
+    raw_frames: Float[np.ndarray, " frame"]
+    mask: Mask
+
+    def image(self, delay: int) -> Float32[np.ndarray, "3 row col"]:
+        """Return G2, past and future intensity at a delay, per raw frame; 0 outside the mask."""
+        lags = multitau_lags(self.state.frames, self.state.delays_per_level)
+        level, lag = int(lags.level[delay]), int(lags.lag[delay])
+        sums = pair_sums(self.state, level, slice(None))
+        row = lag - 1 - (2 * self.state.delays_per_level - len(sums[0]))
+        numbers = pair_numbers(
+            self.raw_frames, MultiTauLags(*(values[delay : delay + 1] for values in lags))
+        )
+        image = np.zeros((3, *self.mask.shape), np.float32)
+        for part, values, number in zip(image, sums, numbers, strict=True):
+            part[self.mask] = values[row] / number[0] if number[0] > 0 else 0.0
+        return image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,6 +153,17 @@ class MultiTauResult:
         Used pixels that never counted: dead ones belong into the mask.
     covariance
         Of g2 between the delays of a bin, see :mod:`~napari_xpcs.kernels.g2_covariance`.
+    errors
+        One of :data:`G2_ERRORS`: where ``g2_err`` comes from.
+    skipped_frames
+        Raw frames that were left out, asked for or corrupt.
+    partial_frames, partial_g2
+        g2 of the first so many used frames, (partial, delay, bin); NaN for delays that these
+        do not reach.
+    engine
+        What computed it and where: ``name``, ``reason``, ``device`` and the like.
+    pixel_averages
+        G2, IP and IF of every used pixel, where they were asked for.
     """
 
     delay_frames: Int[np.ndarray, " delay"]
@@ -149,6 +181,12 @@ class MultiTauResult:
     empty_frames: int = 0
     silent_pixels: int = 0
     covariance: Float[np.ndarray, "bin delay delay"] | None = None
+    errors: str = "pixel"
+    skipped_frames: tuple[int, ...] = ()
+    partial_frames: Int[np.ndarray, " partial"] | None = None
+    partial_g2: Float[np.ndarray, "partial delay bin"] | None = None
+    engine: dict[str, str] = field(default_factory=dict)
+    pixel_averages: "PixelAverages | None" = None
 
     @property
     def delay_s(self) -> Float[np.ndarray, " delay"]:
@@ -160,6 +198,7 @@ class MultiTauResult:
         counted = (
             (self.empty_static_bins, "Static bins without a count, left out"),
             (self.empty_frames, "Used frames without a count"),
+            (len(self.skipped_frames), "Raw frames left out"),
             (self.silent_pixels, "Used pixels that never counted (dead ones belong into the mask)"),
         )
         return tuple(f"{what}: {number}." for number, what in counted if number)
@@ -206,84 +245,72 @@ def multitau_lags(frames: int, delays_per_level: int = 4) -> MultiTauLags:
     return MultiTauLags(level=level_of, lag=lag_of, delay_frames=lag_of << level_of)
 
 
-def empty_state(
-    tiles: int, levels: int, *, delays_per_level: int = 4, xp: BackendProtocol
-) -> MultiTauState:
-    """Return the state before the first frame for ``tiles`` of :data:`TILE_PIXELS` pixels.
-
-    ``levels`` is one more than the highest level of :func:`multitau_lags`, or than the
-    logarithm of the block length where that is more: then the compiled program of a block
-    does not depend on the length of the run.
-    """
-    history = 2 * delays_per_level
-
-    def level(index: int) -> Level:
-        lags = history if index == 0 else delays_per_level
-        return Level(
-            products=xp.zeros((lags, TILE_PIXELS)),
-            first=xp.zeros((history, TILE_PIXELS), xp.float32),
-            last=xp.zeros((history, TILE_PIXELS), xp.float32),
-            total=xp.zeros(TILE_PIXELS),
-        )
-
-    return MultiTauState(0, tuple(tuple(level(i) for i in range(levels)) for _ in range(tiles)))
-
-
-def add_block(
-    state: MultiTauState, block: Sequence[Shaped[Array, "frame pixel"]], fresh: int, *,
-    xp: BackendProtocol,
-) -> MultiTauState:  # fmt: skip
-    """Return ``state`` after another block of frames.
+def pair_numbers(raw_frames: Float[np.ndarray, " frame"], lags: MultiTauLags) -> PairNumbers:
+    """Return how many raw frames the pairs of every delay rest on.
 
     Parameters
     ----------
-    state
-        It has seen a multiple of the block length so far.
-    block
-        One array for each tile.  Their length, a power of two, is that of all blocks.
-    fresh
-        Frames of the block that are new; rows behind them are ignored.  Only the last block
-        of a run may have fewer than its length.
+    raw_frames
+        Raw frames in each used frame so far, 0 for one that is left out.
     """
-    length = len(block[0])
-    reach = length.bit_length()
-    seen = state.frames + fresh
-    advance = xp.jit(_add_frames, static_argnames=("xp",))
-    carry = xp.jit(_add_pair, static_argnames=("xp",))
-    tiles = []
-    for tile, frames in zip(state.tiles, block, strict=True):
-        levels = list(advance(tile[:reach], xp.asarray(frames), state.frames, fresh, xp=xp))
-        # Above the block, a level gets one sum whenever the level below has got two.
-        for index in range(reach, len(tile)):
-            if fresh < length or seen % (1 << index):
-                levels += tile[index:]
-                break
-            before = state.frames >> index
-            levels.append(carry(tile[index], levels[-1].last, before, xp=xp))
-        tiles.append(tuple(levels))
-    return MultiTauState(seen, tuple(tiles))
+    columns: list[tuple[float, float, float]] = []
+    level, sums = 0, raw_frames.astype(np.float64)
+    for of_level, lag in zip(lags.level, lags.lag, strict=True):
+        while level < of_level:
+            even = len(sums) // 2 * 2
+            level, sums = level + 1, sums[0:even:2] + sums[1:even:2]
+        past, future = sums[: len(sums) - lag], sums[lag:]
+        columns.append((float(past @ future), float(past.sum()), float(future.sum())))
+    return PairNumbers(*np.array(columns).reshape(-1, 3).T)
 
 
-def binned_g2(
-    state: MultiTauState,
-    static: Int[np.ndarray, " pixel"],
-    dynamic: Int[np.ndarray, " pixel"],
+def pair_sums(
+    state: MultiTauState, level: int, pixels: Int[np.ndarray, " chosen"] | slice
+) -> tuple[
+    Float[np.ndarray, "lag chosen"], Float[np.ndarray, "lag chosen"],
+    Float[np.ndarray, "lag chosen"],
+]:  # fmt: skip
+    """Return sums of products, past and future over the pairs of each lag of a level.
+
+    Sums of 2^level frames; meaningless where there is no pair.
+    """
+    rows = level_rows(level, state.delays_per_level)
+    shortest = 2 * state.delays_per_level - (rows.stop - rows.start)
+    total = state.total_at(level, pixels)
+
+    def ends(sums: np.ndarray) -> np.ndarray:
+        return np.asarray(np.cumsum(sums, axis=0, dtype=np.float64)[shortest:])
+
+    return (
+        state.products[rows][:, pixels],
+        total - ends(state.last[level][::-1, pixels]),
+        total - ends(state.first[level][:, pixels]),
+    )
+
+
+def g2_of_sums(
+    static_sums: Float[np.ndarray, "sbin 3 delay"],
+    pixel_sums: Float[np.ndarray, "bin 2 delay"],
+    pairs: Float[np.ndarray, " delay"],
+    static_pixels: Int[np.ndarray, " sbin"],
+    pixels: Int[np.ndarray, " bin"],
     dynamic_of_static: Int[np.ndarray, " sbin"],
-    bins: int,
-    *,
-    normalization: Normalization = "symmetric",
-    xp: BackendProtocol,
+    normalization: Normalization,
 ) -> BinnedG2:
-    """Return g2 of the frames seen so far; the state stays as it is.
+    r"""Turn the sums over the pixels of bins into g2 and its error.
 
     Parameters
     ----------
-    static, dynamic
-        Bin of every used pixel, counted from 0.
+    static_sums
+        Sums over pixels and pairs of products, past and future.
+    pixel_sums
+        Sums over the pixels of a dynamic bin of their own g2, and of its square.
+    pairs
+        :attr:`PairNumbers.effective`.
+    static_pixels, pixels
+        Pixels of static and dynamic bins.
     dynamic_of_static
         Dynamic bin of every static bin, counted from 0; negative for one without pixels.
-    bins
-        Number of dynamic bins.
 
     Notes
     -----
@@ -291,187 +318,72 @@ def binned_g2(
     :math:`G_2/(I_P I_F)`, divided by the root of their number; a pixel that counted nothing
     enters with 0, as in boost_corr.
     """
-    levels = len(state.tiles[0])
-    sums_seen = np.array([state.frames >> level for level in range(levels)])
-    reduce = xp.jit(_bin_sums, static_argnames=("sbins", "bins", "xp"))
-    static_sums: Array = 0.0
-    pixel_sums: Array = 0.0
-    for number, tile in enumerate(state.tiles):
-        here = slice(number * TILE_PIXELS, (number + 1) * TILE_PIXELS)
-        part = reduce(
-            tile,
-            xp.asarray(sums_seen),
-            xp.asarray(_fill_tile(static[here])),
-            xp.asarray(_fill_tile(dynamic[here])),
-            sbins=len(dynamic_of_static),
-            bins=bins,
-            xp=xp,
-        )
-        static_sums, pixel_sums = static_sums + part[0], pixel_sums + part[1]
-    history = state.tiles[0][0].last.shape[0]
-    lags = multitau_lags(state.frames, history // 2)
-    rows = lags.lag - 1 + lags.level * (history // 2)
-    return _normalize(
-        xp.to_numpy(static_sums)[..., rows],
-        xp.to_numpy(pixel_sums)[..., rows],
-        sums_seen[lags.level] - lags.lag,
-        np.bincount(static, minlength=len(dynamic_of_static)),
-        np.bincount(dynamic, minlength=bins),
-        dynamic_of_static,
-        normalization,
-    )
+    static_g2, g2 = _g2(static_sums, pairs, static_pixels, pixels, dynamic_of_static, normalization)
+    count = pixels[:, None].astype(np.float64)
+    enough = np.isfinite(g2) & (count > 1)
+    deviation = pixel_sums[:, 1] - pixel_sums[:, 0] ** 2 / np.maximum(count, 1.0)
+    # Pixels that all agree leave a rest of rounding, which is no error but would weigh as one.
+    deviation = np.where(deviation > ROUNDING * pixel_sums[:, 1], deviation, 0.0)
+    variance = deviation / np.maximum(count - 1.0, 1.0)
+    error = np.where(enough, np.sqrt(variance / np.maximum(count, 1.0)), np.nan)
+    return BinnedG2(g2=g2.T, g2_err=error.T, static_g2=static_g2.T, static_sums=static_sums)
 
 
-def _fill_tile(labels: Int[np.ndarray, " pixel"]) -> Int[np.ndarray, " tile"]:
-    """Mark the unused end of the last tile with a bin that is dropped."""
-    return np.pad(labels, (0, TILE_PIXELS - len(labels)), constant_values=-1)
-
-
-def _add_frames(
-    levels: Tile,
-    frames: Shaped[Array, "frame pixel"],
-    seen: Number,
-    fresh: Number,
-    *,
-    xp: BackendProtocol,
-) -> Tile:
-    advanced = []
-    sums = xp.astype(frames, xp.float32)
-    for index, level in enumerate(levels):
-        # An odd sum at the end of a run is no pair: it counts at no higher level.
-        sums = xp.where(xp.arange(len(sums))[:, None] < fresh, sums, xp.zeros((), xp.float32))
-        # Stored once, or XLA would work out every row again for every lag and level above.
-        rows = xp.optimization_barrier(xp.concatenate([level.last, sums]))
-        advanced.append(_add_rows(level, rows, seen, fresh, xp=xp))
-        if index + 1 < len(levels):
-            sums = rows[len(level.last) :]
-            sums, seen, fresh = sums[0::2] + sums[1::2], seen >> 1, fresh >> 1
-    return tuple(advanced)
-
-
-def _add_pair(
-    level: Level, below: Float32[Array, "history pixel"], seen: Number, *, xp: BackendProtocol
-) -> Level:
-    rows = xp.concatenate([level.last, below[-2:-1] + below[-1:]])
-    return _add_rows(level, rows, seen, 1, xp=xp)
-
-
-def _add_rows(
-    level: Level,
-    rows: Float32[Array, "row pixel"],
-    seen: Number,
-    fresh: Number,
-    *,
-    xp: BackendProtocol,
-) -> Level:
-    """Add sums to a level that has ``seen`` so many already.
-
-    ``rows`` are its last sums followed by the new ones, of which ``fresh`` are not zero.
-    """
-    lags, history = len(level.products), len(level.last)
-    sums = rows[history:]
-    products = [
-        _sum_rows([rows, rows], [history, history - lag], len(sums), xp=xp)
-        for lag in range(history - lags + 1, history + 1)
-    ]
-    slot = xp.arange(history)
-    arrived = xp.take(sums, xp.clip(slot - seen, 0, len(sums) - 1), axis=0)
-    return Level(
-        products=level.products + xp.astype(xp.stack(products), xp.float64),
-        first=xp.where((slot < seen)[:, None], level.first, arrived),
-        last=xp.take(rows, slot + fresh, axis=0),
-        total=level.total + xp.astype(_sum_rows([rows], [history], len(sums), xp=xp), xp.float64),
-    )
-
-
-def _sum_rows(
-    factors: list[Float32[Array, "row pixel"]],
-    starts: list[int],
-    count: int,
-    *,
-    xp: BackendProtocol,
-) -> Float32[Array, " pixel"]:
-    """Return the sum over ``count`` rows, from ``starts`` on, of the product of ``factors``.
-
-    Written out as additions of groups of rows: on a CPU, XLA turns these into vector
-    instructions and a reduction over the first axis into scalar ones, ten times slower.
-    """
-    group = min(_ROW_GROUP, count)
-
-    def product(offset: int) -> Array:
-        rows = [
-            factor[start + offset : start + offset + group]
-            for factor, start in zip(factors, starts, strict=True)
-        ]
-        return rows[0] if len(rows) == 1 else rows[0] * rows[1]
-
-    partial = product(0)
-    for offset in range(group, count, group):
-        partial = partial + product(offset)
-    partial = xp.optimization_barrier(partial)
-    total = partial[0]
-    for row in range(1, group):
-        total = total + partial[row]
-    return total
-
-
-def _bin_sums(
-    levels: Tile,
-    sums_seen: Int[Array, " level"],
-    static: Int[Array, " pixel"],
-    dynamic: Int[Array, " pixel"],
-    *,
-    sbins: int,
-    bins: int,
-    xp: BackendProtocol,
-) -> tuple[Float[Array, "sbin 3 delay"], Float[Array, "bin 2 delay"]]:
-    """Return sums of products, past and future per static bin; of pixel g2 and its square."""
-    columns = [pair_sums(level, sums_seen[i], xp=xp) for i, level in enumerate(levels)]
-    product, past, future, pairs = (
-        xp.transpose(xp.concatenate(column)) for column in zip(*columns, strict=True)
-    )
-    counted = past * future > 0
-    pixel_g2 = xp.where(counted, pairs * product / xp.where(counted, past * future, 1.0), 0.0)
-    return (
-        xp.segment_sum(xp.stack([product, past, future], axis=1), static, sbins),
-        xp.segment_sum(xp.stack([pixel_g2, pixel_g2**2], axis=1), dynamic, bins),
-    )
-
-
-def pair_sums(
-    level: Level, seen: Number, *, xp: BackendProtocol
-) -> tuple[
-    Float[Array, "lag pixel"], Float[Array, "lag pixel"], Float[Array, "lag pixel"],
-    Float[Array, "lag 1"],
-]:  # fmt: skip
-    """Return sums of products, past and future over the pairs of each lag, and the pairs.
-
-    Sums of 2^level frames; meaningless where there is no pair.
-    """
-    lags, history = len(level.products), len(level.last)
-
-    def ends(sums: Array) -> Array:
-        return xp.cumsum(xp.astype(sums, xp.float64), axis=0)[history - lags :]
-
-    pairs = seen - xp.arange(history - lags + 1, history + 1)
-    return (
-        level.products,
-        level.total - ends(xp.flip(level.last, axis=0)),
-        level.total - ends(level.first),
-        xp.astype(pairs, xp.float64)[:, None],
-    )
-
-
-def _normalize(
-    static_sums: Float[np.ndarray, "sbin 3 delay"],
-    pixel_sums: Float[np.ndarray, "bin 2 delay"],
-    pairs: Int[np.ndarray, " delay"],
+def g2_of_spans(
+    cumulative: Float[np.ndarray, "span sbin 3 delay"],
+    numbers: Float[np.ndarray, "span 3 delay"],
     static_pixels: Int[np.ndarray, " sbin"],
     pixels: Int[np.ndarray, " bin"],
     dynamic_of_static: Int[np.ndarray, " sbin"],
     normalization: Normalization,
-) -> BinnedG2:
-    """Turn the sums over the pixels of bins into g2 and its error."""
+) -> Float[np.ndarray, "delay bin"]:
+    r"""Return the error of g2 from its scatter between spans of time.
+
+    A pair belongs to the span of its later frame, so that delays longer than a span have values,
+    too.  Spans are weighted with their pairs :math:`n_s`; the error of the weighted mean of
+    spans that know nothing of each other is :math:`\sqrt{\sum_s n_s^2 (g_s - ar g)^2 /
+    (1 - \sum_s n_s^2)}` with :math:`\sum_s n_s = 1` (Cochran, *Sampling Techniques*, ch. 5).
+
+    Parameters
+    ----------
+    cumulative
+        Sums over pixels and pairs of products, past and future, up to the end of each span.
+    numbers
+        :class:`PairNumbers` up to there.
+
+    Returns
+    -------
+    ndarray
+        NaN where fewer than three spans have pairs.
+    """
+    sums = np.diff(cumulative, axis=0, prepend=0.0)
+    both, past, future = np.moveaxis(np.diff(numbers, axis=0, prepend=0.0), 1, 0)
+    pairs = np.where(both > 0, past * future / np.where(both > 0, both, 1.0), np.nan)
+    g2 = np.stack(
+        [
+            _g2(*each, static_pixels, pixels, dynamic_of_static, normalization)[1].T
+            for each in zip(sums, pairs, strict=True)
+        ]
+    )
+    there = np.isfinite(g2)
+    weight = np.where(there, both[:, :, None], 0.0)
+    weight /= np.maximum(weight.sum(axis=0), 1.0)
+    value = np.where(there, g2, 0.0)
+    mean = (weight * value).sum(axis=0)
+    square = (weight**2).sum(axis=0)
+    variance = (weight**2 * (value - mean) ** 2).sum(axis=0) / np.maximum(1.0 - square, ROUNDING)
+    return np.where(there.sum(axis=0) >= 3, np.sqrt(variance), np.nan)
+
+
+def _g2(
+    static_sums: Float[np.ndarray, "sbin 3 delay"],
+    pairs: Float[np.ndarray, " delay"],
+    static_pixels: Int[np.ndarray, " sbin"],
+    pixels: Int[np.ndarray, " bin"],
+    dynamic_of_static: Int[np.ndarray, " sbin"],
+    normalization: Normalization,
+) -> tuple[Float[np.ndarray, "sbin delay"], Float[np.ndarray, "bin delay"]]:
+    """Return g2 of static and of dynamic bins."""
     bins = len(pixels)
     static_g2 = _ratio(static_sums, static_pixels, pairs)
     if normalization == "no-static":
@@ -486,20 +398,13 @@ def _normalize(
             sum_groups(weighted, dynamic_of_static, bins) / np.where(total > 0, total, 1.0),
             np.nan,
         )
-    count = pixels[:, None].astype(np.float64)
-    enough = np.isfinite(g2) & (count > 1)
-    deviation = pixel_sums[:, 1] - pixel_sums[:, 0] ** 2 / np.maximum(count, 1.0)
-    # Pixels that all agree leave a rest of rounding, which is no error but would weigh as one.
-    deviation = np.where(deviation > ROUNDING * pixel_sums[:, 1], deviation, 0.0)
-    variance = deviation / np.maximum(count - 1.0, 1.0)
-    error = np.where(enough, np.sqrt(variance / np.maximum(count, 1.0)), np.nan)
-    return BinnedG2(g2=g2.T, g2_err=error.T, static_g2=static_g2.T, static_sums=static_sums)
+    return static_g2, g2
 
 
 def _ratio(
     sums: Float[np.ndarray, "bin 3 delay"],
     pixels: Int[np.ndarray, " bin"],
-    pairs: Int[np.ndarray, " delay"],
+    pairs: Float[np.ndarray, " delay"],
 ) -> Float[np.ndarray, "bin delay"]:
     r"""Return :math:`\langle G_2\rangle / (\langle I_P\rangle \langle I_F\rangle)`, else NaN.
 
@@ -508,7 +413,7 @@ def _ratio(
     """
     product, past, future = np.moveaxis(sums, 1, 0)
     counted = past * future > 0
-    number = pixels[:, None] * pairs.astype(np.float64)
+    number = pixels[:, None] * pairs
     return np.where(counted, number * product / np.where(counted, past * future, 1.0), np.nan)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 
 from napari_xpcs.errors import CorrelationError
 
@@ -78,13 +78,15 @@ class MultiTauState:
         """Return how many complete sums of ``2**level`` frames there are."""
         return self.frames >> level
 
-    def total_at(self, level: int) -> Float[np.ndarray, " pixel"]:
+    def total_at(
+        self, level: int, pixels: Int[np.ndarray, " chosen"] | slice = slice(None)
+    ) -> Float[np.ndarray, " chosen"]:
         """Return the counts in complete sums of ``level``; odd frames at the end are in none."""
-        total = self.total.copy()
+        total = self.total[pixels].copy()
         for below in range(min(level, self.levels)):
             if self.frames >> below & 1:
-                total -= self.last[below, -1]
-        return total
+                total -= self.last[below, -1][pixels]
+        return np.asarray(total)
 
 
 def level_rows(level: int, delays_per_level: int) -> slice:
