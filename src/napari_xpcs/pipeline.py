@@ -6,6 +6,7 @@ the same steps on layers.  Long ones are generators of :class:`~napari_xpcs.prog
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from napari_xpcs.io.files import (
 from napari_xpcs.io.masks import read_mask, read_mask_step
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_file import write_partition
-from napari_xpcs.io.raw_file import write_raw
+from napari_xpcs.io.raw_file import write_raw, write_simulated_events
 from napari_xpcs.io.result_file import unfinished_result
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry, complete_geometry, override
@@ -52,20 +53,33 @@ OPTION = "option"
 
 
 def simulate_file(
-    path: Path, simulation: Simulation, *, xp: BackendProtocol, force: bool = False
+    path: Path,
+    simulation: Simulation,
+    *,
+    xp: BackendProtocol,
+    events: bool = False,
+    force: bool = False,
 ) -> Steps[Path]:
-    """Write a simulated run to ``path`` in the raw layout of the APS, block by block."""
-    return (
-        yield from write_raw(
-            path,
-            simulate_frames(simulation, xp=xp),
-            frames=simulation.frames,
-            geometry=simulation.geometry,
-            frame_time_s=simulation.frame_time_s,
-            truth=simulation.truth(),
-            force=force,
+    """Write a simulated run to ``path``, block by block: memory does not grow with the frames.
+
+    Frames are written in the raw layout of the APS; ``events`` as the ``.cmp`` of NSLS-II CHX,
+    which lists what was counted.  What it was made from stands in ``/simulation`` of the
+    frames, or of the ``*_metadata.hdf`` beside the events.
+    """
+    blocks = simulate_frames(simulation, xp=xp)
+    write = write_simulated_events if events else write_raw
+    with closing(blocks):
+        return (
+            yield from write(
+                path,
+                blocks,
+                frames=simulation.frames,
+                geometry=simulation.geometry,
+                frame_time_s=simulation.frame_time_s,
+                truth=simulation.truth(),
+                force=force,
+            )
         )
-    )
 
 
 def partition_file(

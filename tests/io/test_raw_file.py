@@ -1,6 +1,7 @@
 """A simulated run is written as the beamline writes one, and comes back."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,7 +11,7 @@ import pytest
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.open import open_path
-from napari_xpcs.io.raw_file import write_raw
+from napari_xpcs.io.raw_file import write_raw, write_simulated_events
 from napari_xpcs.kernels.geometry import Geometry, complete_geometry
 from napari_xpcs.progress import Progress, run
 
@@ -105,3 +106,37 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
         run(steps(path))
     run(steps(path, force=True))
     assert open_path(path).known["energy_kev"].value == 10.9
+
+
+def test_events_of_a_simulation_come_back_with_geometry_and_truth(tmp_path: Path) -> None:
+    path = tmp_path / "run.cmp"
+    counts = COUNTS.copy()
+    counts[:, 0, :3] = 65535  # behind the beam stop
+    steps = write_simulated_events(
+        path,
+        (counts[start : start + 4] for start in range(0, 10, 4)),
+        frames=10,
+        geometry=replace(GEOMETRY, swing_horizontal_deg=0.0),
+        frame_time_s=1e-3,
+        truth=TRUTH,
+    )
+    seen: list[Progress] = []
+    assert run(steps, seen.append) == path
+    assert [progress.done for progress in seen] == [4, 8, 10]
+    opened = open_path(path)
+    assert isinstance(opened, FramesFile)
+    assert opened.layout == "chx-cmp"
+    np.testing.assert_array_equal(opened.frames[:], np.where(counts == 65535, 0, counts))
+    assert opened.known["frame_time_s"].value == 1e-3
+    assert opened.known["center_col_px"].value == -3.5
+    with h5py.File(tmp_path / "run_metadata.hdf") as file:
+        assert file["simulation/diffusion_m2_per_s"][()] == 5e-14
+
+
+def test_events_under_the_name_of_frames_are_refused(tmp_path: Path) -> None:
+    steps = write_simulated_events(
+        tmp_path / "run.h5", blocks(), frames=10, geometry=GEOMETRY, frame_time_s=1.0, truth={}
+    )
+    with pytest.raises(FileFormatError, match=r"run\.h5: events are written as \.cmp"):
+        run(steps)
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """Compressed frames of NSLS-II CHX (``.cmp``): a header, then pixels and counts per frame."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.chx_units import lengths_in_m
-from napari_xpcs.io.events import EventFrames, EventRun
+from napari_xpcs.io.events import EventFrames, EventRun, Events
 from napari_xpcs.io.known_geometry import known_values
 from napari_xpcs.io.listed_frames import MOST_PIXELS, ListedFrames, entry_size
 from napari_xpcs.kernels.geometry import KnownGeometry, Sourced
@@ -129,6 +130,16 @@ def _known(numbers: tuple[float, ...], path: Path) -> tuple[KnownGeometry, tuple
     return known_values(found), doubts
 
 
+SUFFIX = ".cmp"
+
+
+def require_cmp_name(path: Path) -> None:
+    """Raise :class:`FileFormatError` where a name does not tell the format of events."""
+    if path.suffix.lower() != SUFFIX:
+        msg = f"{path.name}: events are written as {SUFFIX}, the format of NSLS-II CHX."
+        raise FileFormatError(msg)
+
+
 def write_cmp(
     path: Path,
     frames: EventFrames,
@@ -143,19 +154,49 @@ def write_cmp(
     FileFormatError
         The file is there already, cannot be written, or a count is larger than it can hold.
     """
-    count, rows, cols = frames.shape
-    count_bytes = {1: 2, 2: 2, 4: 4}.get(frames.dtype.itemsize, 8)
-    if frames.dtype.kind == "f":
+    blocks = ((end, frames.events(begin, end)) for begin, end in frames.spans(0, len(frames)))
+    return (
+        yield from write_event_blocks(
+            path, blocks, shape=frames.shape, dtype=frames.dtype, known=known, force=force
+        )
+    )
+
+
+def write_event_blocks(
+    path: Path,
+    blocks: Iterable[tuple[int, Events]],
+    *,
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    known: Mapping[str, Sourced],
+    force: bool = False,
+) -> Steps[Path]:
+    """Do what :func:`write_cmp` does, for events that come block by block.
+
+    Parameters
+    ----------
+    blocks
+        The frame behind the last of a block, and its events; the first block begins at frame 0.
+    shape
+        Frames, rows, columns.
+    dtype
+        Type of a count.
+    known
+        Geometry by name, for the header.
+    """
+    count, rows, cols = shape
+    count_bytes = {1: 2, 2: 2, 4: 4}.get(dtype.itemsize, 8)
+    if dtype.kind == "f":
         count_bytes = 8
     stored = _STORED[count_bytes]
     values = {name: sourced.value or 0.0 for name, sourced in known.items()}
     energy = values.get("energy_kev", 0.0)
     values["wavelength"] = HC_KEV_ANGSTROM / energy if energy else 0.0
     numbers = [float(values.get(name, 0.0)) for name in _FIELDS]
+    begin = 0
     with atomic_path(path, force) as unfinished, unfinished.open("wb") as file:
         file.write(_HEADER.pack(_MAGIC, *numbers, count_bytes, cols, rows, 0, cols, 0, rows))
-        for begin, end in frames.spans(0, count):
-            events = frames.events(begin, end)
+        for end, events in blocks:
             largest = events.count.max(initial=0)
             if stored.kind == "i" and largest > np.iinfo(stored).max:
                 msg = (
@@ -164,9 +205,10 @@ def write_cmp(
                 )
                 raise FileFormatError(msg)
             bounds = np.searchsorted(events.frame, np.arange(begin, end + 1))
-            for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            for first, last in pairwise(bounds.tolist()):
                 file.write(_LENGTH.pack(last - first))
                 file.write(events.pixel[first:last].astype("<i4").tobytes())
                 file.write(events.count[first:last].astype(stored).tobytes())
+            begin = end
             yield Progress(end, count, "frames")
     return path

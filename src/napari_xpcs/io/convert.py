@@ -9,7 +9,8 @@ import numpy as np
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.atomic import refuse_input_as_output
-from napari_xpcs.io.chx_cmp import write_cmp
+from napari_xpcs.io.chx_cmp import SUFFIX as EVENTS_SUFFIX
+from napari_xpcs.io.chx_cmp import require_cmp_name, write_cmp
 from napari_xpcs.io.events import EventFrames, ThresholdedFrames
 from napari_xpcs.io.files import (
     FramesFile,
@@ -28,7 +29,6 @@ from napari_xpcs.progress import Progress, Steps
 
 Target: TypeAlias = Literal["frames", "events", "results", "partition", "mask"]
 
-_EVENTS_SUFFIX = ".cmp"
 _BLOCK_BYTES = 1 << 26
 
 
@@ -101,7 +101,7 @@ _IN_WORDS: dict[Target, str] = {
 def _named(target: Path, opened: XpcsFile) -> Target:
     """Return what the ending of ``target`` asks for."""
     suffix = target.suffix.lower()
-    if suffix == _EVENTS_SUFFIX:
+    if suffix == EVENTS_SUFFIX:
         return "events"
     if suffix in HDF5_SUFFIXES:
         if isinstance(opened, FramesFile):
@@ -111,7 +111,7 @@ def _named(target: Path, opened: XpcsFile) -> Target:
         return "partition" if isinstance(opened, PartitionFile) else "results"
     if suffix in ONES:
         return "mask"
-    endings = ", ".join([*sorted(HDF5_SUFFIXES), _EVENTS_SUFFIX, *ONES])
+    endings = ", ".join([*sorted(HDF5_SUFFIXES), EVENTS_SUFFIX, *ONES])
     msg = f"{target.name} names no format to convert to; choose an ending of {endings}."
     raise FileFormatError(msg)
 
@@ -140,18 +140,12 @@ def _mask_of(opened: XpcsFile) -> Mask | None:
 
 
 def _write_events(target: Path, opened: FramesFile, threshold: float, force: bool) -> Steps[Path]:
-    _require_events_ending(target)
+    require_cmp_name(target)
     frames = opened.frames
     if not isinstance(frames, EventFrames) or threshold > 0:
         dense = ThresholdedFrames(frames=frames, threshold=threshold, mask=opened.mask)
         frames = EventFrames.of(opened.path, dense)
     return (yield from write_cmp(target, frames, known=opened.known, force=force))
-
-
-def _require_events_ending(target: Path) -> None:
-    if target.suffix.lower() != _EVENTS_SUFFIX:
-        msg = f"{target.name}: events are written as {_EVENTS_SUFFIX}, the format of NSLS-II CHX."
-        raise FileFormatError(msg)
 
 
 def _write_frames(target: Path, opened: FramesFile, force: bool) -> Steps[Path]:

@@ -1,6 +1,6 @@
 """Writing frames as the APS writes them: one bitshuffle+LZ4 chunk per frame, metadata beside."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path, refuse_to_overwrite
+from napari_xpcs.io.chx_cmp import require_cmp_name, write_event_blocks
 from napari_xpcs.io.entry_group import copy_entry, write_entry
+from napari_xpcs.io.events import Events, ThresholdedFrames
 from napari_xpcs.io.known_geometry import geometry_as_known
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, KnownGeometry, Sourced
 from napari_xpcs.progress import Progress, Steps
@@ -59,14 +61,63 @@ def write_raw(
     FileFormatError
         A file is there already, or the blocks do not fit the shape or the number of frames.
     """
-    known = geometry_as_known(geometry, "simulation")
-    times = {"frame_time_s": frame_time_s, "count_time_s": count_time_s}
-    for name, value in times.items():
-        known[name] = Sourced(value=value, unit=FIELD_UNITS[name], origin="simulation")
+    known = _known(geometry, frame_time_s, count_time_s)
     shape = (frames, *geometry.shape)
     return (
         yield from write_frames(path, blocks, shape=shape, known=known, truth=truth, force=force)
     )
+
+
+def write_simulated_events(
+    path: str | Path,
+    blocks: Iterable[np.ndarray],
+    *,
+    frames: int,
+    geometry: Geometry,
+    frame_time_s: float,
+    truth: Mapping[str, Any],
+    force: bool = False,
+) -> Steps[Path]:
+    """Write what was counted in ``blocks`` of frames as the ``.cmp`` of NSLS-II CHX.
+
+    Its header holds the geometry; ``truth`` goes to ``/simulation`` of ``*_metadata.hdf``.
+    Takes and raises what :func:`write_raw` does.
+    """
+    path = Path(path)
+    require_cmp_name(path)
+    metadata = path.with_name(path.stem + layouts.METADATA_SUFFIX)
+    refuse_to_overwrite(metadata, force)
+    known = _known(geometry, frame_time_s, None)
+    shape = (frames, *geometry.shape)
+    listed = _events(blocks)
+    written = yield from write_event_blocks(
+        path, listed, shape=shape, dtype=np.dtype(np.uint16), known=known, force=force
+    )
+    with atomic_path(metadata, force) as described, h5py.File(described, "w") as file:
+        write_entry(file, known, identifier=path.stem)
+        _write_truth(file, truth)
+    return written
+
+
+def _events(blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, Events]]:
+    done = 0
+    for block in blocks:
+        found = ThresholdedFrames(frames=block).read(0, len(block))
+        yield done + len(block), Events(found.frame + done, found.pixel, found.count)
+        done += len(block)
+
+
+def _known(geometry: Geometry, frame_time_s: float, count_time_s: float | None) -> KnownGeometry:
+    known = geometry_as_known(geometry, "simulation")
+    times = {"frame_time_s": frame_time_s, "count_time_s": count_time_s}
+    for name, value in times.items():
+        known[name] = Sourced(value=value, unit=FIELD_UNITS[name], origin="simulation")
+    return known
+
+
+def _write_truth(file: h5py.File, truth: Mapping[str, Any]) -> None:
+    for name, value in truth.items():
+        file[f"{layouts.SIMULATION}/{name}"] = value
 
 
 def write_frames(
@@ -99,8 +150,7 @@ def write_frames(
     with atomic_path(path, force) as unfinished:
         with h5py.File(unfinished, "w") as file:
             yield from _write_frames(file, path.name, blocks, shape)
-            for name, value in (truth or {}).items():
-                file[f"{layouts.SIMULATION}/{name}"] = value
+            _write_truth(file, truth or {})
         if in_place:
             return path
         with atomic_path(metadata, force) as described, h5py.File(described, "w") as file:
