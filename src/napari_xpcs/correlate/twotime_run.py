@@ -13,8 +13,8 @@ from napari_xpcs.correlate.bin_values import (
     room_for_values,
     sort_by_bin,
 )
+from napari_xpcs.correlate.finish import check_frame_time
 from napari_xpcs.correlate.means import RunMeans
-from napari_xpcs.correlate.multitau_run import check_frame_time
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.twotime_maps import Diagonals, MapSink, MapsInMemory
