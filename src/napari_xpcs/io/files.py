@@ -13,6 +13,7 @@ from napari_xpcs.io.frames import LazyFrames
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry
+from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTime
 from napari_xpcs.kernels.partition import Partition
 
 
@@ -59,6 +60,8 @@ class ResultFile:
         Multi-tau g2 with delays in s.
     twotime
         Two-time maps, read when they are asked for.
+    ages
+        g2 over the age on the delays of multi-tau, which long runs have in place of maps.
     intensity_vs_time
         (2, frame): frame number, mean counts per pixel.
     scattering_1d, scattering_1d_segments
@@ -77,6 +80,7 @@ class ResultFile:
     partition: Partition | None = None
     curves: G2Curves | None = None
     twotime: TwoTimeMaps | None = None
+    ages: MultiTauTwoTime | None = None
     intensity_vs_time: np.ndarray | None = None
     scattering_1d: np.ndarray | None = None
     scattering_1d_segments: np.ndarray | None = None

@@ -31,6 +31,7 @@ FITS = f"{OWN_GROUP}/fits"
 POSTERIORS = f"{OWN_GROUP}/posteriors"
 TWOTIME_G2_ERR = f"{OWN_GROUP}/twotime_g2_err"
 TWOTIME_G2_RATIO = f"{OWN_GROUP}/twotime_g2_ratio"
+AGES = f"{OWN_GROUP}/multitau_twotime"
 G2_COVARIANCE = f"{OWN_GROUP}/g2_covariance"
 G2_AVERAGING = f"{OWN_GROUP}/g2_averaging_s"
 

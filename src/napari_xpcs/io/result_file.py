@@ -16,6 +16,7 @@ from napari_xpcs import __version__
 from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.errors import FileFormatError, PartitionError
 from napari_xpcs.io import layouts
+from napari_xpcs.io.ages_group import read_ages, write_ages
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.entry_group import copy_entry, write_entry
 from napari_xpcs.io.files import ResultFile
@@ -39,7 +40,10 @@ from napari_xpcs.kernels.partition import Partition
 
 if TYPE_CHECKING:
     from napari_xpcs.kernels.multitau import MultiTauResult
+    from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTimeResult
     from napari_xpcs.kernels.twotime import TwoTimeResult
+
+    AnyResult = MultiTauResult | TwoTimeResult | MultiTauTwoTimeResult
 
 _COMPRESS_ABOVE = 8192
 """Elements; what boost_corr does, lzf being in every h5py."""
@@ -59,7 +63,7 @@ def read_result(path: Path) -> ResultFile:
     with open_hdf5(path) as file:
         reader = _ResultReader(path, file)
         result = reader.read()
-    held = (result.curves, result.twotime, result.scattering, result.partition)
+    held = (result.curves, result.twotime, result.ages, result.scattering, result.partition)
     if all(part is None for part in held):
         msg = (
             f"{path.name} has the layout of a result file but nothing in it can be read: "
@@ -84,7 +88,8 @@ class _ResultReader(PartReader):
         frame_time_s = geometry.known["frame_time_s"].value
         curves = self._curves(partition, frame_time_s)
         twotime = self._twotime(frame_time_s)
-        if curves is None and twotime is None:
+        ages = read_ages(self)
+        if curves is None and twotime is None and ages is None:
             self.missing.append(f"g2 (looked for {layouts.MULTITAU_G2} and {layouts.TWOTIME_MAPS})")
         return ResultFile(
             path=self.path,
@@ -93,6 +98,7 @@ class _ResultReader(PartReader):
             partition=partition,
             curves=curves,
             twotime=twotime,
+            ages=ages,
             intensity_vs_time=self.array(layouts.INTENSITY_VS_TIME, axes=2),
             scattering_1d=self.flat(layouts.SCATTERING_1D),
             scattering_1d_segments=self.array(layouts.SCATTERING_1D_SEGMENTS, axes=2),
@@ -276,6 +282,7 @@ def write_result(
     partition: Partition,
     multitau: "MultiTauResult | None" = None,
     twotime: "TwoTimeResult | None" = None,
+    ages: "MultiTauTwoTimeResult | None" = None,
     metadata_path: str | Path | None = None,
     known: KnownGeometry | None = None,
     config: Mapping[str, Any] | None = None,
@@ -289,7 +296,7 @@ def write_result(
         The frames file.
     partition
         The bins that the results belong to.
-    multitau, twotime
+    multitau, twotime, ages
         At least one of them.
     metadata_path
         Metadata of the run, copied into the file; by default the ``*_metadata.hdf`` beside
@@ -312,6 +319,7 @@ def write_result(
             partition=partition,
             multitau=multitau,
             twotime=twotime,
+            ages=ages,
             metadata_path=metadata_path,
             known=known,
             config=config,
@@ -343,13 +351,14 @@ class UnfinishedResult:
         partition: Partition,
         multitau: "MultiTauResult | None" = None,
         twotime: "TwoTimeResult | None" = None,
+        ages: "MultiTauTwoTimeResult | None" = None,
         metadata_path: str | Path | None = None,
         known: KnownGeometry | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         """Write all the rest; parameters and errors as in :func:`write_result`."""
         file, source = self._file, Path(source)
-        means = twotime if multitau is None else multitau
+        means = multitau or twotime or ages
         if means is None:
             msg = "There are no results to write: give multi-tau or two-time results."
             raise FileFormatError(msg)
@@ -371,6 +380,9 @@ class UnfinishedResult:
         if twotime is not None:
             _write_twotime(file, twotime)
             _write_config(file, layouts.TWOTIME, "twotime", twotime, source, config or {})
+        if ages is not None:
+            write_ages(file, ages.ages)
+            _write_config(file, layouts.TWOTIME, "twotime", ages, source, config or {})
         write_nxxpcs_links(
             file, partition, step=means.selection.step, normalization=means.normalization
         )
@@ -419,7 +431,7 @@ def put_array(file: h5py.File, name: str, values: Any, **options: Any) -> None:
     file.create_dataset(name, data=array, **options)
 
 
-def _write_means(file: h5py.File, means: "MultiTauResult | TwoTimeResult") -> None:
+def _write_means(file: h5py.File, means: "AnyResult") -> None:
     image = hdf5_adapter.to_numpy(means.mean_frame)[None]
     put_array(file, layouts.SCATTERING_2D, image, chunks=image.shape)
     total, segments = (
@@ -467,7 +479,7 @@ def _write_config(
     file: h5py.File,
     group: str,
     analysis: str,
-    result: "MultiTauResult | TwoTimeResult",
+    result: "AnyResult",
     source: Path,
     config: Mapping[str, Any],
 ) -> None:
