@@ -77,7 +77,7 @@ def press(widget, name, kind=QToolButton):
 
 def test_empty_window_says_what_to_do(widget):
     assert "Open a frames or result file" in state(widget)
-    assert not widget.findChild(QToolButton, "add").isEnabled()
+    assert not widget.findChild(QPushButton, "add").isEnabled()
     assert not widget.findChild(QPushButton, "save").isEnabled()
 
 

@@ -346,6 +346,7 @@ def _defects(step: DefectsStep, used: Mask, look: _Look) -> _Rule:
             f"A typical pixel counted {typical:.3g} in {statistics.frames} frames, so living "
             "pixels may look dead; look at more frames."
         )
+    yield Progress(0, 1, "hot pixels")
     return kept & ~hot_pixels(statistics, kept, step.cutoff) if step.hot else kept
 
 
@@ -357,7 +358,7 @@ def _outliers(step: OutliersStep, used: Mask, look: _Look) -> _Rule:
     else:
         regions = tile_regions(look.inputs.shape, step.tile_px)
         judged = judged & (image > 0)
-    return used & ~outlier_pixels(image, regions, judged, step.rule, step.cutoff)
+    return used & ~(yield from outlier_pixels(image, regions, judged, step.rule, step.cutoff))
 
 
 def _morphology(step: MorphologyStep, used: Mask, _: _Look) -> _Rule:

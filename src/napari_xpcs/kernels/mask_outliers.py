@@ -9,12 +9,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from napari_xpcs._typing import Image, Mask
+from napari_xpcs.progress import Progress, Steps
 
 Regions = Int[np.ndarray, "row col"]
 """0 = in no region, regions 1..N."""
 
 NEGLIGIBLE = 1e-16
 """A spread below this is none: the region is constant and has no outliers."""
+
+REGIONS_AT_ONCE = 16
+"""Regions between two moments at which the work can be cancelled."""
 
 PERCENTILES = (5.0, 95.0)
 
@@ -42,31 +46,30 @@ def ring_regions(q: Float[np.ndarray, "row col"], used: Mask, count: int) -> Reg
     return regions
 
 
-def tile_regions(shape: tuple[int, int], side_px: int, *, remainder: bool = False) -> Regions:
-    """Return square tiles from the first pixel on.
-
-    What is left over at the far edges is in no tile, or with ``remainder`` in smaller ones.
-    """
+def tile_regions(shape: tuple[int, int], side_px: int) -> Regions:
+    """Return square tiles from the first pixel on; what is left over at the edges is in none."""
+    down, across = (length // side_px for length in shape)
     rows, cols = (np.arange(length) // side_px for length in shape)
-    across = -(-shape[1] // side_px)
     regions = (rows[:, None] * across + cols[None, :] + 1).astype(np.int32)
-    if not remainder:
-        regions[shape[0] // side_px * side_px :] = 0
-        regions[:, shape[1] // side_px * side_px :] = 0
+    regions[down * side_px :] = 0
+    regions[:, across * side_px :] = 0
     return regions
 
 
 def each_region(regions: Regions, used: Mask) -> Iterator[Int[np.ndarray, " pixel"]]:
     """Yield the flat positions of the used pixels of every region that has some."""
     positions = np.flatnonzero(used & (regions > 0))
-    labels = regions.ravel()[positions]
+    # Labels of 16 bits are sorted several times as fast.
+    labels = regions.ravel()[positions].astype(np.min_scalar_type(int(regions.max(initial=0))))
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.diff(labels[order], prepend=0))
     if positions.size:
         yield from np.split(positions[order], starts[1:])
 
 
-def outlier_pixels(image: Image, regions: Regions, used: Mask, rule: str, cutoff: float) -> Mask:
+def outlier_pixels(
+    image: Image, regions: Regions, used: Mask, rule: str, cutoff: float
+) -> Steps[Mask]:
     """Return the used pixels of ``image`` that ``rule`` finds outlying in their region.
 
     Parameters
@@ -81,7 +84,10 @@ def outlier_pixels(image: Image, regions: Regions, used: Mask, rule: str, cutoff
     values = image.ravel()
     found = np.zeros(image.size, dtype=bool)
     stands_out = RULES[rule]
-    for pixels in each_region(regions, used & np.isfinite(image)):
+    count = int(regions.max(initial=0))
+    for done, pixels in enumerate(each_region(regions, used & np.isfinite(image))):
+        if done % REGIONS_AT_ONCE == 0:
+            yield Progress(done, count, "regions")
         found[pixels] = stands_out(values[pixels], cutoff)
     return found.reshape(image.shape)
 

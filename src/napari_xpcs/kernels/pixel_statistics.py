@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import MaskError
 from napari_xpcs.kernels.mask import not_counted
-from napari_xpcs.kernels.mask_outliers import each_region, tile_regions
 from napari_xpcs.progress import Progress, Steps
 
 TILE_PX = 16
@@ -107,27 +106,49 @@ def hot_pixels(statistics: PixelStatistics, used: Mask, cutoff: float) -> Mask:
     tile in which most pixels count nothing would have no spread at all.
     """
     n = statistics.frames
-    mean = statistics.mean
+    mean = np.where(used, statistics.mean, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = np.where(mean > 0, statistics.variance / mean, np.nan)
-    hot = np.zeros(mean.size, dtype=bool)
-    judged = used & np.isfinite(mean)
-    regions = tile_regions((mean.shape[0], mean.shape[1]), TILE_PX, remainder=True)
-    for pixels in each_region(regions, judged):
-        means, ratios = mean.ravel()[pixels], relative.ravel()[pixels]
-        level = max(float(np.median(means)), 1.0 / n)
-        found = _far_above(means, cutoff, (level / n) ** 0.5)
-        counted = np.isfinite(ratios)
-        if counted.sum() > 1:
-            least = ((1.0 / level + 2.0) / n) ** 0.5
-            found[counted] |= _far_above(ratios[counted], cutoff, least)
-        hot[pixels] = found
-    return hot.reshape(mean.shape)
+    means, ratios = _tiles(mean), _tiles(relative)
+    middle = _row_medians(means)
+    level = np.fmax(middle, 1.0 / n)
+    found = _far_above(means, middle, cutoff, np.sqrt(level / n))
+    found |= _far_above(ratios, _row_medians(ratios), cutoff, np.sqrt((1.0 / level + 2.0) / n))
+    return _untiled(found, (mean.shape[0], mean.shape[1]))
+
+
+_Rows = Float[np.ndarray, "tile pixel"]
+_PerTile = Float[np.ndarray, " tile"]
+
+
+def _tiles(image: Float[np.ndarray, "row col"]) -> _Rows:
+    """Return one row per tile; tiles at the far edges are filled up with NaN."""
+    down, across = (-(-length // TILE_PX) for length in image.shape)
+    full = np.full((down * TILE_PX, across * TILE_PX), np.nan)
+    full[: image.shape[0], : image.shape[1]] = image
+    tiles = full.reshape(down, TILE_PX, across, TILE_PX).swapaxes(1, 2)
+    return tiles.reshape(down * across, TILE_PX**2)
+
+
+def _untiled(rows: Bool[np.ndarray, "tile pixel"], shape: tuple[int, int]) -> Mask:
+    down, across = (-(-length // TILE_PX) for length in shape)
+    tiles = rows.reshape(down, across, TILE_PX, TILE_PX).swapaxes(1, 2)
+    whole: Mask = tiles.reshape(down * TILE_PX, across * TILE_PX)[: shape[0], : shape[1]]
+    return whole
+
+
+def _row_medians(rows: _Rows) -> _PerTile:
+    """Return the median of what is a number in each row, NaN where nothing is."""
+    ordered = np.sort(rows, axis=1)  # NaN come last
+    count = np.isfinite(rows).sum(axis=1)
+    low, high = np.maximum(count - 1, 0) // 2, count // 2
+    pair = np.take_along_axis(ordered, np.stack([low, high], axis=1), axis=1)
+    return np.where(count > 0, pair.mean(axis=1), np.nan)
 
 
 def _far_above(
-    values: Float[np.ndarray, " pixel"], cutoff: float, least: float
-) -> Bool[np.ndarray, " pixel"]:
-    excess = values - np.median(values)
-    spread = max(MAD_TO_SIGMA * float(np.median(np.abs(excess))), least)
-    return np.asarray(excess >= cutoff * spread)
+    rows: _Rows, middle: _PerTile, cutoff: float, least: _PerTile
+) -> Bool[np.ndarray, "tile pixel"]:
+    excess = rows - middle[:, None]
+    spread = np.fmax(MAD_TO_SIGMA * _row_medians(np.abs(excess)), least)
+    return np.asarray(excess >= cutoff * spread[:, None])

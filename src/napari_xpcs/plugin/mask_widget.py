@@ -65,7 +65,7 @@ SHAPES_LAYER = "mask shapes"
 EMPTY = (
     "Open a frames or result file (File > Open), or a simulated run (File > Open Sample > XPCS)."
 )
-NO_STEPS = "Every pixel is used. Add a step, or paint on the image: Add > Paint by hand."
+NO_STEPS = "Every pixel is used. Add a step, or paint on the image: Add a step > Paint by hand."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,9 +136,8 @@ class MaskWidget(Dock):
         self._show_waiting(False)
 
     def _build_buttons(self) -> QHBoxLayout:
-        self._add = QToolButton(text="Add", objectName="add")
-        self._add.setToolTip("Add a step at the end of the list.")
-        self._add.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._add = QPushButton("Add a step", objectName="add")
+        self._add.setToolTip("Add a step at the end of the list, or paint by hand.")
         menu = QMenu(self._add)
         self._kinds: dict[str, Any] = {}
         for name, kind in STEP_KINDS.items():
@@ -590,6 +589,7 @@ class MaskWidget(Dock):
             item.setCheckState(Qt.CheckState.Checked if step.enabled else Qt.CheckState.Unchecked)
             item.setToolTip(item.text())
         self._list.blockSignals(False)
+        self._list.setVisible(bool(self._steps))
         if self._made is None:
             self._total.setText("")
         else:

@@ -261,8 +261,8 @@ class _Shapes(QWidget):
             self._state.setText(f"{len(self._regions)} shapes, taken earlier.")
         else:
             self._state.setText(
-                "Add > Draw shapes makes a layer; draw rectangles, ellipses, polygons, or lines "
-                "whose edge width is theirs in pixels."
+                "Add a step > Draw shapes makes a layer; draw rectangles, ellipses, polygons, or "
+                "lines, whose edge width is theirs in pixels."
             )
 
     def value(self) -> tuple[Region, ...]:
@@ -305,6 +305,7 @@ class _Conditions(QWidget):
     def _on_row_removed(self, row: "QWidget") -> None:
         self._rows.remove(row)
         self._column.removeWidget(row)
+        row.setVisible(False)
         row.deleteLater()
 
     def value(self) -> tuple[Condition, ...]:

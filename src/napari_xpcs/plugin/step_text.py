@@ -48,13 +48,17 @@ def thousands(number: int) -> str:
 
 
 def _limits(low: float | None, name: str, high: float | None, upper: str = "≤") -> str:
-    before = "" if low is None else f"{low:.5g} ≤ "
+    before = "" if low is None else f"{low:.10g} ≤ "
     after = "" if high is None else f" {upper} {high:.10g}"
     return f"{before}{name}{after}"
 
 
 def _condition(condition: Condition) -> str:
-    text = f"{_limits(condition.low, condition.axis, condition.high)} {AXIS_UNITS[condition.axis]}"
+    unit = AXIS_UNITS[condition.axis]
+    if condition.axis == "phi" and condition.low is not None and condition.high is not None:
+        text = f"phi from {condition.low:.10g} to {condition.high:.10g} {unit}"
+    else:
+        text = f"{_limits(condition.low, condition.axis, condition.high)} {unit}"
     return f"not ({text})" if condition.negate else text
 
 
