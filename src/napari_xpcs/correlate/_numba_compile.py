@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
 from platformdirs import user_cache_path
+
+config: Any = numba.config
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -5,7 +5,7 @@ the device that they use.
 """
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -170,22 +170,17 @@ class NumbaEngine:
             weight = np.ones(len(flat))
         state = self._state
         kernel: Any = add_whole if weight is None else add_weighted
-        first: tuple[np.ndarray, ...] = (flat,)
-        if weight is not None:
-            first = (flat, np.ascontiguousarray(weight))
-        rest = (state.total, state.products, state.first, state.last, kept)
+        counts = (flat,) if weight is None else (flat, np.ascontiguousarray(weight))
         # A whole number of tiles for each thread, and a few parts each for even work.
-        tiles = -(-len(self._index) // TILE)
-        length = max(-(-tiles // (4 * self._threads)), 1) * TILE
-        jobs: list[Future[None]] = [
-            self._pool.submit(
-                kernel, *first, self._index, start, min(start + length, len(self._index)),
-                state.frames, *rest,
-            )
-            for start in range(0, len(self._index), length)
-        ]  # fmt: skip
-        for job in jobs:
-            job.result()
+        pixels = len(self._index)
+        length = max(-(-pixels // (4 * self._threads * TILE)), 1) * TILE
+
+        def add(start: int) -> None:
+            stop = min(start + length, pixels)
+            sums = (state.total, state.products, state.first, state.last, kept)
+            kernel(*counts, self._index, start, stop, state.frames, *sums)
+
+        list(self._pool.map(add, range(0, pixels, length)))
 
 
 def plain(frames: Shaped[np.ndarray, "frame row col"]) -> Shaped[np.ndarray, "frame row col"]:

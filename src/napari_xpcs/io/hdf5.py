@@ -13,8 +13,12 @@ import h5py
 import hdf5plugin  # noqa: F401  registers the filters
 import numpy as np
 
+from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.sources import locate, missing_sources, named
+
+COMPRESS_ABOVE = 8192
+"""Elements; what boost_corr does, lzf being in every h5py."""
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf", ".hdf5", ".nxs", ".nx", ".nx5", ".he5", ".cxi"})
 """Names under which a user expects HDF5; other names are opened too if the content is HDF5."""
@@ -249,3 +253,12 @@ def find_broken_links(file: h5py.File) -> list[str]:
     with reading(master, "The list of links"):
         file.visititems_links(visit)
     return sorted(found)
+
+
+def put_array(file: h5py.File, name: str, values: Any, **options: Any) -> None:
+    """Write floats as float32 and compress what is large, as boost_corr does."""
+    array = hdf5_adapter.to_numpy(values)
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32)
+    options = {"compression": "lzf", **options} if array.size > COMPRESS_ABOVE else {}
+    file.create_dataset(name, data=array, **options)

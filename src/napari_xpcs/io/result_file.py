@@ -23,12 +23,14 @@ from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.hdf5 import (
     holds,
     open_hdf5,
+    put_array,
     read_array,
     read_number,
     read_plain,
     reading,
 )
 from napari_xpcs.io.known_geometry import geometry_as_known, read_known_geometry
+from napari_xpcs.io.multitau_parts import multitau_options, write_multitau
 from napari_xpcs.io.not_measured import not_measured_to_nan
 from napari_xpcs.io.nxxpcs_links import write_nxxpcs_links
 from napari_xpcs.io.partition_file import read_partition, write_qmap_group
@@ -44,9 +46,6 @@ if TYPE_CHECKING:
     from napari_xpcs.kernels.twotime import TwoTimeResult
 
     AnyResult = MultiTauResult | TwoTimeResult | MultiTauTwoTimeResult
-
-_COMPRESS_ABOVE = 8192
-"""Elements; what boost_corr does, lzf being in every h5py."""
 
 
 def read_result(path: Path) -> ResultFile:
@@ -374,8 +373,8 @@ class UnfinishedResult:
         file[layouts.RAW_PATH] = str(source)
         _write_means(file, means)
         if multitau is not None:
-            _write_multitau(file, multitau)
-            options = {"normalize_frame": multitau.normalize_frame, **(config or {})}
+            write_multitau(file, multitau)
+            options = {**multitau_options(multitau), **(config or {})}
             _write_config(file, layouts.MULTITAU, "multitau", multitau, source, options)
         if twotime is not None:
             _write_twotime(file, twotime)
@@ -422,15 +421,6 @@ def _known_to_write(partition: Partition, known: KnownGeometry | None) -> KnownG
     return made_for | given
 
 
-def put_array(file: h5py.File, name: str, values: Any, **options: Any) -> None:
-    """Write floats as float32 and compress what is large, as boost_corr does."""
-    array = hdf5_adapter.to_numpy(values)
-    if array.dtype.kind == "f":
-        array = array.astype(np.float32)
-    options = {"compression": "lzf", **options} if array.size > _COMPRESS_ABOVE else {}
-    file.create_dataset(name, data=array, **options)
-
-
 def _write_means(file: h5py.File, means: "AnyResult") -> None:
     image = hdf5_adapter.to_numpy(means.mean_frame)[None]
     put_array(file, layouts.SCATTERING_2D, image, chunks=image.shape)
@@ -441,18 +431,6 @@ def _write_means(file: h5py.File, means: "AnyResult") -> None:
     put_array(file, layouts.SCATTERING_1D, total.reshape(1, -1))
     put_array(file, layouts.SCATTERING_1D_SEGMENTS, segments)
     put_array(file, layouts.INTENSITY_VS_TIME, means.intensity_vs_time)
-
-
-def _write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
-    delays = hdf5_adapter.to_numpy(result.delay_frames).astype(np.int64)
-    g2, error = hdf5_adapter.to_numpy(result.g2), hdf5_adapter.to_numpy(result.g2_err)
-    measured = np.isfinite(g2)
-    file[layouts.MULTITAU_DELAYS] = delays
-    put_array(file, layouts.MULTITAU_G2, np.where(measured, g2, 0.0))
-    put_array(file, layouts.MULTITAU_G2_ERR, np.where(measured & np.isfinite(error), error, 0.0))
-    file[layouts.G2_AVERAGING] = result.averaging_s
-    if result.covariance is not None:
-        put_array(file, layouts.G2_COVARIANCE, result.covariance)
 
 
 def _write_twotime(file: h5py.File, result: "TwoTimeResult") -> None:
