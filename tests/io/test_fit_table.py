@@ -1,20 +1,22 @@
 """The fit table is the same on screen, as CSV and inside the result file."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
 from napari_xpcs.errors import FileFormatError
+from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.fit_table import append_fit, fit_rows, write_fit_csv
 from napari_xpcs.kernels.curves import BinTable
 
-FIT = SimpleNamespace(
+FIT = G2Fit(
     model="single",
     names=("baseline", "tau_s"),
+    units=("", "s"),
     value=np.array([[1.0, 2e-3], [np.nan, np.nan]]),
     error=np.array([[0.01, np.nan], [np.nan, np.nan]]),
     status=("ok", "no_data: 2 points"),
@@ -26,6 +28,11 @@ FIT = SimpleNamespace(
         phi_deg=np.array([np.nan, 45.0]),
         pixels=np.array([10, 20]),
     ),
+    covariance=np.full((2, 2, 2), np.nan),
+    error_kind=("stated", "stated"),
+    optimum=np.full((2, 2), np.nan),
+    fixed={},
+    backend="numpy",
 )
 COLUMNS = (
     "bin,q_inv_angstrom,phi_deg,model,status,reduced_chi2,n_points,"
@@ -89,8 +96,8 @@ def test_append_replaces_only_when_asked(results: Path) -> None:
     with pytest.raises(FileFormatError, match="holds a fit with the model single"):
         append_fit(results, FIT)
     assert results.read_bytes() == before
-    append_fit(results, SimpleNamespace(**{**vars(FIT), "model": "stretched"}))
-    append_fit(results, SimpleNamespace(**{**vars(FIT), "n_points": np.array([31, 2])}), force=True)
+    append_fit(results, replace(FIT, model="stretched"))
+    append_fit(results, replace(FIT, n_points=np.array([31, 2])), force=True)
     with h5py.File(results) as file:
         assert sorted(file["/xpcs/napari_xpcs/fits"]) == ["single", "stretched"]
         assert file["/xpcs/napari_xpcs/fits/single/n_points"][0] == 31
@@ -99,7 +106,7 @@ def test_append_replaces_only_when_asked(results: Path) -> None:
 def test_append_leaves_the_results_alone_when_it_fails(results: Path) -> None:
     before = results.read_bytes()
     with pytest.raises(TypeError):
-        append_fit(results, SimpleNamespace(**{**vars(FIT), "reduced_chi2": ("x", "y")}))
+        append_fit(results, replace(FIT, reduced_chi2=("x", "y")))
     assert results.read_bytes() == before
     assert list(results.parent.iterdir()) == [results]
 

@@ -1,20 +1,41 @@
 """``napari-xpcs fit``: g2 to relaxation times and their law."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_xpcs.cli._console import print_json, with_progress
-from napari_xpcs.cli._fit_report import dispersion_facts, print_fit
-from napari_xpcs.cli._options import (
-    Force,
-    Json,
-    read_assignment,
-    read_labels,
-    read_number,
-    read_number_pair,
+from napari_xpcs.cli._fit_options import (
+    Bound,
+    Convention,
+    ConventionOption,
+    DelayRange,
+    DelayRangeOf,
+    ErrorFloor,
+    Errors,
+    ErrorsOption,
+    Fix,
+    Given,
+    LawChoice,
+    ModelName,
+    Parameters,
+    Robust,
+    Script,
+    Share,
+    Start,
+    Starts,
+    Temperature,
+    Tie,
+    Viscosity,
+    read_fit_options,
+    read_model,
+    read_solvent,
 )
+from napari_xpcs.cli._fit_report import dispersion_facts, print_fit, shared_facts
+from napari_xpcs.cli._options import Force, Json, read_labels
 from napari_xpcs.cli._sample import (
     Chains,
     Draws,
@@ -31,22 +52,31 @@ from napari_xpcs.cli._sample import (
     sample,
 )
 
+if TYPE_CHECKING:
+    from napari_xpcs.fitting.posterior import Posterior
+    from napari_xpcs.fitting.results import G2Fit
+
 
 def fit(
-    results: Annotated[Path, typer.Argument(help="Result file, or CSV of curves.")],
-    model: Annotated[
-        str,
-        typer.Option(
-            help="single, stretched, double, double-stretched, cumulant, flow, heterodyne."
-        ),
-    ] = "single",
+    results: Annotated[list[Path], typer.Argument(help="Result files, or CSV tables of curves.")],
+    model: ModelName = "single",
+    parameter: Parameters = None,
     bins: Annotated[str | None, typer.Option(help="Labels to fit, as 1,4,9; default: all.")] = None,
-    fix: Annotated[
-        list[str] | None, typer.Option(help="Hold a parameter: contrast=0.15. May be repeated.")
-    ] = None,
-    bound: Annotated[
-        list[str] | None, typer.Option(help="Bounds: tau_s=1e-6,10. May be repeated.")
-    ] = None,
+    fix: Fix = None,
+    bound: Bound = None,
+    start: Start = None,
+    names: ConventionOption = Convention.OWN,
+    tie: Tie = None,
+    share: Share = None,
+    law: LawChoice = None,
+    delay_range: DelayRange = None,
+    delay_range_of: DelayRangeOf = None,
+    robust: Robust = False,
+    error_floor: ErrorFloor = "0",
+    errors: ErrorsOption = Errors.AUTO,
+    starts: Starts = None,
+    temperature_k: Temperature = None,
+    viscosity_pa_s: Viscosity = None,
     method: MethodOption = Method.NLSQ,
     chains: Chains = 4,
     draws: Draws = None,
@@ -58,36 +88,62 @@ def fit(
     append: Annotated[
         bool, typer.Option("--append", help="Store the table in the result file.")
     ] = False,
+    script: Script = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Fit g2 of every bin and the law of tau(q); say which bins hold no answer."""
     from napari_xpcs.backends import get_backend
     from napari_xpcs.fitting.dispersion import fit_dispersion
+    from napari_xpcs.fitting.global_fit import fit_global
     from napari_xpcs.fitting.least_squares import fit_g2
-    from napari_xpcs.io.atomic import refuse_input_as_output
-    from napari_xpcs.io.fit_table import append_fit, fit_rows, write_fit_csv
-    from napari_xpcs.io.posterior_file import (
-        append_posterior,
-        posterior_rows,
-        write_posterior_csv,
-    )
+    from napari_xpcs.io.fit_table import fit_rows
+    from napari_xpcs.io.posterior_file import posterior_rows
     from napari_xpcs.pipeline import curves_of
 
-    fixed = {name: read_number(value) for name, value in map(read_assignment, fix or ())}
-    bounds = {name: read_number_pair(value) for name, value in map(read_assignment, bound or ())}
+    solvent = read_solvent(temperature_k, viscosity_pa_s)
+    given = Given(fix=fix or (), bound=bound or (), start=start or ())
+    fixed, bounds, begin = given.translated(model, names)
+    options = read_fit_options(
+        tie=tie or (),
+        start=begin,
+        starts=starts,
+        delay_range=delay_range,
+        delay_range_of=delay_range_of or (),
+        robust=robust,
+        error_floor=error_floor,
+        errors=errors,
+    )
     labels = read_labels(bins)
-    curves = curves_of(results)
-    fitted = with_progress(
-        fit_g2(
-            curves,
-            model,
+    together = bool(share) or law is not None
+    _refuse(results, together=together, sampled=method is not Method.NLSQ, append=append)
+    chosen = read_model(model, parameter or ())
+    several = [curves_of(path) for path in results]
+    curves = several[0]
+    steps = (
+        fit_global(
+            several,
+            chosen,
+            share=share or (),
+            law=law,
             bins=labels,
             fixed=fixed,
             bounds=bounds,
+            options=options,
+            xp=get_backend(),
+        )
+        if together
+        else fit_g2(
+            curves,
+            chosen,
+            bins=labels,
+            fixed=fixed,
+            bounds=bounds,
+            options=options,
             xp=get_backend(),
         )
     )
+    fitted = with_progress(steps)
     posterior = None
     if method is not Method.NLSQ:
         posterior = sample(
@@ -105,24 +161,73 @@ def fit(
         )
         fitted = posterior.as_fit()
     dispersion = fit_dispersion(fitted)
+    store = _Store(results=results, force=force)
     if table is not None:
-        refuse_input_as_output(table, results)
-        if posterior is None:
-            write_fit_csv(table, fitted, force=force)
-        else:
-            write_posterior_csv(table, posterior, force=force)
+        store.table(table, fitted, posterior)
     if append:
-        if posterior is None:
-            append_fit(results, fitted, force=force)
-        else:
-            append_posterior(results, posterior, force=force)
+        store.inside(fitted, posterior)
+    if script is not None:
+        store.script(script, fitted)
     rows = fit_rows(fitted) if posterior is None else posterior_rows(posterior)
-    facts: dict[str, Any] = {"bins": rows, "dispersion": dispersion_facts(dispersion)}
+    facts: dict[str, Any] = {
+        "bins": rows,
+        "dispersion": dispersion_facts(dispersion, solvent),
+        "shared": shared_facts(fitted),
+    }
     if posterior is not None:
         facts["posterior"] = posterior_facts(posterior)
     if as_json:
         print_json(facts)
     else:
-        print_fit(fitted, dispersion)
+        print_fit(fitted, dispersion, solvent)
         if posterior is not None:
             print_verdict(posterior)
+
+
+def _refuse(results: Sequence[Path], *, together: bool, sampled: bool, append: bool) -> None:
+    """Say which options do not go together."""
+    if len(results) > 1 and not together:
+        msg = "several files are fitted together: say what they --share, or by which --law."
+        raise typer.BadParameter(msg)
+    if together and sampled:
+        msg = "--share and --law are for least squares; draws are made bin by bin."
+        raise typer.BadParameter(msg)
+    if append and len(results) > 1:
+        msg = "--append stores the fit of one file in it; write that of several with --csv."
+        raise typer.BadParameter(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Store:
+    """Where results go; never onto a file that was read."""
+
+    results: Sequence[Path]
+    force: bool
+
+    def table(self, path: Path, fitted: "G2Fit", posterior: "Posterior | None") -> None:
+        from napari_xpcs.io.atomic import refuse_input_as_output
+        from napari_xpcs.io.fit_table import write_fit_csv
+        from napari_xpcs.io.posterior_file import write_posterior_csv
+
+        refuse_input_as_output(path, *self.results)
+        if posterior is None:
+            write_fit_csv(path, fitted, force=self.force)
+        else:
+            write_posterior_csv(path, posterior, force=self.force)
+
+    def inside(self, fitted: "G2Fit", posterior: "Posterior | None") -> None:
+        from napari_xpcs.io.fit_table import append_fit
+        from napari_xpcs.io.posterior_file import append_posterior
+
+        if posterior is None:
+            append_fit(self.results[0], fitted, force=self.force)
+        else:
+            append_posterior(self.results[0], posterior, force=self.force)
+
+    def script(self, path: Path, fitted: "G2Fit") -> None:
+        from napari_xpcs.fitting.script import fit_script
+        from napari_xpcs.io.atomic import refuse_input_as_output
+        from napari_xpcs.io.fit_table import write_text
+
+        refuse_input_as_output(path, *self.results)
+        write_text(path, fit_script(fitted), force=self.force)

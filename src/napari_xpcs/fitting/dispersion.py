@@ -114,14 +114,16 @@ class Dispersion:
 
 def relaxation_times(
     fit: G2Fit,
-) -> tuple[Float[np.ndarray, " bin"], Float[np.ndarray, " bin"]]:
-    """Return the relaxation time of every bin with its error, s; NaN where it is undetermined."""
-    name = next(name for name in RELAXATION if name in fit.names)
+) -> Float[np.ndarray, "2 bin"]:
+    """Return the relaxation time of every bin and its error, s; NaN where it is undetermined."""
+    name = next((name for name in RELAXATION if name in fit.names), None)
+    if name is None:
+        return np.full((2, len(fit.status)), np.nan)
     column = fit.names.index(name)
     value, error = fit.value[:, column], fit.error[:, column]
     with np.errstate(divide="ignore", invalid="ignore"):
         tau = value ** RELAXATION[name]
-        return tau, tau * error / value
+        return np.stack([tau, tau * error / value])
 
 
 def fit_dispersion(fit: G2Fit, law: LawName = "diffusion") -> Dispersion:

@@ -101,8 +101,8 @@ def fit_global(
     everything = join_curves(chosen)
     setup = prepare(ties.model, everything, None, fixed, bounds, options)
     record = record_of(
-        everything,
-        setup.table,
+        everything if bins is None else join_curves(several),
+        bins,
         fixed,
         bounds,
         options,

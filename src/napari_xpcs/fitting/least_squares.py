@@ -83,7 +83,7 @@ def fit_g2(
     """
     ties = tie(model_named(model) if isinstance(model, str) else model, options.tied)
     setup = prepare(ties.model, curves, bins, fixed, bounds, options)
-    record = record_of(curves, setup.table, fixed, bounds, options, xp.name)
+    record = record_of(curves, bins, fixed, bounds, options, xp.name)
     rows = np.flatnonzero(setup.fittable)
     blocks: list[Block] = []
     yield Progress(0, len(rows), "curves")

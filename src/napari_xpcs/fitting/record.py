@@ -10,14 +10,14 @@ import numpy as np
 
 from napari_xpcs.fitting.options import FitOptions
 from napari_xpcs.fitting.results import FitRecord
-from napari_xpcs.kernels.curves import BinTable, G2Curves
+from napari_xpcs.kernels.curves import G2Curves
 
 _PACKAGES = ("napari-xpcs", "numpy", "jax", "optimistix", "numpyro")
 
 
 def record_of(
     curves: G2Curves,
-    table: BinTable,
+    bins: Sequence[int] | None,
     fixed: Mapping[str, float],
     bounds: Mapping[str, tuple[float, float]],
     options: FitOptions,
@@ -27,11 +27,11 @@ def record_of(
     share: Sequence[str] = (),
     law: str | None = None,
 ) -> FitRecord:
-    """Return the record of a fit of the bins of ``table`` to ``curves``."""
+    """Return the record of a fit of ``bins``, None for all, to ``curves``."""
     return FitRecord(
         sources=tuple(sources) or (curves.source,),
         curves_sha256=curves_hash(curves),
-        bins=tuple(int(label) for label in table.label),
+        bins=None if bins is None else tuple(int(label) for label in bins),
         fixed=MappingProxyType(dict(fixed)),
         bounds=MappingProxyType(dict(bounds)),
         options=options,

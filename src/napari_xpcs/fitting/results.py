@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -37,7 +38,7 @@ class FitRecord:
     curves_sha256
         Of delays, g2, errors and covariance of all curves that were given.
     bins
-        Labels that were fitted.
+        Labels that were asked for, None for all.
     fixed, bounds, options
         As they were given.
     share, law
@@ -48,7 +49,7 @@ class FitRecord:
 
     sources: tuple[str, ...]
     curves_sha256: str
-    bins: tuple[int, ...]
+    bins: tuple[int, ...] | None
     fixed: Mapping[str, float]
     bounds: Mapping[str, tuple[float, float]]
     options: FitOptions
@@ -56,6 +57,39 @@ class FitRecord:
     law: str | None = None
     backend: str
     versions: Mapping[str, str]
+
+    def facts(self) -> dict[str, object]:
+        """Return plain values that JSON can hold."""
+        options = self.options
+        ranges = options.fit_range
+        return {
+            "sources": list(self.sources),
+            "curves_sha256": self.curves_sha256,
+            "bins": None if self.bins is None else list(self.bins),
+            "fixed": dict(self.fixed),
+            "bounds": {name: list(pair) for name, pair in self.bounds.items()},
+            "tied": dict(options.tied),
+            "start": dict(options.start),
+            "starts": options.starts,
+            "delay_range_s": None if isinstance(ranges, Mapping) else _range(options.range_of(0)),
+            "delay_range_s_of_bin": {
+                str(label): _range(options.range_of(label)) for label in ranges
+            }
+            if isinstance(ranges, Mapping)
+            else {},
+            "robust": options.robust,
+            "error_floor": options.error_floor,
+            "errors": options.errors,
+            "share": list(self.share),
+            "law": self.law,
+            "backend": self.backend,
+            "versions": dict(self.versions),
+        }
+
+
+def _range(pair: tuple[float, float]) -> list[float | None]:
+    """Return the ends of a range, None where it has none."""
+    return [number if isfinite(number) else None for number in pair]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
