@@ -37,10 +37,15 @@ from napari_xpcs.io.partition_file import write_partition
 from napari_xpcs.io.raw_file import write_raw, write_simulated_events
 from napari_xpcs.io.result_file import unfinished_result
 from napari_xpcs.kernels.curves import G2Curves
-from napari_xpcs.kernels.geometry import KnownGeometry, complete_geometry, override
+from napari_xpcs.kernels.geometry import (
+    KnownGeometry,
+    beam_on_detector,
+    complete_geometry,
+    override,
+)
 from napari_xpcs.kernels.label_bins import regions_partition
 from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
-from napari_xpcs.kernels.mask_steps import MaskStep
+from napari_xpcs.kernels.mask_steps import MaskStep, painted_difference
 from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
 from napari_xpcs.kernels.qmap import q_maps
 from napari_xpcs.kernels.regions import Region, RegionBins
@@ -150,14 +155,19 @@ def partition_file(
     elif used is None:
         used = np.ones(shape, dtype=bool)
     if mask_steps:
+        # What the files mask comes first, so that growing and copying take it along.
+        found_bad = painted_difference(np.ones(shape, dtype=bool), used, source="in the file")
+        mask_steps = mask_steps if used.all() else (found_bad, *mask_steps)
         inputs = MaskInputs(
             shape=shape,
             frames=run_frames,
             maps=q_maps(geometry, xp=xp, convention=spec.q_convention),
-            center_px=(geometry.center_row_px, geometry.center_col_px),
+            center_px=beam_on_detector(geometry),
             read_file=partial(read_mask_step, shape=shape),
         )
-        used = used & mask_of_steps(mask_steps, inputs, xp=xp).mask
+        result = mask_of_steps(mask_steps, inputs, xp=xp)
+        used = result.mask
+        said += tuple(outcome.note for outcome in result.outcomes if outcome.note)
     partition = (
         regions_partition(regions, geometry, used, spec, bins=region_bins, xp=xp)
         if regions
@@ -179,6 +189,7 @@ def correlate_file(
     selection: FrameSelection,
     normalization: str,
     normalize_frame: bool = False,
+    skip_corrupt: bool = False,
     smoothing: str = "static",
     frame_time_s: float | None = None,
     dataset: str | None = None,
@@ -189,7 +200,8 @@ def correlate_file(
 
     ``bins`` are the labels of the two-time maps, all of them by default, and ``smoothing`` how
     these are normalised; the maps go into the file while they are made.  ``frame_time_s`` wins
-    over what the file says.  Returns what was left out or looks wrong, in words.
+    over what the file says.  With ``skip_corrupt`` frames that cannot be read are left out of g2.
+    Returns what was left out or looks wrong, in words.
     """
     refuse_input_as_output(output, frames, qmap)
     refuse_to_overwrite(output, force)
@@ -223,6 +235,7 @@ def correlate_file(
                 partition,
                 normalization=normalization,
                 normalize_frame=normalize_frame,
+                skip_corrupt=skip_corrupt,
                 **common,
             )
         if twotime:

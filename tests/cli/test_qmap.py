@@ -7,10 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
+from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.cli import main
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
-from napari_xpcs.kernels.mask_steps import ThresholdStep
+from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
+from napari_xpcs.kernels.mask_steps import MorphologyStep, ThresholdStep
 from napari_xpcs.kernels.partition import PartitionSpec
 from napari_xpcs.kernels.regions import Region
 
@@ -129,3 +131,32 @@ def test_bins_along_an_ellipse(qmap, tmp_path):
     assert partition.units == ("1", "deg")
     assert np.ptp(np.flatnonzero(partition.mask[:, 30])) == 16
     assert np.ptp(np.flatnonzero(partition.mask[24])) == 40
+
+
+def test_threshold_and_growing_on_top_of_a_mask_file(qmap, tmp_path):
+    counts = np.full((5, 48, 64), 3, np.uint16)
+    counts[:, 30, 40] = 900
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file["/entry/data/data"] = counts
+    mask = np.ones((48, 64), dtype=np.uint8)
+    mask[10, 10] = 0
+    np.save(tmp_path / "mask.npy", mask)
+    write_recipe(tmp_path / "R.yaml", Recipe(mask=(MorphologyStep(operation="grow", pixels=1),)))
+    status, _, said = qmap(
+        *(tmp_path / "run.h5", *DETECTOR[3:], "--recipe", tmp_path / "R.yaml"),
+        *("--mask", tmp_path / "mask.npy", "--threshold", 1, 100, "-o", tmp_path / "q.hdf"),
+    )
+    assert status == 0, said
+    made = read_partition(tmp_path / "q.hdf")
+    bad = np.zeros((48, 64), dtype=bool)
+    bad[9:12, 10] = bad[10, 9:12] = bad[30, 40] = True
+    np.testing.assert_array_equal(~made.blemish, bad)
+    # What is saved makes the mask again, without the files that it came from.
+    kinds = [step.kind for step in made.mask_steps]
+    assert kinds == ["painted", "morphology", "threshold"]
+    inputs = MaskInputs(shape=(48, 64), frames=counts)
+    again = mask_of_steps(made.mask_steps, inputs, xp=NumPyBackend()).mask
+    np.testing.assert_array_equal(again, made.blemish)
+    status, _, said = qmap(*DETECTOR, "--threshold", 1, 100, "-o", tmp_path / "none.hdf")
+    assert status == 1
+    assert "Mask step 1 (Threshold): This needs counts" in said

@@ -58,6 +58,10 @@ def qmap(
     mask: Annotated[
         Path | None, typer.Option(help="Mask: npy, tif, edf, msk, mask, or HDF5 with /qmap/mask.")
     ] = None,
+    threshold: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Mask all but LOW <= mean counts per frame < HIGH."),
+    ] = None,
     mask_ones: Annotated[
         Polarity | None,
         typer.Option(help="What 1 means in the mask; default: what its format says, or a guess."),
@@ -142,7 +146,7 @@ def qmap(
     from napari_xpcs.io.atomic import refuse_to_overwrite
     from napari_xpcs.io.edges_file import read_edges, read_edges_text
     from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
-    from napari_xpcs.kernels.mask_steps import FileStep
+    from napari_xpcs.kernels.mask_steps import FileStep, ThresholdStep
     from napari_xpcs.kernels.partition import PartitionSpec
     from napari_xpcs.pipeline import partition_file
 
@@ -190,6 +194,9 @@ def qmap(
         geometry={**chosen.geometry, **_given(values)},
         bins=replace(chosen.bins or PartitionSpec(), **_given(options)),
     )
+    if threshold is not None:
+        step = ThresholdStep(low=threshold[0], high=threshold[1])
+        chosen = replace(chosen, mask=(*chosen.mask, step))
     if save_recipe is not None:
         refuse_to_overwrite(save_recipe, force)
     partition = partition_file(
@@ -210,8 +217,8 @@ def qmap(
     if save_recipe is not None:
         if mask is not None:
             ones = "auto" if mask_ones is None else mask_ones.value
-            step = FileStep(path=str(mask.resolve()), ones=ones)
-            chosen = replace(chosen, mask=(step, *chosen.mask))
+            masked = FileStep(path=str(mask.resolve()), ones=ones)
+            chosen = replace(chosen, mask=(masked, *chosen.mask))
         write_recipe(save_recipe, chosen, force=force)
     facts = {
         "file": str(output),
