@@ -52,7 +52,8 @@ def judge(posterior: Posterior, rows: Int[np.ndarray, " row"] | None = None) -> 
         problems = _problems(posterior, diagnostics, int(row))
         idle = [name for name, wide in zip(posterior.names, open_[k], strict=True) if wide]
         # Chains that lose their way where the fit found no answer either are not what is wrong.
-        if idle and (not problems or posterior.fit.status[row] != "ok"):
+        lost = posterior.method == "nuts" and posterior.fit.status[row] != "ok"
+        if idle and (not problems or lost):
             words = " and ".join(idle)
             status[row] = f"not_identifiable: prior and data together leave {words} open"
         elif problems:
@@ -134,8 +135,7 @@ def _problems(posterior: Posterior, diagnostics: Diagnostics, row: int) -> list[
     if diagnostics.divergences[row]:
         problems.append(
             f"{diagnostics.divergences[row]} of {drawn * posterior.chains} trajectories"
-            " diverged: part of the posterior is hard to reach; sample it carefully or take a"
-            " simpler model"
+            " diverged: part of the posterior is hard to reach"
         )
     if diagnostics.bfmi[row] < LEAST_BFMI:
         problems.append(
