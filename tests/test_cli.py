@@ -13,6 +13,7 @@ import pytest
 
 from napari_xpcs.backends import reset_backend, set_backend
 from napari_xpcs.cli import main
+from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_file import read_partition
 
 RAW = "Z0001_Synthetic-D100_a0004_f001000_r00001.h5"
@@ -366,3 +367,26 @@ def test_full_disk_is_told_in_a_sentence_and_leaves_nothing(tmp_path):
     assert "Traceback" not in done.stderr
     assert "cannot be written: File too large" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_frame_is_named_and_left_out_only_if_told(xpcs, tmp_path):
+    frames, qmap, whole, rest = (
+        tmp_path / name for name in ("run.h5", "bins.hdf", "whole.hdf", "rest.hdf")
+    )
+    xpcs("simulate", frames, "--frames", 300, "--rows", 24, "--cols", 24)
+    xpcs("qmap", frames, "-o", qmap, "--dq", 2, "--sq", 4)
+    xpcs("correlate", frames, "--qmap", qmap, "-o", whole)
+    with h5py.File(frames) as file:
+        start = file["entry/data/data"].id.get_chunk_info_by_coord((211, 0, 0)).byte_offset
+    with frames.open("r+b") as file:
+        file.seek(start + 14)
+        file.write(b"\xff" * 9)
+    stopped = xpcs("correlate", frames, "--qmap", qmap, "-o", rest)
+    assert_one_sentence(stopped, "Frame 211 of run.h5 cannot be read", "--skip-corrupt")
+    assert not rest.exists()
+    done = xpcs("correlate", frames, "--qmap", qmap, "-o", rest, "--skip-corrupt", "--json")
+    assert json.loads(done.out)["notes"] == ["Raw frames left out (211): 1."]
+    g2 = [open_path(path).curves.g2 for path in (whole, rest)]
+    np.testing.assert_allclose(*g2, atol=0.02)
+    both = xpcs("correlate", frames, "--qmap", qmap, "-o", rest, "--skip-corrupt", "--type", "both")
+    assert both.status == 2

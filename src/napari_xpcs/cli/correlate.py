@@ -47,6 +47,10 @@ def correlate(
     normalize_frame: Annotated[
         bool, typer.Option("--normalize-frame", help="Divide each frame by its mean first.")
     ] = False,
+    skip_corrupt: Annotated[
+        bool,
+        typer.Option("--skip-corrupt", help="Leave frames out of g2 whose data are damaged."),
+    ] = False,
     frame_time: Annotated[
         float | None, typer.Option(help="Time between raw frames, s, in place of the file's.")
     ] = None,
@@ -63,6 +67,8 @@ def correlate(
 
     if bins is not None and kind is Correlation.multitau:
         raise typer.BadParameter("--bins chooses two-time maps; add --type twotime or both.")
+    if skip_corrupt and kind is not Correlation.multitau:
+        raise typer.BadParameter("two-time maps need every frame: --skip-corrupt is for g2 alone.")
     remarks = with_progress(
         correlate_file(
             frames,
@@ -74,6 +80,7 @@ def correlate(
             selection=FrameSelection(begin=begin, end=end, stride=stride, average=avg),
             normalization=normalization,
             normalize_frame=normalize_frame,
+            skip_corrupt=skip_corrupt,
             smoothing=smoothing,
             frame_time_s=frame_time,
             dataset=dataset,

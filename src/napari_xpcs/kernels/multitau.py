@@ -198,7 +198,7 @@ class MultiTauResult:
         counted = (
             (self.empty_static_bins, "Static bins without a count, left out"),
             (self.empty_frames, "Used frames without a count"),
-            (len(self.skipped_frames), "Raw frames left out"),
+            (len(self.skipped_frames), f"Raw frames left out ({_first(self.skipped_frames)})"),
             (self.silent_pixels, "Used pixels that never counted (dead ones belong into the mask)"),
         )
         return tuple(f"{what}: {number}." for number, what in counted if number)
@@ -225,6 +225,13 @@ class MultiTauResult:
             covariance=self.covariance,
             averaging_s=self.averaging_s,
         )
+
+
+_SHOWN = 12
+
+
+def _first(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers[:_SHOWN])) + (", ..." if len(numbers) > _SHOWN else "")
 
 
 def multitau_lags(frames: int, delays_per_level: int = 4) -> MultiTauLags:
