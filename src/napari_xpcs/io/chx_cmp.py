@@ -1,19 +1,26 @@
 """Compressed frames of NSLS-II CHX (``.cmp``): a header, then pixels and counts per frame."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from struct import Struct
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.chx_units import lengths_in_m
 from napari_xpcs.io.events import EventFrames, EventRun, Events
 from napari_xpcs.io.known_geometry import known_values
-from napari_xpcs.io.listed_frames import MOST_PIXELS, ListedFrames, entry_size
+from napari_xpcs.io.listed_frames import (
+    MOST_PIXELS,
+    ListedFrames,
+    entry_size,
+    reader_of_places,
+)
 from napari_xpcs.kernels.geometry import KnownGeometry, Sourced
 from napari_xpcs.progress import Progress, Steps
 from napari_xpcs.units import HC_KEV_ANGSTROM
@@ -52,7 +59,7 @@ def is_cmp(path: Path) -> bool:
 
 
 def read_cmp(path: Path) -> EventRun:
-    """Open the frames of ``path``; the file has no table of frames and is walked once.
+    """Open the frames of ``path``; the file has no table of frames and is walked through once.
 
     Raises
     ------
@@ -73,31 +80,16 @@ def read_cmp(path: Path) -> EventRun:
                 f"{rows} x {cols} pixels; 2, 4 or 8 bytes were expected."
             )
             raise FileFormatError(msg)
-        stored = _STORED[count_bytes]
-        size = path.stat().st_size
-        offsets: list[int] = []
-        lengths: list[int] = []
-        at = _HEADER.size
-        while at + _LENGTH.size <= size:
-            file.seek(at)
-            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-            if length > rows * cols:
-                msg = (
-                    f"Frame {len(offsets)} of {path.name} lists {length} pixels of a detector "
-                    f"with {rows * cols}; the file is damaged."
-                )
-                raise FileFormatError(msg)
-            end = at + _LENGTH.size + length * entry_size(stored, dense=False)
-            if end > size:
-                break
-            offsets.append(at + _LENGTH.size)
-            lengths.append(length)
-            at = end
-    if not offsets:
+    stored = _STORED[count_bytes]
+    found = path.stat()
+    entry = entry_size(stored, dense=False)
+    offsets, lengths, end = _walk(path, found.st_size, found.st_mtime_ns, rows * cols, entry)
+    if not len(offsets):
         msg = f"{path.name} holds a header and no whole frame."
         raise FileFormatError(msg)
-    problems = [] if at == size else [f"The last frame of {path.name} is cut short and left out."]
-    if empty := lengths.count(0):
+    whole = end == found.st_size
+    problems = [] if whole else [f"The last frame of {path.name} is cut short and left out."]
+    if empty := int((lengths == 0).sum()):
         problems.append(
             f"{empty} of {len(lengths)} frames hold no count; frames that were rejected when "
             "the file was written look the same."
@@ -108,12 +100,42 @@ def read_cmp(path: Path) -> EventRun:
         shape=(len(offsets), rows, cols),
         dtype=_PRESENTED[count_bytes],
         stored=stored,
-        offsets=np.array(offsets),
-        lengths=np.array(lengths),
+        offsets=offsets,
+        lengths=lengths,
         dense=np.zeros(len(offsets), dtype=bool),
         starts=np.concatenate(([0], np.cumsum(lengths))),
     )
     return EventRun(frames=EventFrames.of(path, blocks), known=known, problems=(*problems, *doubts))
+
+
+@lru_cache(maxsize=8)
+def _walk(
+    path: Path, size: int, _written_ns: int, pixels: int, entry: int
+) -> tuple[Int[np.ndarray, " frame"], Int[np.ndarray, " frame"], int]:
+    """Return where frames begin, how many entries they have, and where the last whole one ends.
+
+    Remembered for a file that has not been written since.
+    """
+    offsets: list[int] = []
+    lengths: list[int] = []
+    at, last = _HEADER.size, size - _LENGTH.size
+    with path.open("rb", buffering=0) as file:
+        read = reader_of_places(file)
+        while at <= last:
+            (length,) = _LENGTH.unpack(read(at, _LENGTH.size))
+            if length > pixels:
+                msg = (
+                    f"Frame {len(offsets)} of {path.name} lists {length} pixels of a detector "
+                    f"with {pixels}; the file is damaged."
+                )
+                raise FileFormatError(msg)
+            end = at + _LENGTH.size + length * entry
+            if end > size:
+                break
+            offsets.append(at + _LENGTH.size)
+            lengths.append(length)
+            at = end
+    return np.array(offsets, np.int64), np.array(lengths, np.int64), at
 
 
 def _known(numbers: tuple[float, ...], path: Path) -> tuple[KnownGeometry, tuple[str, ...]]:

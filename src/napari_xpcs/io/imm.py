@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from typing import BinaryIO
 
 import numpy as np
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.events import EventFrames, EventRun
-from napari_xpcs.io.listed_frames import MOST_PIXELS, ListedFrames, entry_size
+from napari_xpcs.io.listed_frames import (
+    MOST_PIXELS,
+    ListedFrames,
+    entry_size,
+    reader_of_places,
+)
 
 _HEADER_BYTES = 1024
 _HEADER = Struct("<4xi100xiii32xI")
@@ -47,7 +51,7 @@ class _Header:
 def is_imm(path: Path) -> bool:
     """Say whether ``path`` starts with the header of an IMM frame; may raise OSError."""
     with path.open("rb") as file:
-        header = _read_header(file)
+        header = _header(file.read(_HEADER_BYTES))
     return header is not None and header.plausible
 
 
@@ -66,10 +70,10 @@ def read_imm(path: Path) -> EventRun:
     first: _Header | None = None
     problems: tuple[str, ...] = ()
     at = 0
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
+        read = reader_of_places(file)
         while at < size:
-            file.seek(at)
-            header = _read_header(file)
+            header = _header(read(at, _HEADER_BYTES))
             if header is not None:
                 first = first or header
                 if not header.plausible or (header.rows, header.cols) != (first.rows, first.cols):
@@ -101,8 +105,7 @@ def read_imm(path: Path) -> EventRun:
     return EventRun(frames=EventFrames.of(path, blocks), problems=problems)
 
 
-def _read_header(file: BinaryIO) -> _Header | None:
-    raw = file.read(_HEADER_BYTES)
+def _header(raw: bytes) -> _Header | None:
     return _Header(*_HEADER.unpack_from(raw)) if len(raw) == _HEADER_BYTES else None
 
 
