@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from napari_xpcs.backends import get_backend
+from napari_xpcs.correlate.multitau_twotime_run import correlate_multitau_twotime
 from napari_xpcs.correlate.twotime_run import correlate_twotime
+from napari_xpcs.io.layouts import AGES
 from napari_xpcs.io.result_file import read_result, write_result
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTimeResult
 from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
+from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.twotime import SMOOTHINGS, TwoTimeResult
 from napari_xpcs.progress import run
 
@@ -91,3 +95,43 @@ def test_a_two_time_file_has_what_the_viewer_needs(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read.twotime.read(position), full)
     np.testing.assert_allclose(read.twotime.g2, result.g2, rtol=1e-6)
     np.testing.assert_allclose(read.twotime.segments, result.segments, rtol=1e-6)
+
+
+def test_ages_of_a_long_run_come_back(tmp_path: Path) -> None:
+    partition, result = aged()
+    path = tmp_path / "results.hdf"
+    write_result(path, source="run.h5", partition=partition, ages=result)
+    read = read_result(path)
+    assert read.twotime is None
+    assert read.problems == ()
+    assert read.ages.processed_bins.tolist() == [3, 1]
+    assert read.ages.frame_time_s == 0.02
+    for ours, theirs in zip(read.ages.levels, result.ages.levels, strict=True):
+        assert ours.frames_per_sum == theirs.frames_per_sum
+        np.testing.assert_array_equal(ours.lags, theirs.lags)
+        np.testing.assert_array_equal(ours.c2, theirs.c2)
+
+
+def test_damaged_ages_are_left_out_with_a_reason(tmp_path: Path) -> None:
+    partition, result = aged()
+    path = tmp_path / "results.hdf"
+    write_result(path, source="run.h5", partition=partition, ages=result)
+    with h5py.File(path, "r+") as file:
+        del file[f"{AGES}/level_01/lags"]
+    read = read_result(path)
+    assert read.ages is None
+    assert any("level_01/lags is absent" in problem for problem in read.problems)
+
+
+def aged() -> tuple[Partition, MultiTauTwoTimeResult]:
+    partition, _ = correlated()
+    frames = np.random.default_rng(0).poisson(2.0, (50, 16, 20)).astype(np.uint16)
+    steps = correlate_multitau_twotime(
+        frames,
+        partition,
+        frame_time_s=0.01,
+        xp=get_backend(),
+        bins=[3, 1],
+        selection=FrameSelection(average=2),
+    )
+    return partition, run(steps)

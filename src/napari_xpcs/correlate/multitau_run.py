@@ -9,6 +9,7 @@ from napari_xpcs.backends import BackendProtocol, DeviceConfig
 from napari_xpcs.correlate.accumulate import Accumulation
 from napari_xpcs.correlate.checkpoint import Checkpoint, Saved
 from napari_xpcs.correlate.engines import choose_engine
+from napari_xpcs.correlate.event_engine import EventAccumulation, few_events
 from napari_xpcs.correlate.finish import Reduction, finish, preview, snapshot
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.reading import Frames
@@ -104,7 +105,7 @@ def correlate_multitau(
         normalize_frame=normalize_frame,
         delays_per_level=delays_per_level,
     )
-    choice = choose_engine(engine, events=False, prefer_gpu=prefers_gpu())
+    choice = choose_engine(engine, events=few_events(frames), prefer_gpu=prefers_gpu())
     saved = checkpoint.load() if checkpoint is not None else None
     stops = None
     if partials:
@@ -113,18 +114,22 @@ def correlate_multitau(
         stops = segment_length(plan.frames)
     snapshots = [] if saved is None else list(saved.snapshots)
     started = time.monotonic()
-    with closing(
-        Accumulation(
+    resumed = None if saved is None else saved.state
+    accumulation: Accumulation | EventAccumulation
+    if choice.name == "events":
+        accumulation = EventAccumulation(frames, pixels, plan, resumed=resumed)
+    else:
+        accumulation = Accumulation(
             frames,
             pixels,
             plan,
             engine=choice.name,
             xp=xp,
             block=block,
-            resumed=None if saved is None else saved.state,
+            resumed=resumed,
             skip_corrupt=skip_corrupt,
         )
-    ) as work:
+    with closing(accumulation) as work:
         shown = saving = time.monotonic()
         for progress in work.steps(stops):
             now, partial = time.monotonic(), None

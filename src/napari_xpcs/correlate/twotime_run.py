@@ -82,9 +82,7 @@ def correlate_twotime(
         Frames, bins and options do not fit each other or the memory, the run ends early, or
         a used pixel holds what stands for a masked or saturated value.
     """
-    if smoothing not in SMOOTHINGS:
-        msg = f"There is no smoothing {smoothing!r}; choose {', '.join(SMOOTHINGS)}."
-        raise CorrelationError(msg)
+    check_smoothing(smoothing)
     check_frame_time(frame_time_s)
     pixels = used_pixels(partition, frames.shape[1:])
     reader = FrameReader(frames, selection or FrameSelection(), pixels.mask)
@@ -203,6 +201,13 @@ def _tile_and_room(frames: int, maps: int, memory_bytes: float) -> tuple[int, fl
         )
         raise CorrelationError(msg)
     return tile, memory_bytes - needed
+
+
+def check_smoothing(smoothing: str) -> None:
+    """Raise :class:`CorrelationError` where there is no such smoothing."""
+    if smoothing not in SMOOTHINGS:
+        msg = f"There is no smoothing {smoothing!r}; choose {', '.join(SMOOTHINGS)}."
+        raise CorrelationError(msg)
 
 
 def labels_with_pixels(pixels: UsedPixels, bins: Sequence[int] | None) -> list[int]:

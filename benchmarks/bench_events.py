@@ -1,0 +1,142 @@
+"""Multi-tau of events beside our dense kernel on the same counts, one thread, in the same run.
+
+``python benchmarks/bench_events.py`` prints CPU time for each frame of 512 x 512 pixels at three
+mean counts, medians of interleaved rounds.  What bounds both: random access to the state of a
+pixel for events, four multiply-adds for each pixel and frame for the dense kernel.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from napari_xpcs.correlate.engines import NumbaEngine
+from napari_xpcs.correlate.event_engine import EventAccumulation
+from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
+from napari_xpcs.correlate.run_state import RunPlan
+from napari_xpcs.kernels.multitau_state import empty_state
+from napari_xpcs.kernels.partition import Bins, Partition
+from napari_xpcs.kernels.selection import FrameSelection
+
+SIDE = 512
+MEANS = (0.001, 0.003, 0.01)
+TARGET = 7.0
+"""Times that events are quicker than dense frames at a mean of 0.003."""
+
+
+class EventsInMemory:
+    """Poisson counts as a run of events."""
+
+    def __init__(self, mean: float, frames: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        number = rng.poisson(mean * SIDE * SIDE, frames)
+        self.shape = (frames, SIDE, SIDE)
+        self.dtype = np.dtype(np.uint16)
+        self.starts = np.concatenate([[0], np.cumsum(number)])
+        self.source = self
+        self.frame = np.repeat(np.arange(frames), number)
+        self.pixel = rng.integers(0, SIDE * SIDE, len(self.frame)).astype(np.int32)
+        self.count = np.ones(len(self.frame), np.uint16)
+
+    def __getitem__(self, key: slice) -> np.ndarray:
+        frame, pixel, count = self.block(key.start, key.stop)
+        dense = np.zeros((key.stop - key.start, SIDE * SIDE), np.uint16)
+        np.add.at(dense, (frame - key.start, pixel), count)
+        return dense.reshape(-1, SIDE, SIDE)
+
+    def block(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        here = slice(self.starts[begin], self.starts[end])
+        return self.frame[here], self.pixel[here], self.count[here]
+
+    def spans(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        yield begin, end
+
+
+def cpu_s(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def rings() -> UsedPixels:
+    """74 % of the pixels in 18 dynamic bins of 10 static ones."""
+    row, col = np.mgrid[:SIDE, :SIDE]
+    radius = np.hypot(row, col)
+    edge = np.quantile(radius, 0.74)
+    static = np.where(radius < edge, (radius / edge * 180).astype(np.int32) + 1, 0)
+    dynamic = (static + 9) // 10
+    return used_pixels(
+        Partition(mask=static > 0, dynamic=_bins(dynamic), static=_bins(static)), (SIDE, SIDE)
+    )
+
+
+def _bins(labels: np.ndarray) -> Bins:
+    count = int(labels.max())
+    return Bins(
+        labels=labels.astype(np.int32),
+        grid=(count, 1),
+        index=np.arange(count),
+        centers=(np.arange(count, dtype=float), np.zeros(1)),
+        edges=None,
+        pixels=np.bincount(labels.ravel(), minlength=count + 1)[1:],
+    )
+
+
+def compare(mean: float, rounds: int, frames: int, dense_frames: int) -> dict[str, float]:
+    pixels = rings()
+    counts = EventsInMemory(mean, frames, 1)
+    plan = RunPlan(selection=FrameSelection().within(frames))
+    block = counts[0:256]
+
+    def dense() -> None:
+        engine = NumbaEngine(
+            empty_state(len(pixels.index), frames=frames, largest_count=65535.0), pixels, threads=1
+        )
+        for _ in range(dense_frames // 256):
+            engine.add(block, None)
+        engine.close()
+
+    def events() -> None:
+        for _ in EventAccumulation(counts, pixels, plan, threads=1).steps():
+            pass
+
+    dense()
+    events()
+    of_events, of_dense = [], []
+    for _ in range(rounds):
+        of_events.append(cpu_s(events) / frames)
+        of_dense.append(cpu_s(dense) / dense_frames)
+    ratios = [slow / quick for slow, quick in zip(of_dense, of_events, strict=True)]
+    return {
+        "events_us": 1e6 * statistics.median(of_events),
+        "dense_us": 1e6 * statistics.median(of_dense),
+        "ratio": statistics.median(ratios),
+        "events_per_frame": counts.starts[-1] / frames,
+    }
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--frames", type=int, default=8192)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--json", action="store_true", help="for machines")
+    chosen = options.parse_args()
+    table = {mean: compare(mean, chosen.rounds, chosen.frames, 1024) for mean in MEANS}
+    if chosen.json:
+        print(json.dumps(table, indent=1))
+        return
+    print(f"{chosen.frames} frames of {SIDE} x {SIDE}, {len(rings().index)} used pixels, 1 thread")
+    for mean, row in table.items():
+        target = f", target {TARGET:g}" if mean == 0.003 else ""
+        print(
+            f"mean {mean:<6g} {row['events_per_frame']:7.0f} events/frame   events "
+            f"{row['events_us']:7.1f} us/frame   dense {row['dense_us']:7.1f} us/frame   "
+            f"ratio {row['ratio']:5.1f}{target}"
+        )
+
+
+if __name__ == "__main__":
+    main()
