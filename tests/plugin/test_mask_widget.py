@@ -196,6 +196,21 @@ def test_shapes_are_taken_from_a_layer_and_outlive_it(widget, viewer, image, qtb
     assert isinstance(widget.steps()[0], ShapesStep)
     widget.findChild(QListWidget, "steps").setCurrentRow(0)
     assert widget.findChild(QLabel, "shapes_state").text() == "1 shapes, taken earlier."
+    press(widget, "edit_shapes", QPushButton)
+    (layer,) = xpcs_layers.layers_with_role(viewer.layers, "mask shapes")
+    layer.data = [np.array([[2, 3], [2, 9], [6, 9], [6, 3]])]
+    press(widget, "take", QPushButton)
+    qtbot.waitUntil(done(widget), timeout=10000)
+    assert len(masked(viewer)) == 4 * 6
+
+
+def test_a_layer_to_draw_in_is_made(widget, viewer, image):
+    widget._draw_shapes()
+    (layer,) = xpcs_layers.layers_with_role(viewer.layers, "mask shapes")
+    assert layer.mode == "add_rectangle"
+    assert widget.findChild(QComboBox, "shapes_layer").currentText() == "mask shapes"
+    press(widget, "take", QPushButton)
+    assert "at least one shape is needed" in state(widget)
 
 
 def test_conditions_from_the_form(widget, viewer, image, qtbot):

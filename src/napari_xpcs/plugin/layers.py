@@ -285,6 +285,17 @@ def regions_layer(regions: Sequence[Region], geometry: Geometry | None) -> Layer
     return [vertices for vertices, _ in shapes], arguments, "shapes"
 
 
+def mask_shapes_layer(regions: Sequence[Region], geometry: Geometry | None) -> LayerData:
+    """Return the shapes of a mask with handles, to be edited."""
+    data, arguments, kind = regions_layer(regions, geometry)
+    arguments |= {
+        "name": "mask shapes",
+        "edge_color": "red",
+        "metadata": {LAYER_KEY: {"role": "mask shapes"}},
+    }
+    return data, arguments, kind
+
+
 def lines_layer(
     name: str,
     role: str,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -50,6 +50,7 @@ from napari_xpcs.kernels.mask_steps import (
     saturated,
 )
 from napari_xpcs.kernels.qmap import q_maps
+from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.job import Runner
@@ -61,7 +62,6 @@ SETTLE_MS = 60
 """A brush rests this long before its stroke goes into the list."""
 MOST_UNDONE = 100
 BRUSH_PX = 10
-SHAPES_LAYER = "mask shapes"
 EMPTY = (
     "Open a frames or result file (File > Open), or a simulated run (File > Open Sample > XPCS)."
 )
@@ -182,6 +182,7 @@ class MaskWidget(Dock):
         self._list.currentRowChanged.connect(self._on_row_chosen)
         self._form.accepted.connect(self._on_form_accepted)
         self._form.closed.connect(self._close_form)
+        self._form.shapes_wanted.connect(self._on_shapes_wanted)
         self._up.clicked.connect(self._on_up_clicked)
         self._down.clicked.connect(self._on_down_clicked)
         self._remove.clicked.connect(self._on_remove_clicked)
@@ -478,16 +479,22 @@ class MaskWidget(Dock):
             self._say("Paint what shall be masked; label 0 or the eraser makes pixels used again.")
 
     def _draw_shapes(self) -> None:
-        drawn = [layer for layer in self._viewer.layers if isinstance(layer, Shapes)]
-        if not drawn:
-            drawn = [
-                self._viewer.add_shapes(
-                    ndim=2, name=SHAPES_LAYER, face_color="#ff000040", edge_color="red"
-                )
-            ]
-        self._viewer.layers.selection.active = drawn[-1]
-        drawn[-1].mode = "add_rectangle"
+        drawn = xpcs_layers.layers_with_role(self._viewer.layers, "mask shapes")
+        layer = drawn[0] if drawn else self._add_shapes(())
+        self._viewer.layers.selection.active = layer
+        layer.mode = "add_rectangle"
         self.open_form("shapes")
+
+    def _on_shapes_wanted(self, regions: tuple[Region, ...]) -> None:
+        layer = self._add_shapes(regions)
+        self._viewer.layers.selection.active = layer
+        layer.mode = "direct"
+
+    def _add_shapes(self, regions: tuple[Region, ...]) -> Layer:
+        geometry = None if self._source is None else self._source.geometry
+        return self._viewer.add_layer(
+            Layer.create(*xpcs_layers.mask_shapes_layer(regions, geometry))
+        )
 
     def _close_form(self) -> None:
         self._edited = None

@@ -35,7 +35,8 @@ from napari_xpcs.kernels.mask_steps import (
 )
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin.dock import LayerComboBox, NumberEdit
-from napari_xpcs.plugin.drawn_regions import drawn_regions
+from napari_xpcs.plugin.layers import layer_role
+from napari_xpcs.plugin.sectors import regions_of
 
 MOST = 1_000_000
 NARROW_PX = 56
@@ -51,6 +52,8 @@ class StepForm(QGroupBox):
     """The user wants the step as the fields say."""
     closed = Signal()
     """The user wants no step."""
+    shapes_wanted = Signal(object)
+    """The user wants regions that were taken earlier as a layer, to edit them."""
 
     def __init__(self, layers: LayersNow, parent: QWidget | None = None) -> None:
         super().__init__(parent, objectName="step_form")
@@ -88,28 +91,30 @@ class StepForm(QGroupBox):
         if kind is ThresholdStep:
             self._rows.addRow("Preset", self._presets())
         for name, parameter in kind.parameters().items():
-            make = _FIELDS.get(parameter.type)
-            if make is None:
-                continue
-            field = make(parameter, self._layers)
-            field.setObjectName(name)
-            field.setToolTip(parameter.help)
-            self._fields[name] = field
-            if parameter.type in ("conditions", "shapes"):
-                self._rows.addRow(field)
-            elif parameter.type == "flag":
-                self._rows.addRow("", field)
-            else:
-                unit = f" ({parameter.unit})" if parameter.unit else ""
-                self._rows.addRow(f"{parameter.label}{unit}", field)
+            if parameter.type in _FIELDS:
+                self._add_row(name, parameter)
         self._take.setVisible(bool(self._fields))
-        if step is None:
-            for entry in dataclasses.fields(kind):
-                if entry.name in self._fields and entry.default != ():
-                    self._fields[entry.name].set_value(entry.default)
-        else:
-            self.fill(step)
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(kind)}
+        for name, field in self._fields.items():
+            value = defaults[name] if step is None else getattr(step, name)
+            if value != ():
+                field.set_value(value)
         self.setVisible(True)
+
+    def _add_row(self, name: str, parameter: Parameter) -> None:
+        field = _FIELDS[parameter.type](parameter, self._layers)
+        field.setObjectName(name)
+        field.setToolTip(parameter.help)
+        self._fields[name] = field
+        if parameter.type in ("conditions", "shapes"):
+            self._rows.addRow(field)
+        elif parameter.type == "flag":
+            self._rows.addRow("", field)
+        else:
+            unit = f" ({parameter.unit})" if parameter.unit else ""
+            self._rows.addRow(f"{parameter.label}{unit}", field)
+        if isinstance(field, _Shapes):
+            field.layer_wanted.connect(self.shapes_wanted)
 
     def refresh(self) -> None:
         """Offer the layers that are there now."""
@@ -233,6 +238,8 @@ class _File(QWidget):
 class _Shapes(QWidget):
     """Shapes that were taken from a layer, kept when the layer goes."""
 
+    layer_wanted = Signal(object)
+
     def __init__(self, _: Parameter, layers: LayersNow) -> None:
         super().__init__()
         self._regions: tuple[Region, ...] = ()
@@ -245,6 +252,10 @@ class _Shapes(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._source)
         column.addWidget(self._state)
+        self._edit = QPushButton("Edit them in a layer", objectName="edit_shapes")
+        self._edit.setToolTip("Shows the shapes with handles; then press Change the step.")
+        column.addWidget(self._edit)
+        self._edit.clicked.connect(self._on_edit_clicked)
         self._source.show_layers(layers())
         self._source.activated.connect(self._say)
         self._say()
@@ -254,7 +265,13 @@ class _Shapes(QWidget):
         self._source.show_layers(self._layers())
         self._say()
 
+    def _on_edit_clicked(self) -> None:
+        self.layer_wanted.emit(self._regions)
+        self._source.setCurrentIndex(0)
+        self._say()
+
     def _say(self) -> None:
+        self._edit.setVisible(bool(self._regions) and self._source.layer() is None)
         if self._source.layer() is not None:
             self._state.setText("The shapes of this layer are taken as they are now.")
         elif self._regions:
@@ -267,7 +284,7 @@ class _Shapes(QWidget):
 
     def value(self) -> tuple[Region, ...]:
         layer = self._source.layer()
-        return self._regions if layer is None else drawn_regions(layer)
+        return self._regions if layer is None else regions_of(layer)
 
     def set_value(self, value: tuple[Region, ...]) -> None:
         self._regions = value
@@ -276,7 +293,8 @@ class _Shapes(QWidget):
 
 
 def _is_shapes(layer: Layer) -> bool:
-    return isinstance(layer, Shapes)
+    """Say whether ``layer`` holds shapes that a person drew, not a ruler of ours."""
+    return isinstance(layer, Shapes) and layer_role(layer) in ("", "regions", "mask shapes")
 
 
 class _Conditions(QWidget):
