@@ -182,6 +182,38 @@ def test_two_time_maps_belong_to_their_bins(result: ResultFile) -> None:
         np.testing.assert_allclose(maps.read(position), full, rtol=1e-6)
 
 
+@pytest.mark.parametrize("half", ["all", "upper_half", "lower_half"])
+@pytest.mark.parametrize("origin", ["upper_left", "lower_left"])
+def test_nxxpcs_tells_where_time_begins_and_what_the_baseline_is(
+    tmp_path: Path, origin: str, half: str
+) -> None:
+    path = write_nxxpcs(tmp_path / "results.h5")
+    keep = {"all": lambda full: full, "upper_half": np.triu, "lower_half": np.tril}[half]
+    stored = np.stack([keep(full - 1.0) for full in FULL])
+    if origin == "lower_left":
+        # Seen from below, the half under the diagonal comes to lie over it.
+        other = {"all": lambda full: full, "upper_half": np.tril, "lower_half": np.triu}[half]
+        stored = np.stack([other(full - 1.0)[::-1] for full in FULL])
+    with h5py.File(path, "r+") as file:
+        group = file["scan_7/twotime"]
+        del group["two_time_corr_func"]
+        group["two_time_corr_func"] = stored
+        group["two_time_corr_func"].attrs.update(
+            storage_mode="one_array_q_first",
+            baseline_reference=0,
+            time_origin_location=origin,
+            populated_elements=half,
+        )
+        group["g2_from_two_time_corr_func"] = np.full((5, 3), 0.2)
+        group["g2_from_two_time_corr_func"].attrs["baseline_reference"] = 0
+        group["g2_from_two_time_corr_func_partials"] = np.arange(24.0).reshape(2, 3, 4)
+    maps = open_path(path).twotime
+    for position, full in enumerate(FULL):
+        np.testing.assert_allclose(maps.read(position), full, rtol=1e-6)
+    np.testing.assert_allclose(maps.g2, 1.2)
+    assert maps.segments[1, 3, 2] == np.arange(24.0).reshape(2, 3, 4)[1, 2, 3]
+
+
 def test_geometry_in_our_units(result: ResultFile) -> None:
     known = {name: sourced.value for name, sourced in result.known.items()}
     assert known["energy_kev"] == pytest.approx(7.35)

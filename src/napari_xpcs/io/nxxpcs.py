@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -158,22 +159,26 @@ def _twotime(
     name = f"{entry}/twotime/two_time_corr_func"
     if name not in parts.file:
         return None
-    lower = parts.attribute(name, "populated_elements").startswith("lower")
+    upward = parts.attribute(name, "time_origin_location").startswith("lower")
+    # The halves are named as they are seen: turned upside down, the upper one is the lower.
+    lower = parts.attribute(name, "populated_elements").startswith("lower") != upward
     g2_name = f"{entry}/twotime/g2_from_two_time_corr_func"
     g2 = parts.array(g2_name, axes=2) if g2_name in parts.file else None
+    common: dict[str, Any] = {
+        "path": parts.path,
+        "lower": lower,
+        "upward": upward,
+        "missing_baseline": _missing_baseline(parts, name),
+        "frame_time_s": frame_time_s,
+        "g2": None if g2 is None else g2 + _missing_baseline(parts, g2_name),
+        "segments": _segments(parts, f"{g2_name}_partials"),
+    }
     keys = _keys(parts, name)
     if keys is not None:
         numbers, datasets = keys
         if not datasets:
             return None
-        return TwoTimeMaps(
-            path=parts.path,
-            datasets=tuple(datasets),
-            bins=bins.own_labels(numbers),
-            lower=lower,
-            frame_time_s=frame_time_s,
-            g2=g2,
-        )
+        return TwoTimeMaps(datasets=tuple(datasets), bins=bins.own_labels(numbers), **common)
     with reading(parts.path, name):
         shape = parts.file[name].shape or ()
     axis = _bin_axis(shape, parts.attribute(name, "storage_mode"))
@@ -181,14 +186,22 @@ def _twotime(
         parts.problems.append(f"{name} has the shape {shape}; (bin, time, time) was expected.")
         return None
     return TwoTimeMaps(
-        path=parts.path,
         datasets=(name,),
         bins=bins.own_labels(_bins_of_maps(parts, entry, bins, shape[axis])),
         bin_axis=axis,
-        lower=lower,
-        frame_time_s=frame_time_s,
-        g2=g2,
+        **common,
     )
+
+
+def _missing_baseline(parts: PartReader, name: str) -> float:
+    """Return 1 for numbers that decay to 0, as their ``baseline_reference`` tells."""
+    return 1.0 if parts.attribute(name, "baseline_reference") in ("0", "0.0") else 0.0
+
+
+def _segments(parts: PartReader, name: str) -> np.ndarray | None:
+    """Return (delay, partial, bin); the definition has the partials last."""
+    stored = parts.array(name, axes=3) if name in parts.file else None
+    return None if stored is None else stored.transpose(0, 2, 1) + _missing_baseline(parts, name)
 
 
 def _bin_axis(shape: tuple[int, ...], mode: str) -> int | None:

@@ -25,6 +25,10 @@ class TwoTimeMaps:
         Axis along which a single dataset holds the bins, ``None`` where each has its own.
     lower
         The half that is stored lies below the diagonal.
+    upward
+        The first time of the first axis is in its last row.
+    missing_baseline
+        What the stored numbers lack: 1 where C2 - 1 is stored.
     frame_time_s
         Time between two rows of a map, s; ``None`` where it is unknown.
     g2
@@ -40,6 +44,8 @@ class TwoTimeMaps:
     bins: np.ndarray
     bin_axis: int | None = None
     lower: bool = False
+    upward: bool = False
+    missing_baseline: float = 0.0
     frame_time_s: float | None = None
     g2: np.ndarray | None = None
     g2_err: np.ndarray | None = None
@@ -70,6 +76,7 @@ class TwoTimeMaps:
             shape = None if half is None else half.shape
             msg = f"{name} in {self.path.name} has the shape {shape}; a two-time map is square."
             raise FileFormatError(msg)
+        half = (half[::-1] if self.upward else half) + self.missing_baseline
         upper = np.triu(half.T if self.lower else half).astype(np.float32, copy=False)
         return np.asarray(upper + np.triu(upper, 1).T)
 
