@@ -326,7 +326,8 @@ def test_dead_pixels_and_empty_frames_are_said(xpcs, tmp_path):
         "correlate", tmp_path / "run.h5", "--qmap", tmp_path / "b.hdf",
         "-o", tmp_path / "r.hdf", "--frame-time", 0.001, "--json",
     ).json()  # fmt: skip
-    assert facts["notes"] == [
+    assert facts["notes"][0].startswith("Engine numba on cpu")
+    assert facts["notes"][1:] == [
         "Used frames without a count: 1.",
         "Used pixels that never counted (dead ones belong into the mask): 3.",
     ]
@@ -390,3 +391,17 @@ def test_a_damaged_frame_is_named_and_left_out_only_if_told(xpcs, tmp_path):
     np.testing.assert_allclose(*g2, atol=0.02)
     both = xpcs("correlate", frames, "--qmap", qmap, "-o", rest, "--skip-corrupt", "--type", "both")
     assert both.status == 2
+
+
+def test_a_long_run_gets_ages_in_place_of_maps(xpcs, tmp_path):
+    run, bins, results = tmp_path / "run.h5", tmp_path / "bins.hdf", tmp_path / "results.hdf"
+    assert xpcs("simulate", run, "--frames", 60, "--rows", 24, "--cols", 32).status == 0
+    assert xpcs("qmap", run, "-o", bins, "--dq", 3, "--sq", 6).status == 0
+    two = ["--type", "twotime", "--smoothing", "dynamic", "--bins", "1,3"]
+    wrong = xpcs("correlate", run, "--qmap", bins, "-o", results, *two, "--maps", "no")
+    assert_one_sentence(wrong, "choose auto, full, ages")
+    assert xpcs("correlate", run, "--qmap", bins, "-o", results, *two, "--maps", "ages").status == 0
+    held = open_path(results)
+    assert held.twotime is None
+    assert held.ages.processed_bins.tolist() == [1, 3]
+    assert held.config["smooth"] == "dqmap"

@@ -4,18 +4,26 @@ The commands of the command line and the demonstration are these functions; the 
 the same steps on layers.  Long ones are generators of :class:`~napari_xpcs.progress.Progress`.
 """
 
+import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from napari_xpcs import __version__
 from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.correlate.checkpoint import EVERY_S, Checkpoint, array_hash, run_key
 from napari_xpcs.correlate.multitau_run import correlate_multitau
+from napari_xpcs.correlate.multitau_twotime_run import (
+    ages_instead_of_maps,
+    correlate_multitau_twotime,
+)
 from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.errors import FileFormatError, FitError, PartitionError
 from napari_xpcs.fitting.dispersion import Dispersion, fit_dispersion
@@ -189,8 +197,16 @@ def correlate_file(
     selection: FrameSelection,
     normalization: str,
     normalize_frame: bool = False,
+    skipped: Iterable[int] = (),
     skip_corrupt: bool = False,
+    delays_per_level: int = 4,
+    errors: str = "pixel",
+    partials: int = 0,
+    pixel_averages: bool = False,
+    engine: str = "auto",
+    checkpoint_s: float = EVERY_S,
     smoothing: str = "static",
+    maps: str = "auto",
     frame_time_s: float | None = None,
     dataset: str | None = None,
     xp: BackendProtocol,
@@ -199,9 +215,13 @@ def correlate_file(
     """Correlate the frames of a file in the bins of another and write a result file.
 
     ``bins`` are the labels of the two-time maps, all of them by default, and ``smoothing`` how
-    these are normalised; the maps go into the file while they are made.  ``frame_time_s`` wins
-    over what the file says.  With ``skip_corrupt`` frames that cannot be read are left out of g2.
-    Returns what was left out or looks wrong, in words.
+    these are normalised; the maps go into the file while they are made.  ``maps`` is one of
+    :data:`~napari_xpcs.correlate.multitau_twotime_run.MAPS`.  ``frame_time_s`` wins over what the
+    file says.  With ``skip_corrupt`` frames that cannot be read are left out of g2.
+    The options from ``skipped`` to ``engine`` are those of
+    :func:`~napari_xpcs.correlate.multitau_run.correlate_multitau`.  Every ``checkpoint_s`` seconds
+    the state of g2 is saved beside ``output``, and the same call goes on from there if the last
+    one was killed.  Returns the engine, and what was left out or looks wrong, in words.
     """
     refuse_input_as_output(output, frames, qmap)
     refuse_to_overwrite(output, force)
@@ -227,6 +247,20 @@ def correlate_file(
         msg = f"{frames} does not tell the time between frames; give it with --frame-time, in s."
         raise FileFormatError(msg)
     common: dict[str, Any] = {"frame_time_s": sourced.value, "xp": xp, "selection": selection}
+    options: dict[str, Any] = {
+        "normalize_frame": normalize_frame,
+        "skipped": tuple(skipped),
+        "skip_corrupt": skip_corrupt,
+        "delays_per_level": delays_per_level,
+        "errors": errors,
+        "partials": partials,
+        "engine": engine,
+    }
+    checkpoint = Checkpoint(
+        path=output.with_name(f"{output.name}.part"),
+        key=_run_key(frames, partition, {**options, "dataset": dataset, "selection": selection}),
+        every_s=checkpoint_s,
+    )
     results: dict[str, Any] = {}
     with unfinished_result(output, force) as result_file:
         if multitau:
@@ -234,11 +268,21 @@ def correlate_file(
                 opened.frames,
                 partition,
                 normalization=normalization,
-                normalize_frame=normalize_frame,
-                skip_corrupt=skip_corrupt,
+                pixel_averages=pixel_averages,
+                checkpoint=checkpoint,
+                **options,
                 **common,
             )
-        if twotime:
+        if twotime and ages_instead_of_maps(maps, selection.within(len(opened.frames)).count()):
+            results["ages"] = yield from correlate_multitau_twotime(
+                opened.frames,
+                partition,
+                bins=bins,
+                smoothing=smoothing,
+                delays_per_level=delays_per_level,
+                **common,
+            )
+        elif twotime:
             results["twotime"] = yield from correlate_twotime(
                 opened.frames,
                 partition,
@@ -252,9 +296,39 @@ def correlate_file(
             partition=partition,
             known=known,
             metadata_path=opened.metadata_path,
+            config={"qmap": str(qmap), "output": str(output), **_provenance(partition)},
             **results,
         )
-    return results["multitau"].remarks() if multitau else ()
+    checkpoint.remove()
+    if not multitau:
+        return ()
+    made_by = "Engine {engine} on {device}: {engine_reason}.".format_map(results["multitau"].engine)
+    return (made_by, *results["multitau"].remarks())
+
+
+def _run_key(frames: Path, partition: Partition, options: Mapping[str, Any]) -> str:
+    """Return a hash of a run: the file, the bins, and how it is correlated."""
+    stat = frames.stat()
+    of_file = {"path": str(frames.resolve()), "bytes": stat.st_size, "time": stat.st_mtime_ns}
+    return run_key(_bin_arrays(partition), {**options, **of_file, "version": __version__})
+
+
+def _bin_arrays(partition: Partition) -> tuple[np.ndarray, ...]:
+    return partition.mask, partition.dynamic.labels, partition.static.labels
+
+
+def _provenance(partition: Partition) -> dict[str, str]:
+    """Return what a result depends on beside its options, for the result file."""
+    mask, dynamic, static = (array_hash(array) for array in _bin_arrays(partition))
+    packages = {f"{name}_version": version(name) for name in ("numpy", "numba", "h5py")}
+    return {
+        "mask_sha256": mask,
+        "dynamic_roi_map_sha256": dynamic,
+        "static_roi_map_sha256": static,
+        "python_version": platform.python_version(),
+        "host": platform.platform(),
+        **packages,
+    }
 
 
 def curves_of(path: Path) -> G2Curves:

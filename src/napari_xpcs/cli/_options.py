@@ -1,5 +1,6 @@
 """Options that several commands have, and how their values are read."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,27 @@ def read_labels(text: str | None) -> list[int] | None:
     except ValueError:
         msg = f"--bins wants whole numbers as 1,4,9, got {text!r}."
         raise typer.BadParameter(msg) from None
+
+
+def read_frame_numbers(text: str | None) -> list[int]:
+    """Return the numbers of a list as 3,10-20, or of the file that it names."""
+    if text is None:
+        return []
+    path = Path(text)
+    listed = path.read_text(encoding="utf-8") if path.is_file() else text
+    numbers: list[int] = []
+    for part in listed.replace(",", " ").split():
+        first, dash, last = part.partition("-")
+        try:
+            low, high = int(first), int(last if dash else first)
+        except ValueError:
+            msg = f"--skip-frames wants frame numbers as 3,10-20 or a file of them, got {part!r}."
+            raise typer.BadParameter(msg) from None
+        if high < low:
+            msg = f"--skip-frames wants a range from low to high, got {part!r}."
+            raise typer.BadParameter(msg)
+        numbers += range(low, high + 1)
+    return numbers
 
 
 def read_assignment(text: str) -> tuple[str, str]:
