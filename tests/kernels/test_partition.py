@@ -188,6 +188,41 @@ def test_partition_of_a_real_run_label_for_label(xp, shared_data):
         assert_same_as_group(file["/xpcs/qmap"], geometry, spec, xp)
 
 
+def test_partition_of_a_real_run_from_an_early_version(shared_data):
+    """553 of 2.3 million used pixels differ, by one bin: 99.976 % are as in the file.
+
+    The q of the file falls short of k sin(2 theta) by 2.5e-5 at the far corner, more than
+    rounding makes, and less so on the other side of the beam; no centre, distance or swing
+    that was tried brings all of them back.
+    """
+    path = next((shared_data / "aps_8idi").glob("E0173_*"))
+    geometry = Geometry(
+        shape=(1676, 2100),
+        energy_kev=12.34,
+        distance_m=11.6,
+        pixel_row_m=75e-6,
+        pixel_col_m=75e-6,
+        center_row_px=841.5,
+        center_col_px=1677.5,
+    )
+    spec = PartitionSpec(dq=36, dp=1, sq=360, sp=1, q_convention="sin2theta")
+    with h5py.File(path) as file:
+        group = file["/xpcs/qmap"]
+        mask = group["mask"][()]
+        partition = make_partition(geometry, mask, spec, xp=get_backend())
+        used = np.count_nonzero(mask)
+        apart = {}
+        for kind, bins in (("dynamic", partition.dynamic), ("static", partition.static)):
+            labels = group[f"{kind}_roi_map"][()].astype(int)
+            apart[kind] = np.count_nonzero(bins.labels != labels)
+            assert np.abs(bins.labels - labels).max() == 1
+            stored = group[f"{kind}_v_list_dim0"][()]
+            np.testing.assert_allclose(bins.centers[0], stored, rtol=3e-5)
+    assert used == 2_300_339
+    assert apart["dynamic"] <= 553
+    assert apart["static"] <= 5300
+
+
 def assert_same_as_group(group, geometry, spec, xp):
     mask = group["mask"][()] > 0
     partition = make_partition(geometry, mask, spec, xp=xp)

@@ -124,7 +124,7 @@ class AxisBins:
         numbers[np.isin(edges, run_ends)] = 0
         # Below the first and above the last edge there is nothing but what rounding put there.
         above = len(self) if self.top is None else 1
-        numbers = np.concatenate([[1], numbers[:-1], [above]])
+        numbers = np.concatenate([[1], numbers[:-1], [above, len(self)]])
 
         size = padded_length(len(edges))
         cells = 16 * size
@@ -141,7 +141,6 @@ class AxisBins:
             first=first.astype(np.int32),
             scale=float(scale),
             top=np.inf if self.top is None else self.top,
-            last=len(self),
             steps=int((last - first).max()),
         )
 
@@ -153,7 +152,7 @@ class SegmentLookup:
     Segment 0 lies before the first edge.  A value falls into one of many equal cells;
     ``first`` holds the first segment that meets a cell, and ``steps`` edges at most lie in
     one.  The arrays are padded, so that a compiled kernel serves many numbers of bins.
-    Pixels of the value ``top`` belong to bin ``last``.
+    Pixels of the value ``top`` belong to the segment after the last.
     """
 
     edges: Float[np.ndarray, " edge"]
@@ -161,7 +160,6 @@ class SegmentLookup:
     first: Int[np.ndarray, " cell"]
     scale: float
     top: float
-    last: int
     steps: int
 
     def arrays(self, *, xp: BackendProtocol) -> dict[str, Array]:
@@ -172,7 +170,6 @@ class SegmentLookup:
             "first": xp.asarray(self.first),
             "scale": self.scale,
             "top": self.top,
-            "last": self.last,
         }
 
 
@@ -341,9 +338,13 @@ def _extent(
     positive: bool,
     xp: BackendProtocol,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    eligible = used & (values > 0) if positive else used
-    low = xp.min(xp.where(eligible, values, xp.inf))
-    return low, xp.max(xp.where(used, values, -xp.inf))
+    if positive:
+        used = used & (values > 0)
+    # The value of one used pixel stands for all that are not: one pass serves both ends.
+    one = xp.take(xp.ravel(values), xp.argmax(xp.ravel(used)))
+    eligible = xp.where(used, values, one)
+    some = xp.any(used)
+    return xp.where(some, xp.min(eligible), xp.inf), xp.where(some, xp.max(eligible), -xp.inf)
 
 
 def bin_axis(
@@ -370,7 +371,7 @@ def bin_axis(
     segment = xp.take(tables["first"], xp.astype(cell, xp.int32))
     for _ in range(steps):
         segment = segment + (grains >= xp.take(edges, segment))
-    return xp.where(values == tables["top"], tables["last"], xp.take(tables["numbers"], segment))
+    return xp.take(tables["numbers"], segment + (values == tables["top"]))
 
 
 def fold_centers(

@@ -17,6 +17,7 @@ from napari_xpcs.kernels.axis_bins import (
     AxisBins,
     AxisRequest,
     Intervals,
+    SegmentLookup,
     Spacing,
     axis_bins,
     bin_axis,
@@ -594,7 +595,10 @@ def _number_pixels(
     """Return 1 + the natural static position of every pixel, and the pixels at each."""
     positions = len(axes[0]) * len(axes[1]) + 1
     # An axis of one bin needs no look at its values: every used pixel lies in it.
-    lookups = [axis.lookup() if len(axis) > 1 else None for axis in axes]
+    lookups = [
+        _scaled(axis.lookup(), across) if len(axis) > 1 else None
+        for axis, across in zip(axes, (len(axes[1]), 1), strict=True)
+    ]
     tables = tuple(None if lookup is None else lookup.arrays(xp=xp) for lookup in lookups)
     compiled = xp.jit(_natural_numbers, static_argnames=("steps", "length", "xp"))
 
@@ -603,7 +607,6 @@ def _number_pixels(
             tuple(array[rows] for array in values),
             used[rows],
             tables,
-            len(axes[1]),
             steps=tuple(0 if lookup is None else lookup.steps for lookup in lookups),
             length=padded_length(positions),
             xp=xp,
@@ -614,24 +617,30 @@ def _number_pixels(
     return made["natural"], np.sum([ensure_numpy(count)[:positions] for count in counts], axis=0)
 
 
+_GAP = -(1 << 29)
+"""Position of a gap: far enough below 0 for any sum with a position to stay there."""
+
+
+def _scaled(lookup: SegmentLookup, across: int) -> SegmentLookup:
+    """Return ``lookup`` with 0-based positions times ``across`` for the numbers of bins."""
+    numbers = lookup.numbers
+    return replace(lookup, numbers=np.where(numbers > 0, (numbers - 1) * across, _GAP))
+
+
 def _natural_numbers(
     values: tuple[Array, Array],
     used: Bool[Array, "row col"],
     tables: tuple[Mapping[str, Array] | None, Mapping[str, Array] | None],
-    across: Int[Array, ""] | int,
     *,
     steps: tuple[int, ...],
     length: int,
     xp: BackendProtocol,
 ) -> tuple[Int[Array, "row col"], Int[Array, " position"]]:
     first, second = (
-        xp.ones((1, 1), xp.int32)
-        if table is None
-        else bin_axis(values[axis], table, steps=steps[axis], xp=xp)
+        0 if table is None else bin_axis(values[axis], table, steps=steps[axis], xp=xp)
         for axis, table in enumerate(tables)
     )
-    binned = used & (first > 0) & (second > 0)
-    natural = xp.where(binned, (first - 1) * across + second, 0)
+    natural = xp.maximum(first + second + 1, 0) * used
     return natural, xp.bincount(xp.ravel(natural), length=length)
 
 

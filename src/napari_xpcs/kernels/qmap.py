@@ -42,6 +42,9 @@ class QMaps:
     qr: Float[Array, "row col"] | None = None
 
 
+_TURNS = ("swing_horizontal_deg", "swing_vertical_deg", "roll_deg")
+
+
 def q_maps(
     geometry: Geometry,
     *,
@@ -93,6 +96,8 @@ def map_fields(
         for field in fields(geometry)
         if field.name != "shape" and getattr(geometry, field.name) is not None
     }
+    # Turns that are not there are left out of the formulas: half of the work on most detectors.
+    values = {name: value for name, value in values.items() if value or name not in _TURNS}
     compiled = xp.jit(map_arrays, static_argnames=("shape", "convention", "names", "xp"))
 
     def work(rows: slice) -> tuple[dict[str, Array], None]:
@@ -125,7 +130,7 @@ def map_arrays(
     ----------
     values
         The fields of :class:`~napari_xpcs.kernels.geometry.Geometry` by name, numbers or
-        traced scalars; ``incident_angle_deg`` is left out for transmission.
+        traced scalars; ``incident_angle_deg`` is left out for transmission, turns may be.
     shape, convention, xp
         As in :func:`q_maps`.
     first_row
@@ -202,16 +207,18 @@ def laboratory(
     ----------
     values
         Distance (m), swings and roll (degrees) by the names of
-        :class:`~napari_xpcs.kernels.geometry.Geometry`.
+        :class:`~napari_xpcs.kernels.geometry.Geometry`; a turn that is absent is 0.
     down, across
         Position on the detector from the beam at zero swing, m; they are broadcast.
     """
-    vertical = xp.deg2rad(values["swing_vertical_deg"])
-    horizontal = xp.deg2rad(values["swing_horizontal_deg"])
-    y = xp.cos(vertical) * down - xp.sin(vertical) * values["distance_m"]
-    depth = xp.sin(vertical) * down + xp.cos(vertical) * values["distance_m"]
-    swung = xp.cos(horizontal) * across - xp.sin(horizontal) * depth
-    z = xp.sin(horizontal) * across + xp.cos(horizontal) * depth
-    roll = xp.deg2rad(values["roll_deg"])
-    x = xp.cos(roll) * swung - xp.sin(roll) * y
-    return x, xp.sin(roll) * swung + xp.cos(roll) * y, z
+    x, y, z = across, down, xp.asarray(values["distance_m"])
+    if "swing_vertical_deg" in values:
+        turn = xp.deg2rad(values["swing_vertical_deg"])
+        y, z = xp.cos(turn) * y - xp.sin(turn) * z, xp.sin(turn) * y + xp.cos(turn) * z
+    if "swing_horizontal_deg" in values:
+        turn = xp.deg2rad(values["swing_horizontal_deg"])
+        x, z = xp.cos(turn) * x - xp.sin(turn) * z, xp.sin(turn) * x + xp.cos(turn) * z
+    if "roll_deg" in values:
+        turn = xp.deg2rad(values["roll_deg"])
+        x, y = xp.cos(turn) * x - xp.sin(turn) * y, xp.sin(turn) * x + xp.cos(turn) * y
+    return x, y, z
