@@ -13,6 +13,7 @@ from napari_xpcs.correlate.means import RunMeans
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.twotime_run import MEAN_SEGMENTS, check_smoothing, labels_with_pixels
+from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau import multitau_lags
 from napari_xpcs.kernels.multitau_twotime import (
     AgeLevel,
@@ -27,8 +28,26 @@ from napari_xpcs.progress import Progress, Steps
 LONG_RUN = 20_000
 """Used frames above which the full map of a bin (1.6 GB there) is not the default."""
 
+MAPS = ("auto", "full", "ages")
+"""What two-time correlation makes: maps of all pairs of frames, or ages on the delays of multi-tau;
+``auto`` takes the second above :data:`LONG_RUN` used frames."""
+
 _BLOCK_BYTES = 2**26
 """Values of a block of frames; the levels above it take as much again."""
+
+
+def ages_instead_of_maps(maps: str, frames: int) -> bool:
+    """Return whether a run of ``frames`` used frames gets ages instead of maps.
+
+    Raises
+    ------
+    CorrelationError
+        ``maps`` is none of :data:`MAPS`.
+    """
+    if maps not in MAPS:
+        msg = f"There are no two-time maps of the kind {maps!r}; choose {', '.join(MAPS)}."
+        raise CorrelationError(msg)
+    return maps == "ages" or (maps == "auto" and frames > LONG_RUN)
 
 
 def correlate_multitau_twotime(
