@@ -100,7 +100,9 @@ def draw_rank(figure: "Figure", *, posterior: "Posterior", row: int) -> None:
         edges = np.linspace(0, chains * count, _RANK_BINS + 1)
         for k in range(chains):
             height = np.histogram(ranks[k], edges)[0] * _RANK_BINS / count
-            axes.stairs(height, edges, color=CHAIN_COLORS[k % len(CHAIN_COLORS)], lw=1)
+            axes.stairs(
+                height, edges, baseline=None, color=CHAIN_COLORS[k % len(CHAIN_COLORS)], lw=1
+            )
         axes.axhline(1.0, color="gray", lw=0.5)
         axes.set_ylim(0, None)
         axes.set_ylabel(_free_names(posterior)[i])
@@ -119,15 +121,21 @@ def draw_pairs(figure: "Figure", *, posterior: "Posterior", row: int) -> None:
         axes: Any = grid[i, j]
         if j > i:
             axes.set_axis_off()
-        elif i == j:
+            continue
+        across, up = (_scale(posterior, row, names[k]) for k in (j, i))
+        axes.set_xscale(across)
+        axes.tick_params(axis="x", labelrotation=90)
+        if i == j:
             axes.hist(flat[:, i], _edges(posterior, row, names[i]), color="tab:cyan")
             axes.set_yticks([])
         else:
             axes.plot(points[:, j], points[:, i], ".", ms=1.5, color="tab:cyan")
-            axes.set_yscale(_scale(posterior, row, names[i]))
-        if j <= i:
-            axes.set_xscale(_scale(posterior, row, names[j]))
-            axes.tick_params(axis="x", labelrotation=30)
+            axes.set_yscale(up)
+            axes.tick_params(axis="y", labelleft=j == 0)
+        for axis, scale in (("x", across), ("y", up)):
+            # Small panels: two ticks, which a logarithmic axis chooses by itself.
+            if scale == "linear" and (axis == "x" or i != j):
+                axes.locator_params(axis=axis, nbins=3)
         if i == len(names) - 1:
             axes.set_xlabel(names[j])
         if j == 0 and i > 0:
@@ -155,6 +163,7 @@ def draw_forest(figure: "Figure", *, posterior: "Posterior", name: str) -> None:
         axes.set_yscale("log")
     unit = f" ({parameter.unit})" if parameter.unit else ""
     axes.set(xlabel="bin", ylabel=f"{name}{unit}")
+    axes.locator_params(axis="x", integer=True)
     axes.set_title("median, 68 % and 95 %")
 
 
