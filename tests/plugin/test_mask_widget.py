@@ -10,6 +10,8 @@ from napari_xpcs.io.masks import read_mask
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.kernels.mask_steps import (
     BeamStopStep,
+    Condition,
+    ConstraintStep,
     DefectsStep,
     MorphologyStep,
     OutliersStep,
@@ -238,6 +240,22 @@ def test_a_mask_that_is_there_becomes_the_first_step(viewer, image, qtbot):
     qtbot.waitUntil(done(widget), timeout=10000)
     assert len(masked(viewer)) == 5
     widget._teardown()
+
+
+def test_steps_that_a_recipe_gives_to_the_layer_are_taken_over(widget, viewer, image, qtbot):
+    widget.change([BeamStopStep(radius_px=1.0, center_row_px=9.0, center_col_px=9.0)])
+    qtbot.waitUntil(done(widget), timeout=10000)
+    before, (layer,) = widget.steps(), mask_layers(viewer)
+    given = (ConstraintStep(conditions=(Condition(axis="x", low=2.0),)),)
+    mask = np.ones(SHAPE, dtype=bool)
+    mask[:, :2] = False
+    xpcs_layers.attach_steps(layer, given, mask)
+    layer.data = (~mask).astype(layer.data.dtype)
+    qtbot.waitUntil(lambda: widget._steps == given, timeout=10000)
+    qtbot.waitUntil(done(widget), timeout=10000)
+    assert len(masked(viewer)) == 2 * 48
+    press(widget, "undo")
+    assert widget.steps() == before
 
 
 def test_another_image_drops_what_comes_late(widget, viewer, image, known, qtbot):

@@ -92,6 +92,7 @@ class MaskWidget(Dock):
         self._source: _Source | None = None
         self._result_of: tuple[_Source, MaskResult] | None = None
         self._target: Labels | None = None
+        self._attached: tuple[MaskStep, ...] = ()
         self._made: Mask | None = None
         self._edited: int | None = None
         self._runner = Runner(self)
@@ -267,7 +268,7 @@ class MaskWidget(Dock):
         self._close_form()
         mask = self._find_mask()
         self._follow(mask)
-        self._steps = ()
+        self._steps = self._attached = ()
         self._made = None
         if mask is not None:
             shown = xpcs_layers.layer_mask(mask)
@@ -276,8 +277,7 @@ class MaskWidget(Dock):
                 origin = Path(xpcs_layers.layer_source(mask)).name
                 source = f"in {origin}" if origin else f"on {mask.name}"
                 self._steps = (painted_difference(np.ones_like(shown), shown, source=source),)
-            self._made = shown
-            xpcs_layers.attach_steps(mask, self._steps, shown)
+            self._attach(shown)
         self._show_list()
         self._say("" if self._steps else NO_STEPS)
 
@@ -334,7 +334,7 @@ class MaskWidget(Dock):
     def _take_strokes(self) -> None:
         """Put what was painted since the last time into the list."""
         self._settle.stop()
-        if self._target is None or self._made is None:
+        if self._target is None or self._made is None or self._took_given_steps():
             return
         shown = xpcs_layers.layer_mask(self._target)
         if shown.shape != self._made.shape or np.array_equal(shown, self._made):
@@ -358,12 +358,32 @@ class MaskWidget(Dock):
             self._steps = (*self._steps[:-1], painted)
         else:
             self._steps = (*self._steps, painted_difference(self._made, shown, source="by hand"))
-        self._made = shown
-        xpcs_layers.attach_steps(self._target, self._steps, shown)
+        self._attach(shown)
         # napari says nothing of an undone stroke, and bins shall follow that, too.
         self._target.events.data(value=self._target.data)
         self._show_list()
         self._compute()
+
+    def _attach(self, made: Mask) -> None:
+        """Tell the layer what the steps of the list made."""
+        self._made = made
+        self._attached = self._steps
+        if self._target is not None:
+            xpcs_layers.attach_steps(self._target, self._steps, made)
+
+    def _took_given_steps(self) -> bool:
+        """Take over steps that somebody else, a recipe say, has given to the layer."""
+        found = () if self._target is None else xpcs_layers.layer_steps(self._target)
+        ours = self._attached
+        if self._target is None or not found or (ours and found[: len(ours)] == ours):
+            return False
+        self._remember()
+        self._steps = found
+        self._attach(xpcs_layers.layer_mask(self._target))
+        self._close_form()
+        self._show_list()
+        self._compute()
+        return True
 
     # -- doing the steps
 
@@ -425,15 +445,14 @@ class MaskWidget(Dock):
                 if xpcs_layers.layer_role(source.layer)
                 else ""
             )
-            data, arguments, _ = xpcs_layers.mask_layer(mask, source=path, steps=self._steps)
-            self._made = mask
+            data, arguments, _ = xpcs_layers.mask_layer(mask, source=path)
             target = Labels(data, **arguments)
             target.brush_size = BRUSH_PX
             self._follow(target)
+            self._attach(mask)
             self._viewer.add_layer(target)
             return
-        self._made = mask
-        xpcs_layers.attach_steps(self._target, self._steps, mask)
+        self._attach(mask)
         if not np.array_equal(xpcs_layers.layer_mask(self._target), mask):
             self._target.data = (~mask).astype(self._target.data.dtype)
 
