@@ -16,6 +16,7 @@ TILE_PX = 16
 
 MAD_TO_SIGMA = 1.4826
 _READ_BYTES = 2**26
+_CACHED_PIXELS = 2**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,29 +58,65 @@ def pixel_statistics(frames: Any, sample: int) -> Steps[PixelStatistics]:
     count = total if chosen is None else len(chosen)
     shape = tuple(frames.shape[1:])
     at_once = 1 if spread else max(1, _READ_BYTES // (8 * shape[0] * shape[1]))
-    seen = np.zeros(shape, dtype=np.int32)
-    mean, squares = np.zeros(shape), np.zeros(shape)
-    maximum = np.full(shape, -np.inf)
+    sums = _Sums.empty(shape, np.dtype(frames.dtype))
     for done in range(0, count, at_once):
         yield Progress(done, count, "frames")
         start = done if chosen is None else int(chosen[done])
-        block = np.asarray(frames[start : min(start + at_once, total)])
-        empty = not_counted(block)
-        np.maximum(maximum, np.where(np.isnan(block), -np.inf, block).max(axis=0), out=maximum)
-        for frame, without in zip(block, empty, strict=True):
-            # Welford: sums of squares would cancel for bright pixels that hardly vary.
-            seen += ~without
-            step = np.where(without, 0.0, frame - mean)
-            mean += step / np.maximum(seen, 1)
-            squares += step * np.where(without, 0.0, frame - mean)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        variance = np.where(seen > 1, squares / (seen - 1), np.nan)
-    return PixelStatistics(
-        frames=count,
-        mean=np.where(seen > 0, mean, np.nan),
-        variance=variance,
-        maximum=np.where(np.isfinite(maximum), maximum, np.nan),
-    )
+        for frame in np.asarray(frames[start : min(start + at_once, total)]):
+            sums.add(frame)
+    return sums.statistics(count)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """Sums over the frames so far, of what was counted.
+
+    A variance below some 1e-8 of the squared mean drowns in rounding; no detector has that.
+    """
+
+    seen: np.ndarray
+    total: np.ndarray
+    squares: np.ndarray
+    maximum: np.ndarray
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int], dtype: np.dtype[Any]) -> "_Sums":
+        lowest = np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
+        return cls(
+            np.zeros(shape, np.int32),
+            np.zeros(shape),
+            np.zeros(shape),
+            np.full(shape, lowest, dtype),
+        )
+
+    def add(self, frame: np.ndarray) -> None:
+        """Add one frame, some rows at a time so that they stay in the cache."""
+        rows_at_once = max(1, _CACHED_PIXELS // frame.shape[1])
+        for first in range(0, frame.shape[0], rows_at_once):
+            rows = slice(first, first + rows_at_once)
+            counts = frame[rows]
+            np.fmax(self.maximum[rows], counts, out=self.maximum[rows])
+            without = not_counted(counts)
+            self.seen[rows] += ~without
+            real = counts.astype(np.float64)
+            if without.any():
+                real[without] = 0.0
+            self.total[rows] += real
+            real *= real
+            self.squares[rows] += real
+
+    def statistics(self, frames: int) -> PixelStatistics:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = self.total / self.seen
+            spread = np.maximum(self.squares - self.total * mean, 0.0)
+            variance = np.where(self.seen > 1, spread / (self.seen - 1), np.nan)
+        maximum = self.maximum.astype(np.float64)
+        return PixelStatistics(
+            frames=frames,
+            mean=mean,
+            variance=variance,
+            maximum=np.where(np.isfinite(maximum), maximum, np.nan),
+        )
 
 
 def dead_pixels(statistics: PixelStatistics) -> Mask:
