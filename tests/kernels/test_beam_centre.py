@@ -103,7 +103,7 @@ def test_the_stated_error_is_that_of_repeated_measurements():
     center = (120.3, 140.7)
     mask = stop_and_gaps(center)
     pulls = []
-    for seed in range(8):
+    for seed in range(6):
         result = found(
             pattern(geometry(center), level=100.0, seed=seed), mask, geometry(center), reach=4.0
         )

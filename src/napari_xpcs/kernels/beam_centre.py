@@ -179,8 +179,8 @@ def _asks_for(round_: "_Fit", even: "_Fit") -> bool:
 def _coarse(
     level: "_Level", geometry: Geometry, reach_px: float
 ) -> Steps[list[tuple[float, float]]]:
-    """Return the few best centres of a grid, whose points are about a coarse pixel apart."""
-    count = min(max(ceil(reach_px / level.factor), 2), 24)
+    """Return the few best centres of a grid, whose points are about two coarse pixels apart."""
+    count = min(max(ceil(reach_px / level.factor / 2), 2), 12)
     offsets = np.linspace(-reach_px, reach_px, 2 * count + 1)
     grid = [
         (geometry.center_row_px + down, geometry.center_col_px + across)

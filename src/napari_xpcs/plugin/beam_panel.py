@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_xpcs._typing import Mask
+from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.errors import GeometryError
 from napari_xpcs.kernels.beam_centre import BeamCentre
 from napari_xpcs.kernels.ellipse import EllipseShape
@@ -22,8 +23,8 @@ from napari_xpcs.progress import Progress, Steps
 
 RING = "powder ring"
 LEAST_REACH_PX = 40.0
-RIDGE_WIDTH = 0.12
-"""The ridge of a powder ring is looked for within this part of its radius."""
+RIDGE_WIDTH = 0.15
+"""The ridge of a powder ring is looked for within this part of its radius, 10 px at least."""
 
 STAND_INS = {"energy_kev": 10.0, "distance_m": 1.0, "pixel_row_m": 1e-4, "pixel_col_m": 1e-4}
 """Without a swing the shape of rings in pixels does not depend on these, so any will do."""
@@ -87,7 +88,7 @@ class BeamPanel(QWidget):
 
     def _build(self) -> None:
         self._runner = Runner(self)
-        self._drag = QPushButton("Drag the beam", objectName="drag_beam")
+        self._drag = QPushButton("Drag beam", objectName="drag_beam")
         self._drag.setToolTip(
             "Show the beam as a cross that can be dragged. Shift + double-click on the image "
             "puts it there."
@@ -101,6 +102,7 @@ class BeamPanel(QWidget):
         self._ring.setToolTip("Find the beam from one powder ring.")
         self._source = QComboBox(objectName="ring_source")
         self._source.addItems(["drawn ellipse", "picked points"])
+        self._source.setMinimumContentsLength(8)
         self._message = QLabel(objectName="beam_message")
         self._message.setWordWrap(True)
         self._message.setVisible(False)
@@ -321,15 +323,14 @@ def _used(request: BeamRequest, counted: Mask) -> Mask:
 
 def _symmetry_steps(request: BeamRequest) -> Steps[BeamCentre]:
     """Add up frames and search; runs in the thread."""
-    from napari_xpcs.backends import get_backend
     from napari_xpcs.kernels.beam_centre import find_beam_centre
 
     geometry, reach = request.geometry()
     run = yield from run_image_steps(request.image)
     used = _used(request, run.counted)
-    return (
-        yield from find_beam_centre(run.total, used, geometry, reach_px=reach, xp=get_backend())
-    )
+    # Each size of image and of rings would be compiled anew, which takes longer than the search.
+    xp = NumPyBackend()
+    return (yield from find_beam_centre(run.total, used, geometry, reach_px=reach, xp=xp))
 
 
 def _ring_steps(
@@ -342,7 +343,7 @@ def _ring_steps(
     yield Progress(0, 1, "ring")
     if picked is None and ellipse is not None:
         run = yield from run_image_steps(request.image)
-        width = max(4.0, RIDGE_WIDTH * min(ellipse[2:4]))
+        width = max(10.0, RIDGE_WIDTH * min(ellipse[2:4]))
         picked = ridge_points(run.total, _used(request, run.counted), ellipse, width_px=width)
     yield Progress(1, 1, "ring")
     return fit_ring(np.asarray(picked), geometry)

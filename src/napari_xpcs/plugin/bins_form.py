@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs.errors import PartitionError
+from napari_xpcs.io.edges_file import read_edges_text
 from napari_xpcs.kernels.axis_bins import AXIS_UNITS, Intervals, Spacing
 from napari_xpcs.kernels.partition import Partition, PartitionSpec
 from napari_xpcs.plugin.dock import NumberEdit
@@ -61,6 +62,8 @@ class BinsForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         self._build_front(column)
         self._build_more(column)
+        for box in self.findChildren(QComboBox):
+            box.setMinimumWidth(NARROW_PX)
         self.show_spec(PartitionSpec())
         self._connect()
 
@@ -306,28 +309,16 @@ def _rule(box: QComboBox) -> Literal["data", "equal-count"]:
 def typed_edges(text: str) -> tuple[float, ...] | Intervals | None:
     """Return edges or (low, high) pairs from what was typed, ``None`` for an empty line.
 
-    >>> typed_edges("0.001, 0.002 0.004")
-    (0.001, 0.002, 0.004)
     >>> typed_edges("-20:20 160:200")
     ((-20.0, 20.0), (160.0, 200.0))
 
     Raises
     ------
-    PartitionError
+    FileFormatError
         Something else than numbers and pairs.
     """
-    words = text.replace(",", " ").replace(";", " ").split()
-    if not words:
-        return None
-    try:
-        if all(":" in word for word in words):
-            pairs = [tuple(float(end) for end in word.split(":")) for word in words]
-            if all(len(pair) == 2 for pair in pairs):
-                return tuple((pair[0], pair[1]) for pair in pairs)
-        return tuple(float(word) for word in words)
-    except ValueError as fault:
-        msg = f"Edges are numbers (0.001 0.002) or pairs (0.001:0.002 0.003:0.004), got {text!r}."
-        raise PartitionError(msg) from fault
+    words = text.replace(",", " ").split()
+    return read_edges_text(",".join(words), "The line of typed edges") if words else None
 
 
 def edges_text(edges: tuple[float, ...] | Intervals | None) -> str:

@@ -1,5 +1,7 @@
 """The form of the geometry: every value with the place it comes from."""
 
+from collections.abc import Mapping
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
@@ -103,11 +105,12 @@ class GeometryForm(QWidget):
             self._tilt.header.setChecked(True)
         self._show_origin()
 
-    def put(self, values: dict[str, float], origin: str) -> None:
+    def put(self, values: Mapping[str, float | None], origin: str) -> None:
         """Fill in values that were found in another way than by typing, in units of the names."""
         for name, _, unit, _ in GEOMETRY_FORM:
             if name in values:
-                self._fields[name].set_value(values[name] / unit)
+                value = values[name]
+                self._fields[name].set_value(None if value is None else value / unit)
                 self._fields[name].setModified(True)
                 self._origins[name] = origin
         self._show_origin()
@@ -140,7 +143,8 @@ class GeometryForm(QWidget):
                 ""
                 if sourced is None
                 else "".join(
-                    f"\n{value / unit:.6g} according to {place}" for value, place in sourced.others
+                    f"\n{value / unit:.6g} according to {breakable(place)}"
+                    for value, place in sourced.others
                 )
             )
             self._fields[name].setToolTip(f"{explanation}\nFrom: {origin}{others}")
@@ -152,3 +156,10 @@ class GeometryForm(QWidget):
             )
         self._origin.setText("\n".join(lines))
         self._origin.setVisible(bool(lines))
+
+
+def breakable(place: str) -> str:
+    """Return a path that a narrow label may break at its separators."""
+    for mark in "/_:":
+        place = place.replace(mark, f"{mark}\u200b")
+    return place

@@ -17,7 +17,9 @@ from qtpy.QtWidgets import (
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import GeometryError, XpcsError
+from napari_xpcs.io.recipe import Recipe
 from napari_xpcs.kernels.geometry import Geometry, KnownGeometry, complete_geometry
+from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.beam_panel import BeamPanel, BeamRequest
@@ -32,12 +34,18 @@ from napari_xpcs.plugin.bin_jobs import (
     save_steps,
 )
 from napari_xpcs.plugin.bin_table import BinTable
-from napari_xpcs.plugin.bins_form import BinsForm
+from napari_xpcs.plugin.bins_form import NARROW_PX, BinsForm
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.geometry_form import GeometryForm
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mean_image import RunImage, run_image_steps
 from napari_xpcs.plugin.q_ruler import QRuler, Readout
+from napari_xpcs.plugin.recipe_bar import (
+    RecipeBar,
+    load_recipe_steps,
+    recipe_mask_steps,
+    save_recipe_steps,
+)
 from napari_xpcs.plugin.region_panel import RegionPanel
 from napari_xpcs.plugin.section import Section
 from napari_xpcs.progress import Steps
@@ -71,6 +79,7 @@ class PartitionWidget(Dock):
         self._run: tuple[Layer, RunImage] | None = None
         self._runner, self._live, self._saver = Runner(self), Runner(self), Runner(self)
         self._painter, self._counter = Runner(self), Runner(self)
+        self._loader, self._masker = Runner(self), Runner(self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._painted = QTimer(self, singleShot=True, interval=2 * SETTLE_MS)
         self._image = LayerComboBox("no image: open frames first", _is_image, objectName="image")
@@ -81,6 +90,8 @@ class PartitionWidget(Dock):
         masking = QHBoxLayout()
         masking.addWidget(self._mask, stretch=1)
         masking.addWidget(self._invert)
+        for box in (self._image, self._mask):
+            box.setMinimumWidth(NARROW_PX)
         top = QFormLayout()
         top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         top.addRow("Image", self._image)
@@ -113,9 +124,11 @@ class PartitionWidget(Dock):
         regions.column.addWidget(self._regions)
         table = Section("Table of bins", opened=True)
         table.column.addWidget(self._table)
-        for part in (geometry, ruler, bins, regions, table, self._save, self._readout):
+        self._recipe = RecipeBar()
+        for part in (geometry, ruler, bins, regions, table, self._save, self._recipe):
             self.column.addWidget(part)
         self.column.addStretch()
+        self.layout().addWidget(self._readout)  # below what scrolls: always in sight
 
     def _connect(self) -> None:
         self._image.currentIndexChanged.connect(self._on_image_changed)
@@ -138,6 +151,12 @@ class PartitionWidget(Dock):
         self._painter.failed.connect(self._say)
         self._counter.finished.connect(self._on_counted)
         self._save.clicked.connect(self._on_save_clicked)
+        self._recipe.saving.connect(self.save_recipe)
+        self._recipe.loading.connect(self.load_recipe)
+        self._loader.finished.connect(self._on_recipe_read)
+        self._loader.failed.connect(self._say)
+        self._masker.finished.connect(self._on_recipe_masked)
+        self._masker.failed.connect(self._say)
         self._saver.finished.connect(self._on_saved)
         self._saver.failed.connect(self._say)
 
@@ -168,7 +187,7 @@ class PartitionWidget(Dock):
     def _teardown(self) -> None:
         for timer in (self._settle, self._painted):
             timer.stop()
-        for runner in (self._runner, self._live, self._painter, self._counter):
+        for runner in (self._runner, self._live, self._painter, self._counter, self._masker):
             runner.cancel()
         for panel in (self._beam, self._regions, self._table):
             panel.teardown()
@@ -293,7 +312,8 @@ class PartitionWidget(Dock):
         self._settle.start()
 
     def _put_beam(self, row: float, col: float, origin: str) -> None:
-        self._form.put({"center_row_px": row, "center_col_px": col}, origin)
+        center = {"center_row_px": round(row, 3), "center_col_px": round(col, 3)}
+        self._form.put(center, origin)
 
     def _on_beam_moving(self, row: float, col: float) -> None:
         self._put_beam(row, col, "dragged by hand")
@@ -500,6 +520,75 @@ class PartitionWidget(Dock):
             partition = xpcs_layers.layer_partition(layer)
             source = xpcs_layers.layer_source(layer)
             self._saver.start(partial(save_steps, path, partition, source))
+
+    # -- recipes
+
+    def recipe(self) -> Recipe:
+        """Return what the controls say, for ``napari-xpcs qmap --recipe`` and other images.
+
+        Raises
+        ------
+        XpcsError
+            A value is impossible.
+        """
+        regions, rule = self._regions.wanted()
+        mask = self._mask.layer()
+        return Recipe(
+            geometry={
+                name: sourced.value
+                for name, sourced in self.known().items()
+                if sourced.value is not None
+            },
+            mask=() if mask is None else xpcs_layers.layer_steps(mask),
+            bins=self._bins.spec(),
+            regions=regions,
+            region_bins=rule,
+        )
+
+    def save_recipe(self, path: Path) -> None:
+        """Write the recipe to ``path``; the file dialogue asked before overwriting."""
+        try:
+            recipe = self.recipe()
+        except XpcsError as error:
+            self._say(str(error))
+            return
+        self._saver.start(partial(save_recipe_steps, path, recipe))
+
+    def load_recipe(self, path: Path) -> None:
+        """Take geometry, mask, bins and regions from ``path``."""
+        self._loader.start(partial(load_recipe_steps, path))
+
+    def _on_recipe_read(self, found: tuple[Path, Recipe]) -> None:
+        path, recipe = found
+        self._form.put(recipe.geometry, f"recipe {path.name}")
+        self._show_beam()
+        if recipe.bins is not None:
+            self._bins.show_spec(recipe.bins)
+        if recipe.regions:
+            self._regions.put(recipe.regions, recipe.region_bins)
+        layer, shape = self._image.layer(), self._shape()
+        if recipe.mask and layer is not None and shape is not None:
+            raw = xpcs_layers.layer_role(layer) == "frames"
+            frames = xpcs_layers.layer_frames(layer) if raw else None
+            image = layer.data if layer.ndim == 2 else None
+            geometry = self.geometry()
+            job = partial(recipe_mask_steps, shape, geometry, recipe.mask, frames, image)
+            self._masker.start(job)
+        self._settle.start()
+
+    def _on_recipe_masked(self, found: tuple[Mask, tuple[MaskStep, ...]]) -> None:
+        mask, steps = found
+        layer = self._mask.layer()
+        if mask.shape != self._shape():
+            return
+        if layer is None:
+            data, arguments, _ = xpcs_layers.mask_layer(mask, steps=steps)
+            self._viewer.add_labels(data, **arguments)
+        else:
+            xpcs_layers.attach_steps(layer, steps, mask)
+            layer.data = (~mask).astype(layer.data.dtype)
+            layer.events.metadata()
+        self._settle.start()
 
     def _on_saved(self, path: Path) -> None:
         self._say(f"Saved {path}")

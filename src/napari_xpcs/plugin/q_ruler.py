@@ -79,8 +79,10 @@ class QRuler(QWidget):
         if rings is None:
             self._say("Type q as numbers in 1/Å, for example 0.001 0.002 0.005.")
             return
-        paths = [ring.path for ring in rings]
-        texts = [f"{ring.q:.4g} 1/Å" for ring in rings]
+        # A short mark on each ring carries its text: napari writes at the corner of a shape's box.
+        marks = [ring.path[len(ring.path) // 2 :][:2] for ring in rings]
+        paths = [*(ring.path for ring in rings), *marks]
+        texts = [*([""] * len(rings)), *(f"{ring.q:.4g}" for ring in rings)]
         self._say("" if paths else "No ring of these q meets the detector.")
         data, arguments, _ = xpcs_layers.lines_layer(
             RULER,

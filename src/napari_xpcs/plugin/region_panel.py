@@ -13,6 +13,7 @@ from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.regions import Region, RegionBins
 from napari_xpcs.kernels.rings import place_values
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.bins_form import NARROW_PX
 from napari_xpcs.plugin.dock import LayerComboBox
 from napari_xpcs.plugin.sectors import (
     add_region,
@@ -57,6 +58,8 @@ class RegionPanel(QWidget):
         self._message = QLabel(objectName="region_message")
         self._message.setWordWrap(True)
         self._message.setVisible(False)
+        for box in (self._layer, self._rule):
+            box.setMinimumWidth(NARROW_PX)
         row = QHBoxLayout()
         row.addWidget(self._ring)
         row.addWidget(self._sector)
@@ -95,6 +98,15 @@ class RegionPanel(QWidget):
         self._rule.blockSignals(True)
         self._rule.setCurrentIndex(max(self._rule.findData(rule), 0))
         self._rule.blockSignals(False)
+
+    def put(self, regions: tuple[Region, ...], rule: RegionBins) -> None:
+        """Draw regions, in a layer of their own, and let them make the bins."""
+        data, arguments, _ = xpcs_layers.regions_layer(regions, self._geometry())
+        self.show_rule(rule)
+        self._busy = True
+        layer = self._viewer.add_shapes(data, **arguments)
+        self._busy = False
+        self.choose(layer)
 
     def wanted(self) -> tuple[tuple[Region, ...], RegionBins]:
         """Return the regions that make the bins, none for bins over all of the detector."""
