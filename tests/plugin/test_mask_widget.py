@@ -53,6 +53,10 @@ def mask_layers(viewer):
     return xpcs_layers.layers_with_role(viewer.layers, "mask")
 
 
+def partition_layers(viewer):
+    return xpcs_layers.layers_with_role(viewer.layers, "partition")
+
+
 def masked(viewer):
     (layer,) = mask_layers(viewer)
     return [tuple(position) for position in np.argwhere(~xpcs_layers.layer_mask(layer)).tolist()]
@@ -280,7 +284,7 @@ def test_cancel_goes_back_to_the_steps_that_are_done(widget, viewer, image, qtbo
     assert len(masked(viewer)) == 5
 
 
-def test_mask_and_steps_are_saved(widget, viewer, image, qtbot, tmp_path):
+def test_mask_and_steps_are_saved_and_bins_follow(widget, viewer, image, qtbot, tmp_path):
     widget.change([DefectsStep(hot=False, frames=0)])
     qtbot.waitUntil(done(widget), timeout=10000)
     widget.save(tmp_path / "mask.npy")
@@ -289,9 +293,22 @@ def test_mask_and_steps_are_saved(widget, viewer, image, qtbot, tmp_path):
     bins = PartitionWidget(viewer)
     qtbot.addWidget(bins)
     bins.findChild(QPushButton, "lay").click()
-    partitions = lambda: xpcs_layers.layers_with_role(viewer.layers, "partition")  # noqa: E731
-    qtbot.waitUntil(lambda: len(partitions()) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
     bins.save(tmp_path / "qmap.hdf")
     qtbot.waitUntil((tmp_path / "qmap.hdf").exists, timeout=10000)
     assert read_partition(tmp_path / "qmap.hdf").mask_steps == widget.steps()
+
+    # Bins follow the list, the brush, and the brush undone.
+    def used():
+        return int(xpcs_layers.layer_partition(partition_layers(viewer)[0]).mask.sum())
+
+    whole = used()
+    widget.change([*widget.steps(), MorphologyStep(pixels=1)])
+    qtbot.waitUntil(lambda: used() == whole - 4, timeout=10000)
+    (layer,) = mask_layers(viewer)
+    layer.brush_size = 1
+    layer.paint((20, 20), 1)
+    qtbot.waitUntil(lambda: used() == whole - 5, timeout=10000)
+    layer.undo()
+    qtbot.waitUntil(lambda: used() == whole - 4, timeout=10000)
     bins._teardown()
