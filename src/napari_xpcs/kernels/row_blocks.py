@@ -56,5 +56,5 @@ def over_rows(
         return totals
 
     keep(blocks[0], made)
-    with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
         return full, [first, *pool.map(act, blocks[1:])]
