@@ -386,7 +386,7 @@ def test_a_damaged_frame_is_named_and_left_out_only_if_told(xpcs, tmp_path):
     assert_one_sentence(stopped, "Frame 211 of run.h5 cannot be read", "--skip-corrupt")
     assert not rest.exists()
     done = xpcs("correlate", frames, "--qmap", qmap, "-o", rest, "--skip-corrupt", "--json")
-    assert json.loads(done.out)["notes"] == ["Raw frames left out (211): 1."]
+    assert "Raw frames left out (211): 1." in json.loads(done.out)["notes"]
     g2 = [open_path(path).curves.g2 for path in (whole, rest)]
     np.testing.assert_allclose(*g2, atol=0.02)
     both = xpcs("correlate", frames, "--qmap", qmap, "-o", rest, "--skip-corrupt", "--type", "both")

@@ -285,7 +285,7 @@ BROKEN = {
     "virtual, dataset gone": (virtual_without_its_dataset, "part.h5:frames"),
     "virtual of virtual": (virtual_of_virtual, "gone.h5"),
     "virtual through link": (virtual_through_external_link, "run_000001.h5"),
-    "chunk": (damaged_chunk, "/entry/data/data in chunk.h5 cannot be read"),
+    "chunk": (damaged_chunk, "Frame 0 of chunk.h5 cannot be read"),
     "filter": (foreign_filter, "HDF5 filter 300"),
     "csv": (lambda folder: folder / "no.csv", "There is no file"),
 }
