@@ -12,10 +12,12 @@ from napari_xpcs.correlate.event_engine import EventAccumulation, few_events
 from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.run_state import RunPlan, RunState, merge, up_to_now
+from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau_state import MultiTauState, empty_state, without_spare_levels
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.twotime import SMOOTHINGS
 from napari_xpcs.progress import run
 
 
@@ -173,3 +175,29 @@ def test_which_runs_are_correlated_as_events(rings: Partition) -> None:
     options = {"frame_time_s": 1e-3, "xp": NumPyBackend(), "engine": "events"}
     with pytest.raises(CorrelationError, match="these are dense frames"):
         run(correlate_multitau(counts, rings, **options))
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_two_time_maps_of_events(rings: Partition, smoothing: str) -> None:
+    counts = np.random.default_rng(5).poisson(0.02, (331, 12, 20)).astype(np.uint16)
+    options = {
+        "frame_time_s": 1e-3,
+        "xp": NumPyBackend(),
+        "smoothing": smoothing,
+        "bins": [3, 1],
+        "selection": FrameSelection(begin=1, stride=2),
+    }
+    events = run(correlate_twotime(Listed(counts, 100), rings, **options))
+    frames = run(correlate_twotime(counts, rings, **options))
+    assert events.engine.startswith("sparse")
+    assert frames.engine == "matrix products"
+    largest = np.stack(frames.maps).max()
+    np.testing.assert_allclose(
+        np.stack(events.maps), np.stack(frames.maps), rtol=0, atol=1e-6 * largest
+    )
+    for name in ("g2", "g2_ratio", "segments", "mean_frame", "scattering_1d"):
+        np.testing.assert_allclose(
+            getattr(events, name), getattr(frames, name), rtol=1e-5, atol=1e-5, err_msg=name
+        )
+    for name in ("scattering_1d_segments", "intensity_vs_time"):
+        np.testing.assert_allclose(getattr(events, name), getattr(frames, name), rtol=1e-12)

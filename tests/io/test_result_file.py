@@ -210,6 +210,7 @@ def twotime() -> SimpleNamespace:
         g2=rng.random((20, 2)),
         g2_err=rng.random((20, 2)),
         g2_ratio=rng.random((20, 2)),
+        engine="matrix products",
         segments=rng.random((4, 5, 2)),
         **means(),
     )

@@ -24,6 +24,9 @@ from napari_xpcs.progress import Progress
 FEW_EVENTS = 0.015
 """Events per pixel and frame up to which they are correlated as events by default."""
 
+_EVENT_BYTES = 60
+"""Of an event in memory with the sparse matrix that it goes into."""
+
 _PARTS = 32
 """Parts of a share that threads take one after the other, for even work and for Cancel."""
 
@@ -91,11 +94,20 @@ class SelectedEvents:
     raw_frames: Int[np.ndarray, " frame"]
 
 
-def few_events(frames: object) -> bool:
-    """Return whether a run is one of events that are correlated as such by default."""
+def few_events(frames: object, limit: float = FEW_EVENTS, memory_bytes: float = np.inf) -> bool:
+    """Return whether a run is one of so few events that they are correlated as such by default.
+
+    Parameters
+    ----------
+    limit
+        Events per pixel and frame.
+    memory_bytes
+        What all events together may take.
+    """
     if not isinstance(frames, EventRun):
         return False
-    return int(frames.source.starts[-1]) <= FEW_EVENTS * float(np.prod(frames.shape))
+    events = int(frames.source.starts[-1])
+    return events <= limit * float(np.prod(frames.shape)) and events * _EVENT_BYTES <= memory_bytes
 
 
 def selected_events(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 
@@ -9,14 +10,19 @@ from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.correlate.bin_values import (
     BinValues,
     DenseBin,
+    SortedPixels,
     fluctuations,
     room_for_values,
     sort_by_bin,
 )
+from napari_xpcs.correlate.event_engine import EventRun, few_events, selected_events
 from napari_xpcs.correlate.finish import check_frame_time
 from napari_xpcs.correlate.means import RunMeans
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
+from napari_xpcs.correlate.run_state import RunPlan
+from napari_xpcs.correlate.run_sums import empty_sums
+from napari_xpcs.correlate.sparse_bin import SPARSE_BELOW, SparseBin, sparse_values
 from napari_xpcs.correlate.twotime_maps import Diagonals, MapSink, MapsInMemory
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.partition import Partition
@@ -54,8 +60,9 @@ def correlate_twotime(
 ) -> Steps[TwoTimeResult]:
     """Correlate every frame with every other one, bin by bin.
 
-    Frames are read once.  The counts of the bins wait in memory, or in a scratch file where
-    they do not fit, and the maps are made tile by tile.
+    Frames are read once.  A run of few events becomes sparse matrices; otherwise the counts of
+    the bins wait in memory, or in a scratch file where they do not fit.  The maps are made tile by
+    tile.
 
     Parameters
     ----------
@@ -91,25 +98,19 @@ def correlate_twotime(
     tile, room = _tile_and_room(reader.count, len(labels) if sink is None else 0, memory_bytes)
     in_order = sort_by_bin(pixels)
     widths = [in_order.bins[label - 1].stop - in_order.bins[label - 1].start for label in labels]
-    values = room_for_values(reader.count, widths, room)
-    means = RunMeans(pixels, reader.count, max(reader.count // MEAN_SEGMENTS, 1))
     of_maps = max(reader.count**2 // _READ_PER_PRODUCT, len(labels))
     steps = reader.count + of_maps
     yield Progress(0, steps, "frames")
-    start = 0
-    with closing(reader.blocks(reader.block_length(block))) as blocks:
-        for frames_of_block in blocks:
-            counts = in_order.take(frames_of_block)
-            means.add(frames_of_block, counts)
-            here = slice(start, start + len(counts))
-            for label, matrix in zip(labels, values, strict=True):
-                of_bin = counts[:, in_order.bins[label - 1]]
-                if smoothing == "static":
-                    fluctuations(of_bin, in_order.static_starts[label - 1], matrix[here])
-                else:
-                    matrix[here] = of_bin
-            start += len(counts)
-            yield Progress(start, steps, "frames")
+    if isinstance(frames, EventRun) and few_events(frames, SPARSE_BELOW, room):
+        engine = "sparse products: the file holds few events per frame"
+        values, means = yield from _values_of_events(
+            frames, reader.selection, pixels, in_order, labels, smoothing, steps, xp=xp
+        )
+    else:
+        engine = "matrix products"
+        values, means = yield from _values_of_frames(
+            reader, pixels, in_order, labels, smoothing, steps, block, room, xp=xp
+        )
     maps = in_memory if sink is None else sink
     maps.start(len(labels), reader.count, tile)
     g2: list[tuple[np.ndarray, ...]] = []
@@ -118,7 +119,7 @@ def correlate_twotime(
     for position in range(len(labels)):
         # Taken off the list: the counts of a bin go when its map is there.
         diagonals = yield from _map_of_bin(
-            DenseBin(values.pop(0), smoothing == "static", xp),
+            values.pop(0),
             position,
             tile,
             maps,
@@ -140,14 +141,109 @@ def correlate_twotime(
         g2_err=error,
         g2_ratio=ratio,
         segments=np.stack(segments, axis=2),
-        mean_frame=means.mean_frame(reader.without_value),
-        scattering_1d=means.scattering_1d(),
-        scattering_1d_segments=means.segments(),
-        intensity_vs_time=means.intensity_vs_time(),
         selection=reader.selection,
         frame_time_s=frame_time_s,
         normalization=smoothing,
+        engine=engine,
+        **means,
     )
+
+
+def _values_of_frames(
+    reader: FrameReader,
+    pixels: UsedPixels,
+    in_order: SortedPixels,
+    labels: list[int],
+    smoothing: str,
+    steps: int,
+    block: int,
+    room: float,
+    *,
+    xp: BackendProtocol,
+) -> Steps[tuple[list[BinValues], dict[str, Any]]]:
+    """Read the run; return what the maps of bins are made of, and the means of the result."""
+    widths = [in_order.bins[label - 1].stop - in_order.bins[label - 1].start for label in labels]
+    matrices = room_for_values(reader.count, widths, room)
+    means = RunMeans(pixels, reader.count, _span(reader.count))
+    start = 0
+    with closing(reader.blocks(reader.block_length(block))) as blocks:
+        for frames_of_block in blocks:
+            counts = in_order.take(frames_of_block)
+            means.add(frames_of_block, counts)
+            here = slice(start, start + len(counts))
+            for label, matrix in zip(labels, matrices, strict=True):
+                of_bin = counts[:, in_order.bins[label - 1]]
+                if smoothing == "static":
+                    fluctuations(of_bin, in_order.static_starts[label - 1], matrix[here])
+                else:
+                    matrix[here] = of_bin
+            start += len(counts)
+            yield Progress(start, steps, "frames")
+    values: list[BinValues] = [DenseBin(one, smoothing == "static", xp) for one in matrices]
+    return values, {
+        "mean_frame": means.mean_frame(reader.without_value),
+        "scattering_1d": means.scattering_1d(),
+        "scattering_1d_segments": means.segments(),
+        "intensity_vs_time": means.intensity_vs_time(),
+    }
+
+
+def _values_of_events(
+    frames: EventRun,
+    selection: FrameSelection,
+    pixels: UsedPixels,
+    in_order: SortedPixels,
+    labels: list[int],
+    smoothing: str,
+    steps: int,
+    *,
+    xp: BackendProtocol,
+) -> Steps[tuple[list[BinValues], dict[str, Any]]]:
+    """Read a run of events; return the same as :func:`_values_of_frames`."""
+    count, span = selection.count(), _span(selection.count())
+    sums = empty_sums(pixels, begin=0, frames=count, span=span, spans=count // span)
+    place = np.full(pixels.mask.size, -1, np.int64)
+    place[in_order.index] = np.arange(len(in_order.index))
+    static = pixels.static[np.searchsorted(pixels.index, in_order.index)]
+    kept: list[tuple[np.ndarray, ...]] = []
+    for share in selected_events(frames, RunPlan(selection=selection), 0, count):
+        used = share.used_frame[share.frame]
+        there = used >= 0
+        frame, pixel, counts = used[there] + share.begin, share.pixel[there], share.count[there]
+        sums.total.reshape(-1)[:] += np.bincount(pixel, counts, pixels.mask.size)
+        sums.raw_frames[share.begin : share.end] = share.raw_frames
+        inside = place[pixel] >= 0
+        frame, pixel, counts = frame[inside], place[pixel[inside]], counts[inside]
+        sums.counts[:] += np.bincount(frame, counts, count)
+        full = frame < count // span * span
+        np.add.at(sums.spans, (frame[full] // span, static[pixel[full]]), counts[full])
+        kept.append((frame, pixel.astype(np.int32), counts))
+        yield Progress(share.end, steps, "frames")
+    frame, pixel, counts = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    values: list[BinValues] = []
+    for label in labels:
+        here = in_order.bins[label - 1]
+        of_bin = (pixel >= here.start) & (pixel < here.stop)
+        matrix = sparse_values(
+            frame[of_bin],
+            pixel[of_bin] - here.start,
+            counts[of_bin],
+            count,
+            in_order.static_starts[label - 1] if smoothing == "static" else None,
+            here.stop - here.start,
+        )
+        values.append(SparseBin(matrix, xp))
+    return values, {
+        "mean_frame": sums.mean_frame(),
+        "scattering_1d": sums.scattering_1d(pixels),
+        "scattering_1d_segments": sums.scattering_1d_segments(pixels),
+        "intensity_vs_time": sums.intensity_vs_time(pixels),
+    }
+
+
+def _span(frames: int) -> int:
+    """Return the frames of one of the equal spans of time that I(q) is given for."""
+    return max(frames // MEAN_SEGMENTS, 1)
 
 
 def _map_of_bin(

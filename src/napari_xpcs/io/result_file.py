@@ -378,7 +378,8 @@ class UnfinishedResult:
             _write_config(file, layouts.MULTITAU, "multitau", multitau, source, options)
         if twotime is not None:
             _write_twotime(file, twotime)
-            _write_config(file, layouts.TWOTIME, "twotime", twotime, source, config or {})
+            options = {"engine": twotime.engine, **(config or {})}
+            _write_config(file, layouts.TWOTIME, "twotime", twotime, source, options)
         if ages is not None:
             write_ages(file, ages.ages)
             _write_config(file, layouts.TWOTIME, "twotime", ages, source, config or {})
