@@ -60,11 +60,7 @@ def read_layers(path: Path_) -> list[LayerData]:
         found = [layers.mask_layer(file.mask, source=str(file.path))]
         show_warning(f"{file.path.name}: {file}")
     elif isinstance(file, GeometryFile):
-        msg = (
-            f"{file.path.name} is a calibration without frames. Give it the name of the frames "
-            "file (run.poni beside run.h5) and open that."
-        )
-        raise FileFormatError(msg)
+        return _calibrate_open_layers(file.path)
     else:
         found = layers.result_file_to_layers(file)
     if file.problems:
@@ -73,6 +69,22 @@ def read_layers(path: Path_) -> list[LayerData]:
         msg = f"{path} is an XPCS file, but holds no image, mask or bins that could be shown."
         raise FileFormatError(msg)
     return found
+
+
+def _calibrate_open_layers(path: Path) -> list[LayerData]:
+    """Make a calibration the geometry of the open images; return that there is no new layer.
+
+    What the files of the images say is kept beside each value.
+    """
+    from napari import current_viewer
+    from napari.utils.notifications import show_info
+
+    from napari_xpcs.plugin.calibration import calibrate
+
+    viewer = current_viewer()
+    said = calibrate(path, [] if viewer is None else list(viewer.layers))
+    show_info(said)
+    return [(None,)]  # type: ignore[list-item]  # npe2: nothing to add, and nothing is wrong
 
 
 def _ask_which(name: str, choice: SeveralFramesError) -> str | None:

@@ -17,6 +17,7 @@ from napari_xpcs.backends.io_adapter import napari_adapter
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
+from napari_xpcs.io.twotime_maps import TwoTimeMaps
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import Geometry, KnownGeometry
 from napari_xpcs.kernels.mask_steps import MaskStep, painted_difference
@@ -24,6 +25,7 @@ from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, image_contrast, log_view
 from napari_xpcs.plugin.sectors import ranges_of, shape_of
+from napari_xpcs.plugin.twotime_image import TwoTimeImage
 
 LAYER_KEY = "xpcs"
 SCATTERING_FLOOR = 1e-3
@@ -345,7 +347,38 @@ def result_file_to_layers(file: ResultFile) -> list[LayerData]:
         layers.append(
             partition_layer(file.partition, known=file.known, curves=file.curves, source=source)
         )
+    if file.twotime is not None:
+        layers.extend(twotime_layers(file.twotime, source))
     return layers
+
+
+def twotime_layers(maps: TwoTimeMaps, source: str) -> list[LayerData]:
+    """Return one hidden Image per two-time map, read when it is shown, with its axes in s.
+
+    The diagonal, which is shot noise, is transparent.  Contrast comes from the mean along
+    diagonals; where the file has none, no map can be offered without reading it.
+    """
+    found: list[LayerData] = []
+    step = maps.frame_time_s
+    for position, label in enumerate(maps.bins):
+        if maps.g2 is None:
+            break
+        mean = maps.g2[1:, position]
+        counted = mean[np.isfinite(mean) & (mean > 0)]
+        limits = (float(counted.min()), float(counted.max())) if counted.size else (1.0, 1.5)
+        arguments = {
+            "name": f"two-time bin {int(label)}",
+            "rgb": False,
+            "scale": (step or 1.0, step or 1.0),
+            # napari ignores all units where seconds meet pixels on one axis: the label has it.
+            "axis_labels": ("t1 (s)", "t2 (s)") if step else ("t1", "t2"),
+            "visible": False,
+            "contrast_limits": limits if limits[0] < limits[1] else (limits[0], limits[0] + 0.1),
+            "colormap": "viridis",
+            "metadata": {LAYER_KEY: {"role": "twotime", "bin": int(label), "source": source}},
+        }
+        found.append((TwoTimeImage(maps, position, len(maps.g2)), arguments, "image"))
+    return found
 
 
 def partition_file_to_layers(file: PartitionFile) -> list[LayerData]:
@@ -402,6 +435,12 @@ def layer_known(layer: Layer) -> KnownGeometry:
     """Return what is known of the geometry from the file of the layer."""
     known: KnownGeometry = layer.metadata[LAYER_KEY].get("known", {})
     return known
+
+
+def attach_known(layer: Layer, known: KnownGeometry) -> None:
+    """Tell an image layer another geometry, and the widgets that look at it."""
+    layer.metadata[LAYER_KEY]["known"] = known
+    layer.events.metadata()
 
 
 def layer_source(layer: Layer) -> str:
