@@ -10,7 +10,13 @@ from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.partition_file import read_partition, write_partition
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.label_bins import regions_partition
-from napari_xpcs.kernels.mask_steps import PaintedStep, ThresholdStep, pack_pixels
+from napari_xpcs.kernels.mask_steps import (
+    PaintedStep,
+    ThresholdStep,
+)
+from napari_xpcs.kernels.packed_pixels import (
+    pack_pixels,
+)
 from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
 from napari_xpcs.kernels.regions import Region
 

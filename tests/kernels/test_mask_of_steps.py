@@ -9,9 +9,11 @@ from napari_xpcs.backends import NumPyBackend, ensure_numpy
 from napari_xpcs.errors import MaskError
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask_of_steps import MaskInputs, do_steps, mask_of_steps
+from napari_xpcs.kernels.mask_parameters import (
+    Condition,
+)
 from napari_xpcs.kernels.mask_steps import (
     BeamStopStep,
-    Condition,
     ConstraintStep,
     DefectsStep,
     FileStep,
@@ -22,8 +24,10 @@ from napari_xpcs.kernels.mask_steps import (
     ShapesStep,
     SymmetryStep,
     ThresholdStep,
-    pack_pixels,
     paint,
+)
+from napari_xpcs.kernels.packed_pixels import (
+    pack_pixels,
 )
 from napari_xpcs.kernels.qmap import q_maps
 from napari_xpcs.kernels.regions import Region

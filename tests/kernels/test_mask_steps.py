@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from napari_xpcs.errors import MaskError
+from napari_xpcs.kernels.mask_parameters import (
+    Condition,
+)
 from napari_xpcs.kernels.mask_steps import (
     STEP_KINDS,
     BeamStopStep,
-    Condition,
     ConstraintStep,
     DefectsStep,
     FileStep,
@@ -20,9 +22,11 @@ from napari_xpcs.kernels.mask_steps import (
     ShapesStep,
     SymmetryStep,
     ThresholdStep,
-    pack_pixels,
     read_steps,
     steps_to_dicts,
+)
+from napari_xpcs.kernels.packed_pixels import (
+    pack_pixels,
     unpack_pixels,
 )
 from napari_xpcs.kernels.regions import Region

@@ -8,9 +8,11 @@ from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QListWidget, QPushButto
 
 from napari_xpcs.io.masks import read_mask
 from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.kernels.mask_parameters import (
+    Condition,
+)
 from napari_xpcs.kernels.mask_steps import (
     BeamStopStep,
-    Condition,
     ConstraintStep,
     DefectsStep,
     MorphologyStep,

@@ -13,10 +13,12 @@ from napari_xpcs.errors import MaskError, XpcsError
 from napari_xpcs.kernels.mask import check_mask_shape, disc_pixels, not_counted, threshold_mask
 from napari_xpcs.kernels.mask_morphology import MORPHOLOGY, mirrored
 from napari_xpcs.kernels.mask_outliers import outlier_pixels, ring_regions, tile_regions
+from napari_xpcs.kernels.mask_parameters import (
+    Condition,
+)
 from napari_xpcs.kernels.mask_steps import (
     SAMPLED_FRAMES,
     BeamStopStep,
-    Condition,
     ConstraintStep,
     DefectsStep,
     FileStep,
@@ -28,6 +30,8 @@ from napari_xpcs.kernels.mask_steps import (
     ShapesStep,
     SymmetryStep,
     ThresholdStep,
+)
+from napari_xpcs.kernels.packed_pixels import (
     unpack_pixels,
 )
 from napari_xpcs.kernels.pixel_statistics import (

@@ -24,13 +24,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs.kernels.axis_bins import AXIS_UNITS
-from napari_xpcs.kernels.mask_steps import (
+from napari_xpcs.kernels.mask_parameters import (
     AXES,
     JOINS,
-    THRESHOLD_PRESETS,
     Condition,
-    MaskStep,
     Parameter,
+)
+from napari_xpcs.kernels.mask_steps import (
+    THRESHOLD_PRESETS,
+    MaskStep,
     ThresholdStep,
 )
 from napari_xpcs.kernels.regions import Region
