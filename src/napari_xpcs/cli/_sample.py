@@ -49,6 +49,10 @@ PriorOption = Annotated[
     list[str] | None,
     typer.Option(help="Prior: tau_s=lognormal(1e-3, 3). May be repeated."),
 ]
+Careful = Annotated[
+    bool,
+    typer.Option("--careful", help="NUTS: longer warm-up and smaller steps, for bins that failed."),
+]
 LikelihoodOption = Annotated[
     LikelihoodName, typer.Option(help="gaussian, or student-t where single points are off.")
 ]
@@ -65,6 +69,7 @@ class SamplingOptions:
     seed: int
     prior: list[str] | None
     likelihood: LikelihoodName
+    careful: bool
 
 
 def sample(curves: "G2Curves", fitted: "G2Fit", options: SamplingOptions) -> "Posterior":
@@ -83,7 +88,14 @@ def sample(curves: "G2Curves", fitted: "G2Fit", options: SamplingOptions) -> "Po
     } | ({} if options.draws is None else {"draws": options.draws})
     if options.method is Method.LAPLACE:
         return with_progress(sample_laplace(curves, fitted, **common))
-    steps = sample_nuts(curves, fitted, chains=options.chains, warmup=options.warmup, **common)
+    steps = sample_nuts(
+        curves,
+        fitted,
+        chains=options.chains,
+        warmup=options.warmup,
+        careful=options.careful,
+        **common,
+    )
     so_far: list[Posterior] = []
     try:
         return with_progress(_remembered(steps, so_far))

@@ -37,6 +37,7 @@ from napari_xpcs.cli._fit_options import (
 from napari_xpcs.cli._fit_report import dispersion_facts, print_fit, shared_facts
 from napari_xpcs.cli._options import Force, Json, read_labels
 from napari_xpcs.cli._sample import (
+    Careful,
     Chains,
     Draws,
     LikelihoodName,
@@ -84,6 +85,7 @@ def fit(
     seed: Seed = 0,
     prior: PriorOption = None,
     likelihood: LikelihoodOption = LikelihoodName.GAUSSIAN,
+    careful: Careful = False,
     table: Annotated[Path | None, typer.Option("--csv", help="Write the table as CSV.")] = None,
     append: Annotated[
         bool, typer.Option("--append", help="Store the table in the result file.")
@@ -157,6 +159,7 @@ def fit(
                 seed=seed,
                 prior=prior,
                 likelihood=likelihood,
+                careful=careful,
             ),
         )
         fitted = posterior.as_fit()
