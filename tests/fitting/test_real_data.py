@@ -6,7 +6,9 @@ import pytest
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting.dispersion import fit_dispersion
+from napari_xpcs.fitting.global_fit import fit_global
 from napari_xpcs.fitting.least_squares import fit_g2
+from napari_xpcs.fitting.options import FitOptions
 from napari_xpcs.kernels.curves import BinTable, G2Curves
 from napari_xpcs.progress import run
 
@@ -58,6 +60,35 @@ def test_bins_of_noise_have_no_relaxation_time(shared_data, name, most, model):
     fit = run(fit_g2(curves, model, xp=XP))
     assert np.count_nonzero(fit.ok) <= most
     assert all(": " in status for status in fit.status if status != "ok")
+
+
+def runs(residual):
+    """Return how far the number of runs of one sign is from chance, in standard deviations."""
+    above = residual > 0
+    count, first = len(above), np.count_nonzero(above)
+    expected = 1 + 2 * first * (count - first) / count
+    spread = np.sqrt((expected - 1) * (expected - 2) / (count - 1))
+    return (1 + np.count_nonzero(above[1:] != above[:-1]) - expected) / spread
+
+
+def test_an_average_of_noise_is_left_as_noise(shared_data):
+    """B0147: its errors are 10 to 1000 times too small, and in its scatter there is no decay.
+
+    Up to a third of the run the signs of the residuals are those of noise: what was fitted left
+    nothing that a model could describe.  Later delays drift with the run.
+    """
+    name = "Average_B0147_S3_7_300C10p_att00_Rq0_00001_00200_results.hdf"
+    curves = multitau_curves(shared_data / "aps_8idi" / name)
+    fit = run(fit_g2(curves, "single", options=FitOptions(fit_range=(0.0, 0.5)), xp=XP))
+    assert np.nanmedian(fit.reduced_chi2) > 1e3
+    assert not fit.ok.any()
+    from_chance = []
+    for i in range(len(fit.status)):
+        used = np.isfinite(curves.g2[:, i]) & (curves.error[:, i] > 0) & (curves.delay_s <= 0.5)
+        from_chance.append(runs(curves.g2[used, i] - fit.curve(i, curves.delay_s[used])))
+    assert np.mean(np.abs(from_chance) < 2) > 0.9
+    # Nor is there a decay that all bins have in common.
+    assert not run(fit_global(curves, law="diffusion", xp=XP)).ok.any()
 
 
 def light_scattering_curves(path):

@@ -45,7 +45,8 @@ def fit_table(
     optimum = np.full((count, width), np.nan)
     value, reduced, floor = optimum.copy(), np.full(count, np.nan), np.full(count, np.nan)
     covariance = np.full((count, width, width), np.nan)
-    status = [setup.no_data(model, i) for i in range(count)]
+    fitted = set() if verdict is None else set(rows.tolist())
+    status = ["" if i in fitted else setup.no_data(model, i) for i in range(count)]
     kinds: list[ErrorKind] = ["stated"] * count
     if verdict is not None:
         log = np.array([parameter.log for parameter in model.parameters])
@@ -88,5 +89,5 @@ def fit_table(
         backend=record.backend,
         record=record,
         shared=tuple(shared),
-        sources=tuple(sources[i] for i in keep) if sources else (),
+        sources=tuple(sources[int(i)] for i in keep) if sources else (),
     )

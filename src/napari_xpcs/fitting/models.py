@@ -402,7 +402,7 @@ _TABLE = (
         ),
         shape=_double_stretched,
         grid=(0.8, (0.6, 1.0), 0.8, (1.0, 1.7), (0.25, 0.5, 0.75)),
-        starts=2,
+        starts=4,
         symmetric=True,
     ),
     G2Model(
