@@ -1,21 +1,19 @@
 """Dock: which pixels are used, as a list of steps that can be switched, changed and undone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QListWidget,
-    QListWidgetItem,
     QMenu,
     QProgressBar,
     QPushButton,
@@ -23,21 +21,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs._typing import Mask
-from napari_xpcs.backends import get_backend
 from napari_xpcs.errors import XpcsError
-from napari_xpcs.io.atomic import refuse_input_as_output
-from napari_xpcs.io.mask_writer import write_mask
-from napari_xpcs.io.masks import read_mask_step
 from napari_xpcs.kernels.geometry import (
     Geometry,
-    beam_on_detector,
     complete_geometry,
     missing_values,
 )
 from napari_xpcs.kernels.mask_of_steps import (
-    MaskInputs,
     MaskResult,
-    do_steps,
     needs_geometry,
 )
 from napari_xpcs.kernels.mask_steps import (
@@ -49,14 +40,15 @@ from napari_xpcs.kernels.mask_steps import (
     painted_difference,
     saturated,
 )
-from napari_xpcs.kernels.qmap import q_maps
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.mask_jobs import MaskSource, mask_job, save_job
 from napari_xpcs.plugin.step_form import StepForm
-from napari_xpcs.plugin.step_text import outcome_text, step_text, thousands
-from napari_xpcs.progress import Progress, Steps
+from napari_xpcs.plugin.step_list import StepList
+from napari_xpcs.plugin.step_text import thousands
+from napari_xpcs.progress import Progress
 
 SETTLE_MS = 60
 """A brush rests this long before its stroke goes into the list."""
@@ -66,15 +58,6 @@ EMPTY = (
     "Open a frames or result file (File > Open), or a simulated run (File > Open Sample > XPCS)."
 )
 NO_STEPS = "Every pixel is used. Add a step, or paint on the image: Add a step > Paint by hand."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Source:
-    """The image whose mask is made, and the geometry that is known for it."""
-
-    layer: Layer
-    shape: tuple[int, int]
-    geometry: Geometry | None
 
 
 class MaskWidget(Dock):
@@ -89,8 +72,8 @@ class MaskWidget(Dock):
         self._steps: tuple[MaskStep, ...] = ()
         self._undone: list[tuple[MaskStep, ...]] = []
         self._done: list[tuple[MaskStep, ...]] = []
-        self._source: _Source | None = None
-        self._result_of: tuple[_Source, MaskResult] | None = None
+        self._source: MaskSource | None = None
+        self._result_of: tuple[MaskSource, MaskResult] | None = None
         self._target: Labels | None = None
         self._attached: tuple[MaskStep, ...] = ()
         self._made: Mask | None = None
@@ -104,13 +87,7 @@ class MaskWidget(Dock):
         top.addRow("Image", self._image)
         self.column.addLayout(top)
         self.column.addLayout(self._build_buttons())
-        self._list = QListWidget(objectName="steps")
-        self._list.setWordWrap(True)
-        self._list.setSpacing(1)
-        self._list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._list.setToolTip(
-            "Done from the top down. Tick or untick a step; click it to change it."
-        )
+        self._list = StepList()
         self.column.addWidget(self._list)
         self._form = StepForm(self._layers_now)
         self._form.setVisible(False)
@@ -179,7 +156,7 @@ class MaskWidget(Dock):
     def _connect(self) -> None:
         self._image.currentIndexChanged.connect(self._on_image_changed)
         self._add.menu().triggered.connect(self._on_kind_chosen)
-        self._list.itemChanged.connect(self._on_item_changed)
+        self._list.ticked.connect(self._on_step_ticked)
         self._list.currentRowChanged.connect(self._on_row_chosen)
         self._form.accepted.connect(self._on_form_accepted)
         self._form.closed.connect(self._close_form)
@@ -231,12 +208,12 @@ class MaskWidget(Dock):
     def _layers_now(self) -> list[Layer]:
         return list(self._viewer.layers)
 
-    def _find_source(self) -> _Source | None:
+    def _find_source(self) -> MaskSource | None:
         layer = self._image.layer()
         if layer is None:
             return None
         shape = int(layer.data.shape[-2]), int(layer.data.shape[-1])
-        return _Source(layer=layer, shape=shape, geometry=self._find_geometry(layer, shape))
+        return MaskSource(layer=layer, shape=shape, geometry=self._find_geometry(layer, shape))
 
     def _find_geometry(self, image: Layer, shape: tuple[int, int]) -> Geometry | None:
         """Return the geometry of the bins that lie over the image, else that of its file."""
@@ -395,7 +372,7 @@ class MaskWidget(Dock):
         same = same and before is not None and before[0].geometry == source.geometry
         previous = before[1] if same and before is not None else None
         self._say("Working ...")
-        self._runner.start(partial(_mask_steps, source, self._steps, previous))
+        self._runner.start(partial(mask_job, source, self._steps, previous))
 
     @property
     def _result(self) -> MaskResult | None:
@@ -422,7 +399,7 @@ class MaskWidget(Dock):
         self._show_list()
         self._say("Cancelled; the mask is as before.")
 
-    def _on_finished(self, found: tuple[_Source, MaskResult]) -> None:
+    def _on_finished(self, found: tuple[MaskSource, MaskResult]) -> None:
         source, result = found
         self._show_waiting(False)
         if self._source is None or source.layer is not self._source.layer:
@@ -542,8 +519,7 @@ class MaskWidget(Dock):
         if edited is None:
             self._close_form()
 
-    def _on_item_changed(self, item: QListWidgetItem) -> None:
-        row, on = self._list.row(item), item.checkState() == Qt.CheckState.Checked
+    def _on_step_ticked(self, row: int, on: bool) -> None:
         steps = list(self.steps())
         if row < len(steps) and on != steps[row].enabled:
             steps[row] = replace(steps[row], enabled=on)
@@ -583,7 +559,7 @@ class MaskWidget(Dock):
         if self._target is not None:
             source = xpcs_layers.layer_source(self._target)
             shown = xpcs_layers.layer_mask(self._target)
-            self._saver.start(partial(_save_steps, path, shown, source))
+            self._saver.start(partial(save_job, path, shown, source))
 
     def _on_saved(self, path: Path) -> None:
         self._say(f"Saved {path}")
@@ -601,20 +577,8 @@ class MaskWidget(Dock):
 
     def _show_list(self) -> None:
         result = self._result
-        # Items are changed in place: the one that was just ticked must outlive its signal.
-        self._list.blockSignals(True)
-        while self._list.count() > len(self._steps):
-            self._list.takeItem(self._list.count() - 1)
-        while self._list.count() < len(self._steps):
-            self._list.addItem(QListWidgetItem())
-        for position, step in enumerate(self._steps):
-            outcome = None if result is None else result.outcomes[position]
-            item = self._list.item(position)
-            item.setText(f"{step_text(step)}\n{outcome_text(step, outcome)}")
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(Qt.CheckState.Checked if step.enabled else Qt.CheckState.Unchecked)
-            item.setToolTip(item.text())
-        self._list.blockSignals(False)
+        outcomes = [None] * len(self._steps) if result is None else list(result.outcomes)
+        self._list.show_steps(self._steps, outcomes)
         self._list.setVisible(bool(self._steps))
         if self._made is None:
             self._total.setText("")
@@ -646,45 +610,5 @@ class MaskWidget(Dock):
 
 
 def _is_image(layer: Layer) -> bool:
-    return isinstance(layer, Image) and layer.ndim in (2, 3) and not layer.rgb
-
-
-def _mask_steps(
-    source: _Source, steps: tuple[MaskStep, ...], previous: MaskResult | None
-) -> Steps[tuple[_Source, MaskResult]]:
-    """Do the steps; runs in the thread."""
-    xp = get_backend()
-    if previous is None:
-        yield Progress(0, 1, "Q-map")
-        inputs = _mask_inputs(source)
-    else:
-        inputs = previous.inputs
-    result = yield from do_steps(steps, inputs, xp=xp, previous=previous)
-    return source, result
-
-
-def _mask_inputs(source: _Source) -> MaskInputs:
-    """Return what steps may look at; computes the Q-map where the geometry is known."""
-    layer, geometry = source.layer, source.geometry
-    if xpcs_layers.layer_role(layer) == "frames":
-        frames, image = xpcs_layers.layer_frames(layer), None
-    elif layer.ndim == 3:
-        frames, image = layer.data, None
-    else:
-        frames, image = None, np.asarray(layer.data)
-    return MaskInputs(
-        shape=source.shape,
-        image=image,
-        frames=frames,
-        maps=None if geometry is None else q_maps(geometry, xp=get_backend()),
-        center_px=None if geometry is None else beam_on_detector(geometry),
-        read_file=partial(read_mask_step, shape=source.shape),
-    )
-
-
-def _save_steps(path: Path, mask: Mask, source: str) -> Steps[Path]:
-    """Write a mask file; runs in the thread."""
-    yield Progress(0, 1, "files")
-    refuse_input_as_output(path, Path(source))
-    write_mask(path, mask, force=True)
-    return path
+    maps = xpcs_layers.layer_role(layer) in ("map", "twotime")
+    return isinstance(layer, Image) and layer.ndim in (2, 3) and not layer.rgb and not maps
