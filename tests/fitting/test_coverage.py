@@ -1,6 +1,6 @@
 """One standard error covers the truth as often as it should, for every model.
 
-``benchmarks/coverage.py`` does the same with 2000 curves a model.
+``benchmarks/bench_coverage.py`` does the same with 2000 curves a model.
 """
 
 import numpy as np

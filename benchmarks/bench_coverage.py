@@ -1,7 +1,7 @@
 """What the fit is worth: coverage of its errors, global minima, and curves without an answer.
 
-    python benchmarks/coverage.py                 # 2000 curves a model, 100 against SciPy
-    python benchmarks/coverage.py --curves 500 --against 20
+    python benchmarks/bench_coverage.py                 # 2000 curves a model, 100 against SciPy
+    python benchmarks/bench_coverage.py --curves 500 --against 20
 
 Three tables.  Coverage: how often one error bar holds the truth, parameter by parameter (0.683
 is nominal).  Minima: how often chi2 is within 1 % of the best of 25 SciPy fits from random
