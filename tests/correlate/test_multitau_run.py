@@ -213,6 +213,79 @@ def test_empty_bins_are_left_out_and_counted(rings: Partition) -> None:
     np.testing.assert_allclose(result.g2[0, [0, 2]], 1.0, atol=0.05)
 
 
+# -- frames left out, errors from time, parts of a run, pixels
+
+
+def test_frames_left_out_enter_no_pair(rings: Partition) -> None:
+    rng = np.random.default_rng(20)
+    counts = rng.poisson(5.0, (120, 12, 20)).astype(np.uint16)
+    spoiled = counts.copy()
+    spoiled[[17, 60, 61]] = 65535
+    result = correlate(spoiled, rings, skipped=[61, 17, 60])
+    assert result.skipped_frames == (17, 60, 61)
+    assert "Raw frames left out (17, 60, 61): 3." in result.remarks()
+    there = np.ones(120, bool)
+    there[[17, 60, 61]] = False
+    pairs = there[:-1] & there[1:]
+
+    def static_g2(label: int) -> float:
+        x = counts[:, rings.static.labels == label].astype(float)
+        past, future = x[:-1][there[:-1]].mean(), x[1:][there[1:]].mean()
+        return (x[:-1] * x[1:])[pairs].mean() / (past * future)
+
+    np.testing.assert_allclose(result.g2[0, 0], (static_g2(1) + static_g2(2)) / 2)
+    x = counts[:, rings.static.labels == 1]
+    np.testing.assert_allclose(result.scattering_1d[0], x[there].mean())
+    assert result.intensity_vs_time.shape == (2, 117)
+    assert 60 not in result.intensity_vs_time[0]
+
+
+def test_constant_intensity_with_frames_left_out_gives_one(rings: Partition) -> None:
+    counts = np.full((300, 12, 20), 7, np.uint8)
+    result = correlate(counts, rings, skipped=range(40, 60), selection=FrameSelection(average=3))
+    np.testing.assert_allclose(result.g2, 1.0, rtol=1e-14)
+    np.testing.assert_allclose(result.mean_frame[rings.mask], 7.0)
+
+
+def test_errors_from_time_tell_the_scatter_of_poisson_counts(
+    make_labels_partition: MakePartition,
+) -> None:
+    labels = np.broadcast_to(np.arange(1, 41)[:, None], (40, 50))
+    counts = np.random.default_rng(21).poisson(1.5, (1024, 40, 50)).astype(np.uint8)
+    partition = make_labels_partition(labels > 0, labels, labels)
+    result = correlate(counts, partition, errors="segments")
+    assert result.errors == "segments"
+    pull = (result.g2[:8] - 1.0) / result.g2_err[:8]
+    assert abs(pull.mean()) < 0.3
+    assert 0.8 < pull.std() < 1.3
+    expected = 1.0 / (1.5 * np.sqrt(1020 * 50))
+    np.testing.assert_allclose(result.g2_err[:8].mean(), expected, rtol=0.1)
+
+
+def test_partial_g2_is_that_of_the_first_frames(rings: Partition) -> None:
+    counts = np.random.default_rng(22).poisson(2.0, (300, 12, 20)).astype(np.uint16)
+    result = correlate(counts, rings, partials=4)
+    assert result.partial_frames.tolist() == [64, 128, 192, 256, 300]
+    for frames, partial in zip(result.partial_frames, result.partial_g2, strict=True):
+        expected = correlate(counts[:frames], rings).g2
+        np.testing.assert_array_equal(partial[: len(expected)], expected)
+        assert np.isnan(partial[len(expected) :]).all()
+
+
+def test_a_preview_is_g2_so_far(rings: Partition, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_xpcs.correlate.multitau_run.PREVIEW_S", 0.0)
+    counts = np.random.default_rng(23).poisson(2.0, (96, 12, 20)).astype(np.uint16)
+    shown = []
+    run(
+        correlate_multitau(counts, rings, frame_time_s=1e-3, xp=NUMPY, block=32),
+        lambda progress: shown.append((progress.done, progress.partial)),
+    )
+    curves = {done: partial for done, partial in shown if partial is not None}
+    assert 32 in curves
+    np.testing.assert_array_equal(curves[32].g2, correlate(counts[:32], rings).g2)
+    np.testing.assert_array_equal(curves[32].delay_s, correlate(counts[:32], rings).delay_s)
+
+
 # -- faults, each in a sentence
 
 

@@ -81,7 +81,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with np.load(self.path) as file:
+            with self.path.open("rb") as stored, np.load(stored) as file:
                 if str(file["key"]) != self.key:
                     return None
                 return _from_arrays({name: file[name] for name in file.files})
