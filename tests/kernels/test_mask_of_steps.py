@@ -326,6 +326,8 @@ def test_empty_surroundings_do_not_hide_a_hot_pixel_and_few_counts_are_told():
     assert np.argwhere(~result.mask).tolist() == [[9, 20]]
     result = made(DefectsStep(), frames=np.random.default_rng(0).poisson(0.05, (50, *SHAPE)))
     assert "look at more frames" in result.outcomes[0].note
+    with pytest.raises(MaskError, match="More than half of the pixels counted nothing in 50"):
+        made(DefectsStep(), frames=frames)
 
 
 def test_what_cannot_be_done_is_told_and_left_out():

@@ -343,15 +343,27 @@ def _holds(
 
 def _defects(step: DefectsStep, used: Mask, look: _Look) -> _Rule:
     statistics = yield from look.statistics_of(step.frames)
-    kept = used & ~dead_pixels(statistics) if step.dead else used
-    typical = float(np.nanmedian(statistics.mean[used])) * statistics.frames if used.any() else 0.0
-    if step.dead and typical < FEW_COUNTS:
-        look.notes.append(
-            f"A typical pixel counted {typical:.3g} in {statistics.frames} frames, so living "
-            "pixels may look dead; look at more frames."
-        )
+    kept = _without_dead(statistics, used, look) if step.dead else used
     yield Progress(0, 1, "hot pixels")
     return kept & ~hot_pixels(statistics, kept, step.cutoff) if step.hot else kept
+
+
+def _without_dead(statistics: PixelStatistics, used: Mask, look: _Look) -> Mask:
+    kept: Mask = used & ~dead_pixels(statistics)
+    frames = statistics.frames
+    if 2 * np.count_nonzero(kept) < np.count_nonzero(used):
+        msg = (
+            f"More than half of the pixels counted nothing in {frames} frames, so they are hardly "
+            "dead; look at more frames, or leave out Dead."
+        )
+        raise MaskError(msg)
+    typical = float(np.nanmedian(statistics.mean[used])) * frames if used.any() else 0.0
+    if typical < FEW_COUNTS:
+        look.notes.append(
+            f"A typical pixel counted {typical:.3g} in {frames} frames, so living pixels may look "
+            "dead; look at more frames."
+        )
+    return kept
 
 
 def _outliers(step: OutliersStep, used: Mask, look: _Look) -> _Rule:
