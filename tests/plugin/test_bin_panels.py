@@ -9,13 +9,16 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QPushButton,
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.recipe import read_recipe
+from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.partition import PartitionSpec
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.bin_jobs import BinRequest, bins_steps, preview_steps
 from napari_xpcs.plugin.bins_form import BinsForm, typed_edges
 from napari_xpcs.plugin.partition_widget import PartitionWidget
 from napari_xpcs.plugin.q_ruler import round_values, visible_arcs
 from napari_xpcs.plugin.sectors import moved_sector, sector_outline
+from napari_xpcs.progress import run
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
 
@@ -250,6 +253,28 @@ def test_recipe_that_is_none_is_told(laid, qtbot, tmp_path):
     path.write_text("hello: 1\n")
     laid.load_recipe(path)
     qtbot.waitUntil(lambda: "no recipe" in state(laid), timeout=10000)
+
+
+def test_preview_of_a_large_detector_is_close_to_its_bins():
+    geometry = Geometry(
+        shape=(1100, 1203),
+        energy_kev=10.0,
+        distance_m=8.0,
+        pixel_row_m=75e-6,
+        pixel_col_m=75e-6,
+        center_row_px=300.2,
+        center_col_px=-40.7,
+    )
+    mask = np.ones(geometry.shape, dtype=bool)
+    mask[500:520] = False
+    request = BinRequest(
+        shape=geometry.shape, geometry=geometry, mask=mask, spec=PartitionSpec(dq=10, sq=10)
+    )
+    assert request.preview_factor == 3
+    labels = run(preview_steps(request))
+    exact = run(bins_steps(request)).partition.dynamic.labels
+    assert labels.shape == exact.shape
+    assert (labels == exact).mean() > 0.97
 
 
 def test_half_a_range_is_told(qtbot):

@@ -65,7 +65,10 @@ class BinModel(QAbstractTableModel):
             return None
         if index.column() < len(self._columns):
             return str(self._columns[index.column()][index.row()])
-        return "" if self._counts is None else f"{self._counts[index.row()]:.4g}"
+        if self._counts is None:
+            return ""
+        counts = self._counts[index.row()]
+        return f"{counts:.4g}" if np.isfinite(counts) else "not counted"
 
 
 def bin_columns(partition: Partition) -> tuple[list[str], list[np.ndarray]]:

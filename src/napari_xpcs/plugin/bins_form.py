@@ -290,13 +290,6 @@ class BinsForm(QWidget):
         mode = "-".join(partition.names) if {*partition.names} <= {*AXIS_UNITS} else "q-phi"
         self.show_spec(partition.spec or PartitionSpec(dq=dq, dp=dp, sq=sq, sp=sp, mode=mode))
 
-    def put_q_range(self, low: float, high: float) -> None:
-        """Fill in the range of the first axis, as if it were typed."""
-        for field, value in zip(self._limits[0], (low, high), strict=True):
-            field.set_value(float(f"{value:.5g}"))
-        self._edges[0].clear()
-        self.edited.emit()
-
 
 def _spacing(box: QComboBox) -> Spacing:
     return "log" if box.currentText() == "log" else "linear"
