@@ -163,6 +163,18 @@ def test_bins_of_noise_hold_no_common_answer():
     curves = series(seed=10, contrast=0.0)
     fit = run(fit_global(curves, law="diffusion", xp=XP))
     assert not fit.ok.any()
+    assert [one.status.split(":")[0] for one in fit.shared] == ["not_identifiable"]
+    assert np.isnan(fit.shared[0].value)
+
+
+def test_many_bins_tell_what_none_of_them_tells():
+    curves = series(seed=11, noise=0.05, contrast=0.06, q=np.linspace(1.5e-3, 8e-3, 60))
+    alone = run(fit_g2(curves, xp=XP))
+    assert np.count_nonzero(alone.ok) < 20
+    fit = run(fit_global(curves, share=("contrast", "baseline"), law="diffusion", xp=XP))
+    value, error = value_of(fit, "D_m2_per_s")
+    assert abs(value - D) < 3 * error
+    assert error < 0.15 * D
 
 
 @pytest.mark.parametrize(

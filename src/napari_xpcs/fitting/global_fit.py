@@ -15,7 +15,13 @@ from napari_xpcs.fitting._arrow import Links
 from napari_xpcs.fitting._problem import AT_BOUND, Problem
 from napari_xpcs.fitting._report import fit_table
 from napari_xpcs.fitting._setup import Setup, model_named, prepare, select_bins
-from napari_xpcs.fitting.identifiability import Joint, Verdict, judge, spread_of_gradient
+from napari_xpcs.fitting.identifiability import (
+    MIN_GAIN_OVER_CONSTANT,
+    Joint,
+    Verdict,
+    judge,
+    spread_of_gradient,
+)
 from napari_xpcs.fitting.joined_curves import join_curves
 from napari_xpcs.fitting.laws import EXPONENT_BOUNDS, LAWS, RELAXATION, Law, law_named
 from napari_xpcs.fitting.least_squares import fit_block
@@ -36,6 +42,11 @@ _WIDE = 1e3
 _SCANNED_CURVES, _SCANNED_POINTS = 40, 2000
 _TRIED = 3
 """From how many points of the scan the common parameters set out."""
+
+_CHANCE_GAIN = 4.0
+"""What a bin of noise may gain from a free decay; more than that, all bins together must show."""
+
+_NO_DECAY = "not_identifiable: all bins together show no decay within the delays"
 
 _MAX_COMMON_LOG_ERROR, _MAX_COMMON_LINEAR_ERROR = 1.0, 0.5
 
@@ -144,6 +155,9 @@ def fit_global(
         ties.model, setup, rows, problem, links, best, alone.robust_noise, options
     )
     verdict = replace(verdict, reduced_chi2=verdict.reduced_chi2 * stretch**2)
+    shown = _decay_shown(verdict)
+    if not shown:
+        verdict = _without_decay(verdict, problem)
     fit = fit_table(
         ties,
         setup,
@@ -152,7 +166,7 @@ def fit_global(
         verdict,
         error_floor=alone.floor,
         record=record,
-        shared=_shared(links, parts, best, covariance, pressed),
+        shared=_shared(links, parts, best, covariance, pressed, shown=shown),
         sources=sources,
     )
     yield Progress(1, 1, "common fits", fit)
@@ -475,6 +489,24 @@ def _verdict(
     return replace(verdict, determined=verdict.determined & ~depends), common, pressed
 
 
+def _decay_shown(verdict: Verdict) -> bool:
+    """Return whether the bins whose decay is inside the delays show one, taken together.
+
+    A drift that all bins end with would else pass for a slow decay that a law describes.
+    """
+    gain = verdict.decay_gain[np.isfinite(verdict.decay_gain)]
+    return bool(gain.sum() >= MIN_GAIN_OVER_CONSTANT + _CHANCE_GAIN * len(gain))
+
+
+def _without_decay(verdict: Verdict, problem: Problem) -> Verdict:
+    """Return the verdict on bins that show no decay even together."""
+    return replace(
+        verdict,
+        status=tuple(_NO_DECAY if status == "ok" else status for status in verdict.status),
+        determined=verdict.determined & (problem.upper <= problem.lower),
+    )
+
+
 def _limits(links: Links) -> Float[np.ndarray, " common"]:
     return np.where(links.log, _MAX_COMMON_LOG_ERROR, _MAX_COMMON_LINEAR_ERROR)
 
@@ -485,6 +517,8 @@ def _shared(
     best: _arrow.Solution,
     covariance: Float[np.ndarray, "common common"],
     pressed: Bool[np.ndarray, "common 2"],
+    *,
+    shown: bool,
 ) -> list[Shared]:
     shared = []
     error = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
@@ -504,6 +538,8 @@ def _shared(
         elif pressed[k].any():
             which = "lower" if pressed[k, 0] else "upper"
             status = f"at_bound: {part.name} is at its {which} bound {value:.3g}"
+        elif not shown:
+            status = _NO_DECAY
         elif error[k] > _limits(links)[k]:
             status = f"not_identifiable: all bins together do not determine {part.name}"
         told = status == "ok"

@@ -51,13 +51,18 @@ _Reasons: TypeAlias = tuple[tuple[Bool[np.ndarray, " curve"], Callable[[int], st
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Verdict:
-    """Errors in fitted coordinates, and the status of every curve."""
+    """Errors in fitted coordinates, and the status of every curve.
+
+    ``decay_gain`` is by how much chi2, errors scaled, falls from a constant to the model; NaN
+    where less than a part of the decay is inside the delays.
+    """
 
     status: tuple[str, ...]
     determined: Bool[np.ndarray, "curve param"]
     covariance: Float[np.ndarray, "curve param param"]
     reduced_chi2: Float[np.ndarray, " curve"]
     error_kind: tuple[ErrorKind, ...]
+    decay_gain: Float[np.ndarray, " curve"]
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:
@@ -68,6 +73,7 @@ def joined(verdicts: Sequence[Verdict]) -> Verdict:
         covariance=np.concatenate([each.covariance for each in verdicts]),
         reduced_chi2=np.concatenate([each.reduced_chi2 for each in verdicts]),
         error_kind=tuple(kind for each in verdicts for kind in each.error_kind),
+        decay_gain=np.concatenate([each.decay_gain for each in verdicts]),
     )
 
 
@@ -242,6 +248,9 @@ def judge(
         covariance=covariance,
         reduced_chi2=np.where(problem.scale_from_scatter | ~finite, np.nan, reduced),
         error_kind=kinds,
+        decay_gain=np.where(
+            (at_last >= MIN_DECAY_SEEN) & (at_first <= ALL_OF_DECAY), gain_over_constant, np.nan
+        ),
     )
 
 
