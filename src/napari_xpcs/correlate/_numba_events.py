@@ -87,24 +87,27 @@ def load_pixel(times, counts, weight, start, stop, seen, at, value, begin):  # t
 
 
 @compiled
-def load_last(last, before, p, at, value, begin):  # type: ignore[no-untyped-def]
+def load_last(last, level, before, p, at, value, begin):  # type: ignore[no-untyped-def]
     """Move the last sums of a level that are not 0 in front of ``begin``; return their start."""
-    history = len(last)
+    history = last.shape[1]
     if before == 0:
         return begin
     for slot in range(history - 1, -1, -1):
-        past = last[slot, p]
+        past = last[level, slot, p]
         if past != 0:
             begin -= 1
             at[begin] = before - history + slot
             value[begin] = past
-            last[slot, p] = 0
+            last[level, slot, p] = 0
     return begin
 
 
 @compiled
-def look_ahead(at, value, old, begin, end, shortest, products, p, sums):  # type: ignore[no-untyped-def]
-    """Add the products of the events from ``begin`` on with those up to the longest lag before."""
+def look_ahead(at, value, old, begin, end, shortest, products, row, p, sums):  # type: ignore[no-untyped-def]
+    """Add the products of the events from ``begin`` on with those up to the longest lag before.
+
+    Those of ``lag`` go into row ``row + lag``; lags below ``shortest`` belong to the level below.
+    """
     history = len(sums) - 1
     sums[:] = 0.0
     for one in range(old, end):
@@ -115,22 +118,22 @@ def look_ahead(at, value, old, begin, end, shortest, products, p, sums):  # type
             sums[lag] += value[one] * value[other]
     for lag in range(shortest, history + 1):
         if sums[lag] != 0.0:
-            products[lag - shortest, p] += sums[lag]
+            products[row + lag, p] += sums[lag]
 
 
 @compiled
-def store(at, value, old, begin, end, after, p, first, last):  # type: ignore[no-untyped-def]
+def store(at, value, old, begin, end, level, after, p, first, last):  # type: ignore[no-untyped-def]
     """Keep the first and the last sums of a level that has ``after`` so many now."""
-    history = len(first)
+    history = first.shape[1]
     for event in range(begin, end):
         if at[event] >= history:
             break
-        first[at[event], p] = value[event]
+        first[level, at[event], p] = value[event]
     for event in range(end - 1, old - 1, -1):
         slot = at[event] - after + history
         if slot < 0:
             break
-        last[slot, p] = value[event]
+        last[level, slot, p] = value[event]
 
 
 @compiled
@@ -161,14 +164,13 @@ def add_pixel(at, value, begin, end, seen, fresh, p, products, first, last, kept
         # A sum that is not complete waits in the last sums of the level below.
         if end > begin and at[end - 1] >= after:
             end -= 1
-        old = load_last(last[level], before, p, at, value, begin)
+        old = load_last(last, level, before, p, at, value, begin)
         if end == old and before == 0:
             return
         shortest = 1 if level == 0 else delays + 1
-        top = (level + 2) * delays
-        rows = products[top - (history - shortest + 1) : top]
-        look_ahead(at, value, old, begin, end, shortest, rows, p, sums)
-        store(at, value, old, begin, end, after, p, first[level], last[level])
+        row = (level + 2) * delays - history - 1
+        look_ahead(at, value, old, begin, end, shortest, products, row, p, sums)
+        store(at, value, old, begin, end, level, after, p, first, last)
         if level == levels - 1:
             for event in range(begin, end):
                 if at[event] - before < len(kept):
