@@ -241,10 +241,17 @@ def test_a_mask_that_is_there_becomes_the_first_step(viewer, image, qtbot):
     viewer.add_layer(Layer.create(*xpcs_layers.mask_layer(used, source="run/bad.tif")))
     widget = MaskWidget(viewer)
     qtbot.addWidget(widget)
-    assert [step.source for step in widget.steps()] == ["in bad.tif"]
+    assert lines(widget) == ["Masked in bad.tif\n..."]
     widget.change([*widget.steps(), MorphologyStep(pixels=1)])
     qtbot.waitUntil(done(widget), timeout=10000)
     assert len(masked(viewer)) == 5
+    press(widget, "undo")
+    qtbot.waitUntil(done(widget), timeout=10000)
+    (layer,) = mask_layers(viewer)
+    layer.brush_size = 1
+    layer.paint((20, 20), 1)
+    qtbot.waitUntil(lambda: len(lines(widget)) == 2, timeout=10000)
+    assert lines(widget)[1].startswith("Painted by hand")
     widget._teardown()
 
 

@@ -47,7 +47,7 @@ from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mask_jobs import MaskSource, mask_job, save_job
 from napari_xpcs.plugin.step_form import StepForm
 from napari_xpcs.plugin.step_list import StepList
-from napari_xpcs.plugin.step_text import thousands
+from napari_xpcs.plugin.step_text import BY_HAND, thousands
 from napari_xpcs.progress import Progress
 
 SETTLE_MS = 60
@@ -322,6 +322,7 @@ class MaskWidget(Dock):
         if (
             isinstance(last, PaintedStep)
             and last.enabled
+            and last.source == BY_HAND
             and last.shape == shown.shape
             and result is not None
         ):
@@ -334,7 +335,7 @@ class MaskWidget(Dock):
             )
             self._steps = (*self._steps[:-1], painted)
         else:
-            self._steps = (*self._steps, painted_difference(self._made, shown, source="by hand"))
+            self._steps = (*self._steps, painted_difference(self._made, shown, source=BY_HAND))
         self._attach(shown)
         # napari says nothing of an undone stroke, and bins shall follow that, too.
         self._target.events.data(value=self._target.data)

@@ -108,6 +108,14 @@ def _shapes(step: ShapesStep) -> str:
     return f"{'Keep only' if step.keep else 'Leave out'} {_count(len(step.shapes), 'shape')}"
 
 
+BY_HAND = "by hand"
+"""Source of strokes of the brush, among painted steps that come from files."""
+
+
+def _painted(step: PaintedStep) -> str:
+    return f"Painted {BY_HAND}" if step.source in ("", BY_HAND) else f"Masked {step.source}"
+
+
 _TEXTS: Mapping[type[MaskStep], Callable[[Any], str]] = {
     FileStep: lambda step: f"File {Path(step.path).name}",
     ThresholdStep: _threshold,
@@ -119,5 +127,5 @@ _TEXTS: Mapping[type[MaskStep], Callable[[Any], str]] = {
     GapsStep: _gaps,
     SymmetryStep: lambda _: "Copy to the opposite side of the beam",
     BeamStopStep: _disc,
-    PaintedStep: lambda step: f"Painted {step.source}".strip(),
+    PaintedStep: _painted,
 }
