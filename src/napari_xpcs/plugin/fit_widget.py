@@ -302,14 +302,9 @@ class FitWidget(Dock):
         layer = self._layer.layer()
         if layer is None or layer.mode != "pan_zoom":
             return
-        label = layer.get_value(
-            event.position,
-            view_direction=event.view_direction,
-            dims_displayed=event.dims_displayed,
-            world=True,
-        )
+        label = xpcs_layers.label_at(layer, event)
         if label:
-            layer.selected_label = int(label)
+            layer.selected_label = label
             self._show_curve()
 
     def _on_label_selected(self) -> None:
