@@ -120,3 +120,9 @@ def test_noiseless_curves_converge():
         fit = run(fit_g2(curves, xp=XP))
         assert fit.status == ("ok",)
         np.testing.assert_allclose(fit.value[0], [1, 0.2, 0.1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["single", "stretched", "damped"])
+def test_the_start_of_a_slow_decay_is_not_taken_for_a_small_one_that_is_over(model):
+    fits = [fit_of(decay(300.0), 0.003, seed=seed, model=model) for seed in range(4)]
+    assert np.mean([fit.ok.mean() for fit in fits]) <= 0.03

@@ -35,6 +35,10 @@ MOST_OF_DECAY, MAX_LOG_ERROR_OF_PART = 0.8, 0.25
 """Where less than this part of the decay is inside the delays, times must be known this well:
 the probability of a long time has a tail that one standard error does not describe."""
 
+NEARLY_ALL_OF_DECAY, MAX_LOG_ERROR_OF_NEARLY_ALL = 0.99, 0.4
+"""The same where less than this is inside: the start of a slow decay, in noise, bends at the end of
+the delays one time in ten and then looks like a small decay that is over."""
+
 MAX_LINEAR_ERROR = 0.5
 """Largest error of an exponent, fraction or baseline, and largest relative one of the contrast."""
 
@@ -196,6 +200,7 @@ def judge(
     slow = (at_last < MIN_DECAY_SEEN) | (
         (at_last < MOST_OF_DECAY) & (log_error > MAX_LOG_ERROR_OF_PART)
     )
+    slow |= (at_last < NEARLY_ALL_OF_DECAY) & (log_error > MAX_LOG_ERROR_OF_NEARLY_ALL)
     bounded, wide = np.any(low | high, axis=1), np.any(too_wide, axis=1)
     fast = (at_first > ALL_OF_DECAY) & (bounded | wide)
     first_s, last_s = (delay * first_delay_s for delay in _usable_delays(problem))
