@@ -61,7 +61,7 @@ def solve(
         with np.errstate(invalid="ignore"):
             running &= ~(chi2 - best_ended[curve] > lead[curve])
     best = chi2.reshape(curves, count).argmin(axis=1)
-    return x.reshape(curves, count, -1)[np.arange(curves), best]
+    return np.asarray(x.reshape(curves, count, -1)[np.arange(curves), best])
 
 
 def _advance(
