@@ -45,7 +45,7 @@ class Law:
         """Return the amplitude from ln(tau) at ``q_reference`` (1/angstrom)."""
         if self.exponent is None:
             return exp(log_tau)
-        return exp(-log_tau) * (ANGSTROM_M / q_reference) ** self.exponent
+        return float(exp(-log_tau) * (ANGSTROM_M / q_reference) ** self.exponent)
 
 
 LAWS: dict[str, Law] = {
