@@ -32,6 +32,10 @@ class CorruptFramesError(FileFormatError):
         super().__init__(message)
         self.frames = frames
 
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[int, ...]]]:
+        # Exceptions travel between processes by their message alone otherwise.
+        return type(self), (str(self), self.frames)
+
 
 class CorrelationError(XpcsError):
     """Frames that cannot be correlated as asked."""

@@ -76,6 +76,8 @@ class Accumulation:
         What an earlier call had done of the same part when it was stopped after a block.
     skip_corrupt
         Leave out frames that cannot be read.
+    threads
+        By default one for each core that the process may use.
     """
 
     def __init__(
@@ -91,9 +93,11 @@ class Accumulation:
         block: int = 256,
         resumed: RunState | None = None,
         skip_corrupt: bool = False,
+        threads: int | None = None,
     ) -> None:
         self._pixels = pixels
         self._plan = plan
+        self._threads = threads or usable_cores()
         self._reader = FrameReader(
             frames, plan.selection, pixels.mask, skipped=plan.skipped, skip_corrupt=skip_corrupt
         )
@@ -118,7 +122,7 @@ class Accumulation:
             resumed = RunState(levels=levels, sums=sums)
         self._reader.without_value |= resumed.sums.without_value
         self._sums = resumed.sums
-        self._engine = _dense_engine(engine, resumed, pixels, self._length, xp)
+        self._engine = _dense_engine(engine, resumed, pixels, self._length, xp, self._threads)
         self._seen = resumed.levels.frames
 
     @property
@@ -156,7 +160,7 @@ class Accumulation:
         total = self._end - self._sums.begin
         length = min(self._length, stops or self._length)
         with ExitStack() as stack:
-            pool = stack.enter_context(_Threads())
+            pool = stack.enter_context(_Threads(self._threads))
             yield Progress(self._seen, total, "compiling")
             while_compiling = pool.submit(self._prepare)
             for _ in waiting(while_compiling):
@@ -180,11 +184,11 @@ class Accumulation:
         sums, here = self._sums, slice(self._seen, self._seen + len(block.raw_frames))
         frames = plain(block.counts)
         flat = frames.reshape(len(frames), frames.shape[1] * frames.shape[2])
-        counts = _frame_counts(flat, self._pixels, pool)
+        counts = _frame_counts(flat, self._pixels, pool, self._threads)
         sums.counts[here] = counts
         sums.raw_frames[here] = block.raw_frames
         for start, stop, span in _spans(block.begin, len(flat), sums.span):
-            part = _add_up(flat[start:stop], pool)
+            part = _add_up(flat[start:stop], pool, self._threads)
             with np.errstate(invalid="ignore"):  # infinities outside the used pixels
                 sums.total.reshape(-1)[:] += part
             if span < len(sums.spans):
@@ -216,9 +220,10 @@ def _dense_engine(
     pixels: UsedPixels,
     length: int,
     xp: BackendProtocol | None,
+    threads: int,
 ) -> DenseEngine:
     if name == "numba":
-        return NumbaEngine(state.levels, pixels)
+        return NumbaEngine(state.levels, pixels, threads=threads)
     if name == "array" and xp is not None:
         return ArrayEngine(state.levels, pixels, length, xp=xp)
     msg = f"Frames are correlated by the engines numba and array, got {name!r}."
@@ -228,21 +233,24 @@ def _dense_engine(
 class _Threads(ThreadPoolExecutor):
     """Threads that a job which is cancelled does not wait for."""
 
-    def __init__(self) -> None:
-        super().__init__(usable_cores(), thread_name_prefix="sums")
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads, thread_name_prefix="sums")
 
     def __exit__(self, *_: object) -> None:
         self.shutdown(wait=False, cancel_futures=True)
 
 
 def _frame_counts(
-    frames: Shaped[np.ndarray, "frame place"], pixels: UsedPixels, pool: ThreadPoolExecutor
+    frames: Shaped[np.ndarray, "frame place"],
+    pixels: UsedPixels,
+    pool: ThreadPoolExecutor,
+    threads: int,
 ) -> Float[np.ndarray, " frame"]:
     """Return the counts of the used pixels of every frame."""
     from napari_xpcs.correlate._numba_multitau import frame_counts
 
     counts = np.zeros(len(frames))
-    length = -(-len(frames) // usable_cores())
+    length = -(-len(frames) // threads)
     starts = range(0, len(frames), length)
     list(
         pool.map(
@@ -256,14 +264,14 @@ def _frame_counts(
 
 
 def _add_up(
-    frames: Shaped[np.ndarray, "frame place"], pool: ThreadPoolExecutor
+    frames: Shaped[np.ndarray, "frame place"], pool: ThreadPoolExecutor, threads: int
 ) -> Float[np.ndarray, " place"]:
     """Return the sum over frames of every place."""
     from napari_xpcs.correlate._numba_multitau import add_up
 
     places = frames.shape[1]
     total = np.zeros(places)
-    length = max(-(-places // (usable_cores() * 4096)), 1) * 4096
+    length = max(-(-places // (threads * 4096)), 1) * 4096
     list(
         pool.map(
             lambda start: add_up(frames, start, min(start + length, places), total),

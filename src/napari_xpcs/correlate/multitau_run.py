@@ -13,8 +13,7 @@ from napari_xpcs.correlate.event_engine import EventAccumulation, few_events
 from napari_xpcs.correlate.finish import Reduction, finish, preview, snapshot
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.reading import Frames
-from napari_xpcs.correlate.run_state import RunPlan, segment_length
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.kernels.multitau import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
@@ -92,12 +91,6 @@ def correlate_multitau(
         errors=errors,
         pixel_averages=pixel_averages,
     )
-    if delays_per_level not in (4, 8):
-        msg = f"There are 4 or 8 delays per level, got {delays_per_level}."
-        raise CorrelationError(msg)
-    if partials < 0:
-        msg = f"The number of partial g2 must be 0 or more, got {partials}."
-        raise CorrelationError(msg)
     pixels = used_pixels(partition, frames.shape[1:])
     plan = RunPlan(
         selection=(selection or FrameSelection()).within(frames.shape[0]),
@@ -107,11 +100,7 @@ def correlate_multitau(
     )
     choice = choose_engine(engine, events=few_events(frames), prefer_gpu=prefers_gpu())
     saved = checkpoint.load() if checkpoint is not None else None
-    stops = None
-    if partials:
-        stops = max(1 << ((plan.frames // partials) | 1).bit_length() - 1, 1)
-    elif errors == "segments":
-        stops = segment_length(plan.frames)
+    stops = plan.frames_between_snapshots(errors, partials)
     snapshots = [] if saved is None else list(saved.snapshots)
     started = time.monotonic()
     resumed = None if saved is None else saved.state
@@ -146,8 +135,6 @@ def correlate_multitau(
                 saving = time.monotonic()
             yield replace(progress, partial=partial)
         corrupt = (() if saved is None else saved.corrupt) + work.corrupt
-        raw = plan.selection
-        asked = [n for n in plan.skipped if n in range(raw.begin, raw.end or 0, raw.stride)]
         result = finish(
             work.state(),
             partition,
@@ -155,7 +142,7 @@ def correlate_multitau(
             plan,
             reduction,
             snapshots=snapshots,
-            left_out=tuple(sorted({*asked, *corrupt})),
+            left_out=plan.left_out(corrupt),
             engine={
                 "engine": choice.name,
                 "engine_reason": choice.reason,

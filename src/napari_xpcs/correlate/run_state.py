@@ -4,12 +4,14 @@ The one form that all engines leave behind: ``accumulate`` (dense frames) and ``
 make a :class:`RunState`, :func:`merge` joins neighbours, ``finish`` makes the result.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from napari_xpcs.correlate.run_sums import RunSums, join_sums
+from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels import multitau_state
 from napari_xpcs.kernels.multitau_state import ALIGNMENT, MultiTauState
 from napari_xpcs.kernels.selection import FrameSelection
@@ -34,6 +36,11 @@ class RunPlan:
         4 as in the programs of APS 8-ID, or 8.
     alignment
         Parts of the run start at multiples of ``2**alignment`` used frames.
+
+    Raises
+    ------
+    CorrelationError
+        There are not 4 or 8 delays per level.
     """
 
     selection: FrameSelection
@@ -41,6 +48,11 @@ class RunPlan:
     normalize_frame: bool = False
     delays_per_level: int = 4
     alignment: int = ALIGNMENT
+
+    def __post_init__(self) -> None:
+        if self.delays_per_level not in (4, 8):
+            msg = f"There are 4 or 8 delays per level, got {self.delays_per_level}."
+            raise CorrelationError(msg)
 
     @property
     def frames(self) -> int:
@@ -59,6 +71,33 @@ class RunPlan:
         return [
             (begin, min(begin + length, self.frames)) for begin in range(0, self.frames, length)
         ]
+
+    def frames_between_snapshots(self, errors: str, partials: int) -> int | None:
+        """Return after how many frames each the sums are kept, a power of two; ``None``: never.
+
+        Parameters
+        ----------
+        errors
+            One of :data:`~napari_xpcs.kernels.multitau.G2_ERRORS`.
+        partials
+            g2 of the first part of the run at this many times or up to twice as many.
+
+        Raises
+        ------
+        CorrelationError
+            ``partials`` is negative.
+        """
+        if partials < 0:
+            msg = f"The number of partial g2 must be 0 or more, got {partials}."
+            raise CorrelationError(msg)
+        if partials:
+            return max(1 << ((self.frames // partials) | 1).bit_length() - 1, 1)
+        return self.span if errors == "segments" else None
+
+    def left_out(self, corrupt: Iterable[int]) -> tuple[int, ...]:
+        """Return the raw frames of the run that are skipped or ``corrupt``, ascending."""
+        raw = range(self.selection.begin, self.selection.end or 0, self.selection.stride)
+        return tuple(sorted({*(number for number in self.skipped if number in raw), *corrupt}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
