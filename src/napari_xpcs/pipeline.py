@@ -52,6 +52,7 @@ from napari_xpcs.kernels.geometry import (
     override,
 )
 from napari_xpcs.kernels.label_bins import regions_partition
+from napari_xpcs.kernels.mask import marked_pixels
 from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
 from napari_xpcs.kernels.mask_steps import MaskStep, painted_difference
 from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
@@ -125,7 +126,8 @@ def partition_file(
         Geometry by the names of :data:`~napari_xpcs.kernels.geometry.FIELD_UNITS`; these
         win over the file.
     mask
-        Mask file; without one the pixels that the frames file marks as bad are left out.
+        Mask file; without one the pixels are left out that the frames file marks as bad or,
+        where it marks none, those that hold no value in one of some frames.
     mask_ones
         What pixels that are not 0 mean in it; by default what its format says, or a guess.
     mask_steps
@@ -161,7 +163,13 @@ def partition_file(
         mask_file = read_mask(mask, shape, ones=mask_ones)
         used, said = mask_file.mask, (f"{mask.name}: {mask_file}",)
     elif used is None:
-        used = np.ones(shape, dtype=bool)
+        marked = np.zeros(shape, dtype=bool) if run_frames is None else marked_pixels(run_frames)
+        used = ~marked
+        if marked.any():
+            said = (
+                "Pixels marked as dead or saturated in the frames looked at, left out: "
+                f"{int(marked.sum())}.",
+            )
     if mask_steps:
         # What the files mask comes first, so that growing and copying take it along.
         found_bad = painted_difference(np.ones(shape, dtype=bool), used, source="in the file")

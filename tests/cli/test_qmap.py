@@ -160,3 +160,19 @@ def test_threshold_and_growing_on_top_of_a_mask_file(qmap, tmp_path):
     status, _, said = qmap(*DETECTOR, "--threshold", 1, 100, "-o", tmp_path / "none.hdf")
     assert status == 1
     assert "Mask step 1 (Threshold): This needs counts" in said
+
+
+def test_pixels_marked_in_the_frames_are_left_out_of_bins(qmap, tmp_path):
+    counts = np.ones((40, 48, 64), dtype=np.uint16)
+    counts[1::2, 5, 7] = 65535  # dead pixels of some detectors alternate like this
+    counts[0::2, 5, 7] = 0
+    counts[3, 9, 9] = 65534
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file["entry/data/data"] = counts
+    status, facts, said = qmap(tmp_path / "run.h5", *DETECTOR[3:], "-o", tmp_path / "q.hdf")
+    assert status == 0, said
+    labels = read_partition(tmp_path / "q.hdf").dynamic.labels
+    np.testing.assert_array_equal(np.argwhere(labels == 0), [[5, 7]])
+    assert any(
+        note.startswith("Pixels marked") and note.endswith(": 1.") for note in facts["notes"]
+    )

@@ -1,5 +1,7 @@
 """Which pixels are used: True = the pixel is used."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Shaped
 
@@ -49,6 +51,25 @@ def not_counted(frames: Shaped[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
     if frames.dtype.kind in "if":
         return np.asarray(~(frames >= 0))
     return np.zeros(frames.shape, dtype=bool)
+
+
+def marked_pixels(frames: Any, sample: int = 16) -> Mask:
+    """Return True for the pixels that hold "no value" in any of the frames looked at.
+
+    In any, not in all: there are detectors whose dead pixels alternate between 0 and the mark,
+    and a pixel that saturates in one frame of a few cannot be correlated either.
+
+    Parameters
+    ----------
+    frames
+        (frame, row, col): an ndarray, or a file that reads the frames it is asked for.
+    sample
+        Frames to look at, at most, spread evenly over the run.
+    """
+    marked: Mask = np.zeros(frames.shape[1:], dtype=bool)
+    for index in np.unique(np.linspace(0, frames.shape[0] - 1, sample).round().astype(int)):
+        marked |= not_counted(np.asarray(frames[int(index)]))
+    return marked
 
 
 def pixel_mask_to_mask(flags: Shaped[np.ndarray, "row col"]) -> Mask:
