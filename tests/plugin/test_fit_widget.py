@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.layers import Layer
-from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QTableWidget, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
 
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.fit_parameters import HOLD, LOWER, START, UPPER
 from napari_xpcs.plugin.fit_widget import FitWidget
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -69,17 +71,17 @@ def test_all_bins_are_fitted_and_the_empty_one_shows_no_number(widget, layer, cu
     assert np.isnan(fitted.value[-1]).all()
     tau = fitted.value[:-1, fitted.names.index("tau_s")]
     np.testing.assert_allclose(tau, 1 / (5e6 * curves.bins.q[:-1] ** 2), rtol=0.05)
-    table = widget.findChild(QTableWidget, "table")
-    assert table.rowCount() == len(curves.bins)
-    assert table.item(table.rowCount() - 1, 3).text() == ""
-    assert widget._dispersion.D_m2_per_s == pytest.approx(5e-14, rel=0.02)
+    rows = widget._table.rows
+    assert rows.rowCount() == len(curves.bins)
+    assert rows.data(rows.index(rows.rowCount() - 1, 3)) == ""
+    assert widget.dispersion.D_m2_per_s == pytest.approx(5e-14, rel=0.02)
 
 
 def test_click_selects_the_bin_and_its_row_but_a_drag_does_not(widget, layer, qtbot):
     fit(widget, qtbot)
     click(widget, layer, 4)
     assert layer.selected_label == 4
-    assert widget.findChild(QTableWidget, "table").currentRow() == 3
+    assert widget._table.current_row() == 3
     click(widget, layer, 2, moved=True)
     assert layer.selected_label == 4
 
@@ -97,7 +99,7 @@ def test_clicked_curve_is_drawn_with_fit_and_title(widget, layer, curves, qtbot)
 
 def test_row_of_the_table_selects_the_bin_on_the_image(widget, layer, qtbot):
     fit(widget, qtbot)
-    widget.findChild(QTableWidget, "table").selectRow(4)
+    widget._table.selectRow(4)
     assert layer.selected_label == 5
 
 
@@ -110,7 +112,8 @@ def test_fit_of_curves_that_were_replaced_is_dropped(widget, layer, curves, view
 
 def test_table_is_saved_as_csv(widget, layer, tmp_path, qtbot):
     fit(widget, qtbot)
-    widget.save(tmp_path / "fit.csv")
+    widget._export.save(tmp_path / "fit.csv")
+    qtbot.waitUntil((tmp_path / "fit.csv").exists, timeout=5000)
     lines = (tmp_path / "fit.csv").read_text().splitlines()
     assert lines[0].startswith("bin,q_inv_angstrom,phi_deg,model,status")
     assert len(lines) == 1 + len(layer.features)
@@ -128,18 +131,59 @@ def test_closing_the_dock_takes_its_mouse_callback_away(viewer, qtbot):
     widget.deleteLater()
 
 
+def type_parameter(widget, name, column, text):
+    parameters = widget._parameters.parameters
+    row = widget._model.model().names.index(name)
+    return parameters.setData(parameters.index(row, column), text)
+
+
+def tick_parameter(widget, name, column):
+    parameters = widget._parameters.parameters
+    row = widget._model.model().names.index(name)
+    index = parameters.index(row, column)
+    return parameters.setData(index, Qt.CheckState.Checked, Qt.ItemDataRole.CheckStateRole)
+
+
 def test_held_parameter_is_not_fitted(widget, layer, qtbot):
-    qtbot.keyClicks(widget.findChild(QLineEdit, "hold_contrast"), "0.25")
+    assert not tick_parameter(widget, "contrast", HOLD)
+    assert "contrast" in widget.findChild(QLabel, "message").text()
+    assert type_parameter(widget, "contrast", START, "0.25")
+    assert tick_parameter(widget, "contrast", HOLD)
     fit(widget, qtbot)
     column = widget.fitted.names.index("contrast")
     assert set(widget.fitted.value[:-1, column]) == {0.25}
     assert set(widget.fitted.error[:-1, column]) == {0.0}
 
 
-def test_parameters_to_hold_are_those_of_the_model(widget):
-    widget.findChild(QComboBox, "model").setCurrentText("stretched")
-    assert widget.findChild(QLineEdit, "hold_exponent") is not None
-    assert widget.held() == {}
+def test_baseline_is_held_at_1_by_a_tick(widget, layer):
+    assert tick_parameter(widget, "baseline", HOLD)
+    assert widget.request().fixed == {"baseline": 1.0}
+
+
+def test_bounds_are_suggested_by_the_delays_and_one_can_be_typed(widget, layer, curves):
+    parameters = widget._parameters.parameters
+    row = widget._model.model().names.index("tau_s")
+    assert parameters.data(parameters.index(row, UPPER)) == f"{100 * curves.delay_s[-1]:.3g}"
+    type_parameter(widget, "tau_s", LOWER, "0.01")
+    low, high = widget.request().bounds["tau_s"]
+    assert (low, high) == (0.01, pytest.approx(100 * curves.delay_s[-1]))
+    type_parameter(widget, "tau_s", LOWER, "")
+    assert widget.request().bounds == {}
+
+
+def test_what_is_typed_and_is_no_number_is_refused(widget, layer):
+    assert not type_parameter(widget, "tau_s", START, "soon")
+    assert "'soon' is not a number" in widget.findChild(QLabel, "message").text()
+
+
+def test_table_sorts_by_numbers_and_keeps_its_bins(widget, layer, qtbot):
+    fit(widget, qtbot)
+    widget._table.sortByColumn(3, Qt.SortOrder.AscendingOrder)
+    rows = widget._table.rows
+    # tau falls with q, so the last bin that is fitted comes first, and the empty one last.
+    assert [rows.row_at(place) for place in range(6)] == [4, 3, 2, 1, 0, 5]
+    widget._table.selectRow(0)
+    assert layer.selected_label == 5
 
 
 @pytest.mark.parametrize("model", ["cumulant", "double"])

@@ -1,44 +1,64 @@
 """Dock: fit g2 of every bin, look at one by clicking it on the image, read D off tau(q)."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels, Layer
-from napari.utils.notifications import show_info
-from qtpy.QtCore import Qt
+from napari.layers import Labels
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
-    QFileDialog,
     QFormLayout,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
+    QSizePolicy,
     QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_xpcs.errors import XpcsError
-from napari_xpcs.fitting.models import G2_MODELS
+from napari_xpcs.errors import FitError
+from napari_xpcs.fitting.dispersion import Dispersion
+from napari_xpcs.fitting.laws import LAWS, RELAXATION
 from napari_xpcs.fitting.results import G2Fit
-from napari_xpcs.io.fit_table import write_fit_csv
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin.dock import Dock, LayerComboBox, NumberEdit
+from napari_xpcs.plugin.curve_sources import (
+    FileButton,
+    OpenedCurves,
+    OtherRuns,
+    curves_of_source,
+    has_curves,
+)
+from napari_xpcs.plugin.dock import Dock, LayerComboBox
+from napari_xpcs.plugin.fit_export import ExportPanel
+from napari_xpcs.plugin.fit_parameters import ParameterTable
+from napari_xpcs.plugin.fit_request import FitRequest, compile_steps, fit_steps
+from napari_xpcs.plugin.fit_table import fit_summary, fit_table_columns
 from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.model_choice import ModelChoice
+from napari_xpcs.plugin.range_panel import RangePanel
+from napari_xpcs.plugin.rows_model import RowsView
+from napari_xpcs.plugin.sampling_panel import SamplingPanel
+from napari_xpcs.plugin.section import Section
+from napari_xpcs.plugin.tau_panel import TauPanel
 from napari_xpcs.progress import Progress, Steps
 
 if TYPE_CHECKING:
-    from napari_xpcs.fitting.dispersion import Dispersion
-    from napari_xpcs.plugin.plots import CurvePlot, TauPlot
+    from napari_xpcs.plugin.curve_grid import CurveGrid
+    from napari_xpcs.plugin.curve_plot import CurvePlot, ShownCurve
+    from napari_xpcs.plugin.plots import Plot
 
 NO_CURVES = "Open a result file, or compute g2 with XPCS: Correlate."
+CLICK_A_BIN = "Click a bin on the image, or a row of the table, to see its g2."
+PAGES = ("curve", "all", "table", "tau")
+COMPILE_AFTER_MS = 3000
+"""The first fit is NumPy's; JAX imports and compiles when the user looks at its result."""
+
+_SAME = "same"
 
 
 class FitWidget(Dock):
@@ -52,61 +72,95 @@ class FitWidget(Dock):
         self._fit: G2Fit | None = None
         self._fitted_curves: G2Curves | None = None
         self._asked: G2Curves | None = None
-        self._shown: Labels | None = None
+        self._shown: Any = None
+        self._label: int | None = None
+        self._opened: list[OpenedCurves] = []
+        self._compiled: list[tuple[object, ...]] = []
         self._curve_plot: CurvePlot | None = None
-        self._tau_plot: TauPlot | None = None
-        self._dispersion: Dispersion | None = None
-        self._layer = LayerComboBox("no g2 yet", _has_curves, objectName="curves")
-        self._model = QComboBox(objectName="model")
-        for name, model in G2_MODELS.items():
-            self._model.addItem(name)
-            self._model.setItemData(
-                self._model.count() - 1, model.label, Qt.ItemDataRole.ToolTipRole
-            )
-        self._formula = QLabel(objectName="formula")
-        self._formula.setWordWrap(True)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("g2 of", self._layer)
-        form.addRow("Model", self._model)
-        form.addRow(self._formula)
-        self._held_box = QGroupBox("Hold at (empty: fitted)")
-        self._held_form = QFormLayout(self._held_box)
-        self._held: dict[str, NumberEdit] = {}
+        self._grid: CurveGrid | None = None
+        self._layer = LayerComboBox("no g2 yet", has_curves, objectName="curves")
+        self._open = FileButton("Open ...", objectName="open_curves")
+        self._open.setToolTip("A CSV of curves, or the g2 of a result file without its image.")
+        self._model = ModelChoice()
         self._job = JobButton("Fit all bins")
+        self._build_pages()
+        self._build_more()
+        source = QHBoxLayout()
+        source.addWidget(self._layer, 1)
+        source.addWidget(self._open)
+        self.column.addLayout(source)
+        for widget in (self._model, self._job, self._tabs, *self._sections):
+            self.column.addWidget(widget)
+        self.column.addStretch(1)
+        self._plots, self._compiling, self._one_bin = Runner(self), Runner(self), Runner(self)
+        self._settle = QTimer(self, singleShot=True, interval=COMPILE_AFTER_MS)
+
+    def _build_pages(self) -> None:
         self._tabs = QTabWidget(objectName="tabs")
-        self._curve_page, self._tau_page = QWidget(), QWidget()
-        for page in (self._curve_page, self._tau_page):
-            QVBoxLayout(page).addWidget(QLabel("Loading plots ..."))
-        self._table = QTableWidget(objectName="table")
-        self._table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self._table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self._table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self._table.verticalHeader().setVisible(False)
+        self._tabs.setMinimumHeight(360)
+        self._tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._curve_page, self._grid_page = QWidget(), QWidget()
+        for page in (self._curve_page, self._grid_page):
+            column = QVBoxLayout(page)
+            column.setContentsMargins(0, 0, 0, 0)
+            column.addWidget(QLabel("Loading plots ..."))
+        self._table = RowsView(objectName="table")
+        self._tau = TauPanel()
         self._tabs.addTab(self._curve_page, "Curve")
+        self._tabs.addTab(self._grid_page, "All bins")
         self._tabs.addTab(self._table, "Table")
-        self._tabs.addTab(self._tau_page, "τ(q)")
-        self._save = QPushButton("Save table as CSV ...", objectName="save")
+        self._tabs.addTab(self._tau, "τ(q)")
+
+    def _build_more(self) -> None:
+        self._law = QComboBox(objectName="law")
+        self._law.addItem("free in each bin", None)
+        self._law.addItem("one for all bins", _SAME)
+        for law in LAWS.values():
+            self._law.addItem(law.formula, law.name)
+        self._law.setToolTip("A law is fitted to all bins together: several times as precise.")
+        self._parameters = ParameterTable()
+        law = QFormLayout()
+        law.addRow("τ is", self._law)
+        parameters = Section("Parameters, bounds, global fit", name="parameters_section")
+        parameters.column.addLayout(law)
+        parameters.column.addWidget(self._parameters)
+        self._range = RangePanel()
+        points = Section("Delays and errors", name="range_section")
+        points.column.addWidget(self._range)
+        self._others = OtherRuns()
+        runs = Section("Other runs over it", name="runs_section")
+        runs.column.addWidget(self._others)
+        self._sampling = SamplingPanel(self.request)
+        sampling = Section("Posteriors and models", name="sampling_section")
+        sampling.column.addWidget(self._sampling)
         self._painted = QComboBox(objectName="painted")
-        self._paint = QPushButton("Paint on the detector", objectName="paint")
+        self._paint = QPushButton("Paint", objectName="paint")
         self._paint.setToolTip("Add the fitted parameter as an image layer over the bins.")
         painting = QHBoxLayout()
-        painting.addWidget(self._painted)
+        painting.addWidget(self._painted, 1)
         painting.addWidget(self._paint)
-        self.column.addLayout(form)
-        for widget in (self._held_box, self._job, self._tabs):
-            self.column.addWidget(widget)
-        self.column.addLayout(painting)
-        self.column.addWidget(self._save)
-        self._plots = Runner(self)
+        paint = Section("Map on the detector", name="paint_section")
+        paint.column.addLayout(painting)
+        self._export = ExportPanel(self.shown_plot)
+        export = Section("Export", name="export_section")
+        export.column.addWidget(self._export)
+        self._sections = (parameters, points, runs, paint, sampling, export)
 
     def _connect(self) -> None:
         self._layer.currentIndexChanged.connect(self._refresh)
-        self._model.currentIndexChanged.connect(self._on_model_changed)
+        self._open.opened.connect(self._on_opened)
+        self._open.failed.connect(self._job.message.setText)
+        self._model.changed.connect(self._on_model_changed)
+        self._parameters.parameters.refused.connect(self._job.message.setText)
+        self._range.edited.connect(self._on_range_edited)
+        self._others.changed.connect(self._on_others_changed)
         self._job.clicked.connect(self.fit_all)
         self._job.finished.connect(self._on_job_finished)
-        self._table.itemSelectionChanged.connect(self._on_table_selected)
-        self._save.clicked.connect(self._on_save_clicked)
+        self._one_bin.finished.connect(self._on_one_bin_fitted)
+        self._settle.timeout.connect(self._compile)
+        self._compiling.finished.connect(self._compiled.append)
+        self._table.selectionModel().selectionChanged.connect(self._on_table_selected)
+        self._sampling.chosen.connect(self.select)
         self._paint.clicked.connect(self._on_paint_clicked)
         self._plots.finished.connect(self._on_plots_loaded)
         self._viewer.mouse_drag_callbacks.append(self._on_image_pressed)
@@ -116,38 +170,56 @@ class FitWidget(Dock):
         self._plots.start(_load_plots)
 
     def _refresh(self, event: object = None) -> None:
-        self._layer.show_layers(list(self._viewer.layers))
-        layer, curves = self._layer.layer(), self.curves()
-        if layer is not self._shown:
-            if self._shown is not None:
-                self._shown.events.selected_label.disconnect(self._on_label_selected)
-            self._shown = layer
-            if layer is not None:
-                layer.events.selected_label.connect(self._on_label_selected)
+        self._layer.show_layers([*self._opened, *self._viewer.layers])
+        source, curves = self._layer.layer(), self.curves()
+        if source is not self._shown:
+            self._watch(source)
         if curves is not self._asked and curves is not self._fitted_curves:
             self._job.cancel()
         if curves is not self._fitted_curves:
             self._forget_fit()
-        self._job.allow("" if curves is not None else NO_CURVES)
+            self._on_model_changed()
+        if curves is not None and self._label not in curves.bins.label:
+            self._label = None
+        others = [each for each in [*self._opened, *self._viewer.layers] if each is not source]
+        self._others.show_sources([each for each in others if has_curves(each)])
+        self._allow()
         self._show_curve()
 
+    def _watch(self, source: Any) -> None:
+        """Follow the selected label of another layer."""
+        if isinstance(self._shown, Labels):
+            self._shown.events.selected_label.disconnect(self._on_label_selected)
+        self._shown = source
+        if isinstance(source, Labels):
+            source.events.selected_label.connect(self._on_label_selected)
+            self._label = int(source.selected_label)
+        else:
+            curves = self.curves()
+            self._label = None if curves is None else int(curves.bins.label[0])
+
+    def _allow(self) -> None:
+        self._job.allow(NO_CURVES if self.curves() is None else self._model.fault())
+
     def _teardown(self) -> None:
+        self._settle.stop()
+        self._sampling.stop()
         self._job.cancel()
-        self._plots.cancel()
+        for runner in (self._plots, self._compiling, self._one_bin):
+            runner.cancel()
         if self._on_image_pressed in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_image_pressed)
 
     def curves(self) -> G2Curves | None:
         """Return the curves that are shown."""
-        layer = self._layer.layer()
-        return None if layer is None else xpcs_layers.layer_curves(layer)
+        return curves_of_source(self._layer.layer())
 
     def _column(self) -> int | None:
-        """Return the column of the selected label among the curves."""
-        layer, curves = self._layer.layer(), self.curves()
-        if layer is None or curves is None:
+        """Return the column of the selected bin among the curves."""
+        curves = self.curves()
+        if curves is None or self._label is None:
             return None
-        found = np.flatnonzero(curves.bins.label == layer.selected_label)
+        found = np.flatnonzero(curves.bins.label == self._label)
         return int(found[0]) if found.size else None
 
     @property
@@ -160,172 +232,246 @@ class FitWidget(Dock):
         """The fit that is shown."""
         return self._fit
 
+    @property
+    def dispersion(self) -> Dispersion | None:
+        """The law of tau(q) that is shown."""
+        return self._tau.dispersion
+
     def show_page(self, name: str) -> None:
-        """Show the page "curve", "table" or "tau"."""
-        self._tabs.setCurrentIndex(("curve", "table", "tau").index(name))
+        """Show the page "curve", "all", "table" or "tau"."""
+        self._tabs.setCurrentIndex(PAGES.index(name))
+
+    def shown_plot(self) -> "Plot | None":
+        """Return the plot of the page that is shown; the curve beside the table."""
+        page = PAGES[self._tabs.currentIndex()]
+        if page == "tau":
+            return self._tau.plot
+        return self._grid.plot if page == "all" and self._grid is not None else self._curve_plot
+
+    def open_curves(self, path: Path) -> None:
+        """Read the curves of a CSV or a result file and show them, in a thread."""
+        self._open.open(path)
+
+    def _on_opened(self, opened: OpenedCurves) -> None:
+        self._opened.append(opened)
+        self._refresh()
+        self._layer.setCurrentIndex(self._layer.findData(opened))
 
     # -- fitting
 
+    def request(self) -> FitRequest | None:
+        """Return what the controls ask for, None where it cannot be and the message says why."""
+        curves, model = self.curves(), self._model.model()
+        if curves is None or model is None:
+            return None
+        parameters, law = self._parameters.parameters, self._law.currentData()
+        share = parameters.shared()
+        if law == _SAME:
+            time = [name for name in RELAXATION if name in model.names]
+            share = tuple(dict.fromkeys([*share, *time]))
+        together = bool(share) or law is not None
+        try:
+            options = self._range.options(parameters.start(), curves.bins.label)
+        except FitError as error:
+            self._job.message.setText(str(error))
+            return None
+        return FitRequest(
+            several=(curves, *self._others.curves()) if together else (curves,),
+            model=model,
+            fixed=parameters.fixed(),
+            bounds=parameters.bounds(),
+            options=options,
+            share=share,
+            law=None if law == _SAME else law,
+        )
+
     def fit_all(self) -> None:
         """Fit the shown curves with the chosen model, in a thread."""
-        curves = self.curves()
-        if curves is not None:
-            self._asked = curves
-            model, fixed = self._model.currentText(), self.held()
-            self._job.start(lambda: _fit_steps(curves, model, fixed))
+        request = self.request()
+        if request is not None:
+            self._one_bin.cancel()
+            self._asked = self.curves()
+            self._job.start(partial(fit_steps, request, tuple(self._compiled)))
 
-    def _on_job_finished(self, result: "tuple[G2Fit, Dispersion]") -> None:
-        if self._asked is not self.curves():
+    def _on_job_finished(self, fit: G2Fit) -> None:
+        curves = self.curves()
+        if curves is None or self._asked is not curves:
             return
-        self._fit, self._dispersion = result
-        self._fitted_curves = self._asked
-        self._fill_table(self._fit)
-        for button in (self._save, self._paint):
-            button.setEnabled(True)
+        self._fit, self._fitted_curves = fit, curves
+        self._table.show_rows(*fit_table_columns(fit))
+        self._paint.setEnabled(isinstance(self._shown, Labels))
         before = self._painted.currentText()
         self._painted.clear()
-        self._painted.addItems([*self._fit.names, xpcs_layers.CHI2])
-        self._painted.setCurrentText(before or self._fit.names[2])
-        good = sum(status == "ok" for status in self._fit.status)
-        count = len(self._fit.status)
-        self._job.message.setText(
-            f"All {count} bins are fitted."
-            if good == count
-            else f"{good or 'None'} of {count} bins could be fitted; the table says why."
-        )
+        self._painted.addItems([*fit.names, xpcs_layers.CHI2, xpcs_layers.STATUS])
+        self._painted.setCurrentText(before or fit.names[2])
+        self._job.message.setText(fit_summary(fit))
+        self._export.show_fit(fit)
+        self._sampling.show_fit(curves, fit)
+        self._tau.show_fit(fit)
+        if isinstance(self._shown, Labels):
+            xpcs_layers.show_fit_features(self._shown, fit)
         self._show_curve()
-        self._show_tau()
+        self._select_row()
+        if not self._compiling.running:
+            self._settle.start()
+
+    def _compile(self) -> None:
+        """Have JAX ready for the next fit like the last one."""
+        request = self.request()
+        if request is not None and request.program not in self._compiled:
+            self._compiling.start(partial(compile_steps, request))
 
     def _on_model_changed(self) -> None:
-        model = G2_MODELS[self._model.currentText()]
-        self._formula.setText(model.formula)
-        while self._held_form.rowCount():
-            self._held_form.removeRow(0)
-        self._held.clear()
-        for parameter in model.parameters:
-            field = NumberEdit(objectName=f"hold_{parameter.name}")
-            field.setPlaceholderText("fitted")
-            field.setToolTip(f"{parameter.meaning}, {parameter.unit or 'no unit'}")
-            self._held[parameter.name] = field
-            self._held_form.addRow(parameter.name, field)
+        model = self._model.model()
+        if model is not None:
+            self._parameters.show_model(model, self.curves())
+        self._allow()
 
-    def held(self) -> dict[str, float]:
-        """Return the parameters that are held, in the units of their names."""
-        values = {name: field.value() for name, field in self._held.items()}
-        return {name: value for name, value in values.items() if value is not None}
+    def _on_range_edited(self) -> None:
+        """Fit again: what is shown would else belong to other points."""
+        self._show_curve()
+        if self._fit is not None:
+            self.fit_all()
+
+    def _on_others_changed(self) -> None:
+        self._show_curve()
+
+    # -- dragging the range
+
+    def _on_range_dragged(self, low: float, high: float) -> None:
+        self._range.set_range(low, high)
+        request, label = self.request(), self._label
+        if request is not None and label is not None and not self._one_bin.running:
+            self._one_bin.start(partial(request.one_bin, label))
+
+    def _on_one_bin_fitted(self, fit: G2Fit) -> None:
+        if self._curve_plot is not None and int(fit.bins.label[0]) == self._label:
+            self._curve_plot.show_live(fit)
+
+    def _on_range_dropped(self, low: float, high: float) -> None:
+        self._range.set_range(low, high)
+        self.fit_all()
 
     def _forget_fit(self) -> None:
-        self._fit = self._fitted_curves = self._dispersion = None
-        self._table.setRowCount(0)
-        self._table.setColumnCount(0)
-        for button in (self._save, self._paint):
-            button.setEnabled(False)
+        self._fit = self._fitted_curves = None
+        self._table.show_rows([], np.zeros(0, dtype=bool))
+        self._paint.setEnabled(False)
         self._painted.clear()
-        self._show_tau()
+        self._export.show_fit(None)
+        self._sampling.show_fit(None, None)
+        self._tau.show_fit(None)
 
     # -- showing
 
-    def _on_plots_loaded(self, plots: Any) -> None:
+    def _on_plots_loaded(self, loaded: Any) -> None:
+        plots, curve_plot, curve_grid, posterior_plots = loaded
         theme = str(self._viewer.theme)
-        self._curve_plot, self._tau_plot = plots.CurvePlot(theme), plots.TauPlot(theme)
-        for page, plot in ((self._curve_page, self._curve_plot), (self._tau_page, self._tau_plot)):
-            layout = page.layout()
-            layout.takeAt(0).widget().deleteLater()
-            layout.addWidget(plot)
+        self._curve_plot = curve_plot.CurvePlot(theme)
+        self._curve_plot.range_dragged.connect(self._on_range_dragged)
+        self._curve_plot.range_dropped.connect(self._on_range_dropped)
+        self._grid = curve_grid.CurveGrid(theme)
+        self._grid.chosen.connect(self.select)
+        self._tau.take_plot(plots.TauPlot(theme, height=200))
+        self._sampling.take_plot(posterior_plots.PosteriorPlot(theme, height=300))
+        for page, plot in ((self._curve_page, self._curve_plot), (self._grid_page, self._grid)):
+            old = page.layout().takeAt(0).widget()
+            old.deleteLater()
+            page.layout().addWidget(plot)
         self._show_curve()
-        self._show_tau()
 
     def _on_theme_changed(self) -> None:
-        for plot in (self._curve_plot, self._tau_plot):
-            if plot is not None:
-                plot.set_theme(str(self._viewer.theme))
+        theme = str(self._viewer.theme)
+        if self._curve_plot is None or self._grid is None or self._tau.plot is None:
+            return
+        for plot in (self._curve_plot, self._grid.plot, self._tau.plot):
+            plot.set_theme(theme)
+        self._sampling.set_theme(theme)
 
     def _show_curve(self) -> None:
-        if self._curve_plot is None:
+        self._range.show_bin(self._label)
+        self._sampling.show_bin(self._label)
+        if self._curve_plot is None or self._grid is None:
             return
         curves, column = self.curves(), self._column()
+        self._grid.show_curves(curves, self._fit, self._label)
         if curves is None:
-            self._curve_plot.show_hint(NO_CURVES)
+            self._curve_plot.show_nothing(NO_CURVES)
         elif column is None:
-            self._curve_plot.show_hint("Click a bin on the image to see its g2.")
+            self._curve_plot.show_nothing(CLICK_A_BIN)
         else:
-            row = None
-            if self._fit is not None:
-                rows = np.flatnonzero(self._fit.bins.label == curves.bins.label[column])
-                row = int(rows[0]) if rows.size else None
-            self._curve_plot.show_curve(curves, column, self._fit, row)
+            fit_range = self._range.range_of(self._label)
+            self._curve_plot.show_curves(self._shown_curves(curves, column), fit_range)
 
-    def _show_tau(self) -> None:
-        if self._tau_plot is None:
-            return
-        if self._fit is None or self._dispersion is None:
-            self._tau_plot.show_hint("Fit the bins to see how the relaxation time depends on q.")
-        else:
-            self._tau_plot.show_dispersion(self._fit, self._dispersion)
+    def _shown_curves(self, curves: G2Curves, column: int) -> "list[ShownCurve]":
+        """Return the bin of this run, and the like ones of the others that are ticked."""
+        from napari_xpcs.plugin.curve_plot import ShownCurve, same_bin
 
-    def _fill_table(self, fit: G2Fit) -> None:
-        order = [
-            *range(2, len(fit.names)),
-            1,
-            0,
-        ]  # what is sought first, contrast and baseline last
-        headers = ["bin", "q (1/Å)", "status", *(fit.names[i] for i in order), "χ²/dof"]
-        self._table.clear()
-        self._table.setColumnCount(len(headers))
-        self._table.setHorizontalHeaderLabels(headers)
-        self._table.setRowCount(len(fit.status))
-        for row, status in enumerate(fit.status):
-            cells = [str(fit.bins.label[row]), f"{fit.bins.q[row]:.4g}", status]
-            cells += [
-                value_text(value, error)
-                for value, error in zip(fit.value[row][order], fit.error[row][order], strict=True)
-            ]
-            cells.append(
-                f"{fit.reduced_chi2[row]:.2f}" if np.isfinite(fit.reduced_chi2[row]) else ""
-            )
-            for column, text in enumerate(cells):
-                item = QTableWidgetItem(text)
-                item.setToolTip(text)
-                if status != "ok":
-                    item.setForeground(Qt.GlobalColor.gray)
-                self._table.setItem(row, column, item)
-        self._table.resizeColumnsToContents()
-        self._table.setColumnWidth(2, min(self._table.columnWidth(2), 160))
+        fit = self._fit
+        row = None if fit is None else self._row(int(curves.bins.label[column]))
+        shown = [ShownCurve(curves=curves, column=column, fit=fit, row=row)]
+        before = len(curves.bins)
+        for other in self._others.curves():
+            like = same_bin(curves, column, other)
+            if like is not None:
+                together = fit is not None and bool(fit.sources)
+                inside = together and fit is not None and before + like < len(fit.status)
+                shown.append(
+                    ShownCurve(
+                        curves=other,
+                        column=like,
+                        fit=fit if inside else None,
+                        row=before + like if inside else None,
+                    )
+                )
+            before += len(other.bins)
+        return shown
+
+    def _row(self, label: int) -> int | None:
+        """Return the row of a bin of this run in the fit."""
+        if self._fit is None:
+            return None
+        found = np.flatnonzero(self._fit.bins.label == label)
+        return int(found[0]) if found.size else None
 
     # -- choosing a bin
+
+    def select(self, label: int) -> None:
+        """Show a bin, here and on the image."""
+        if isinstance(self._shown, Labels):
+            self._shown.selected_label = label
+        if label != self._label:
+            self._label = label
+            self._show_curve()
+            self._select_row()
 
     def _on_image_pressed(self, viewer: Any, event: Any) -> Iterator[None]:
         """Select the bin under a click; a drag moves the picture as ever."""
         yield
         if event.type == "mouse_move":
             return
-        layer = self._layer.layer()
-        if layer is None or layer.mode != "pan_zoom":
+        layer = self._shown
+        if not isinstance(layer, Labels) or layer.mode != "pan_zoom":
             return
         label = xpcs_layers.label_at(layer, event)
         if label:
-            layer.selected_label = label
-            self._show_curve()
+            self.select(label)
 
     def _on_label_selected(self) -> None:
-        self._show_curve()
-        layer = self._layer.layer()
-        if self._fit is None or layer is None:
-            return
-        rows = np.flatnonzero(self._fit.bins.label == layer.selected_label)
-        if rows.size and self._table.currentRow() != rows[0]:
-            self._table.selectRow(int(rows[0]))
+        self.select(int(self._shown.selected_label))
+
+    def _select_row(self) -> None:
+        row = None if self._label is None else self._row(self._label)
+        if row is not None:
+            self._table.select_row(row)
 
     def _on_table_selected(self) -> None:
-        layer, row = self._layer.layer(), self._table.currentRow()
-        if self._fit is not None and layer is not None and row >= 0:
-            layer.selected_label = int(self._fit.bins.label[row])
-
-    # -- saving
+        row = self._table.current_row()
+        if self._fit is not None and row is not None:
+            self.select(int(self._fit.bins.label[row]))
 
     def _on_paint_clicked(self) -> None:
-        layer = self._layer.layer()
-        if self._fit is None or layer is None:
+        layer = self._shown
+        if self._fit is None or not isinstance(layer, Labels):
             return
         data, arguments, _ = xpcs_layers.parameter_map_layer(
             xpcs_layers.layer_partition(layer),
@@ -339,53 +485,10 @@ class FitWidget(Dock):
                 return
         self._viewer.add_image(data, **arguments)
 
-    def _on_save_clicked(self) -> None:
-        if self._fit is None:
-            return
-        path, _ = QFileDialog.getSaveFileName(self, "Save fit table", "g2_fit.csv", "CSV (*.csv)")
-        if path:
-            self.save(Path(path))
-
-    def save(self, path: Path) -> None:
-        """Write the fit table to ``path``; the file dialogue asked before overwriting."""
-        if self._fit is None:
-            return
-        try:
-            write_fit_csv(path, self._fit, force=True)
-        except XpcsError as error:
-            self._job.message.setText(str(error))
-        else:
-            show_info(f"Saved {path}")
-
-
-def _has_curves(layer: Layer) -> bool:
-    return (
-        xpcs_layers.layer_role(layer) == "partition" and xpcs_layers.layer_curves(layer) is not None
-    )
-
 
 def _load_plots() -> Steps[Any]:
     """Import matplotlib, which takes seconds; runs in the thread."""
     yield Progress(0, 1, "plots")
-    from napari_xpcs.plugin import plots
+    from napari_xpcs.plugin import curve_grid, curve_plot, plots, posterior_plots
 
-    return plots
-
-
-def _fit_steps(
-    curves: G2Curves, model: str, fixed: dict[str, float]
-) -> "Steps[tuple[G2Fit, Dispersion]]":
-    """Fit all bins and the law of tau(q); runs in the thread."""
-    from napari_xpcs.backends import get_backend
-    from napari_xpcs.fitting.dispersion import fit_dispersion
-    from napari_xpcs.fitting.least_squares import fit_g2
-
-    fit = yield from fit_g2(curves, model, fixed=fixed, xp=get_backend())
-    return fit, fit_dispersion(fit)
-
-
-def value_text(value: float, error: float) -> str:
-    """Return a value with its error, nothing where it was not determined."""
-    if not np.isfinite(value):
-        return ""
-    return f"{value:.4g} ± {error:.2g}" if np.isfinite(error) else f"{value:.4g}"
+    return plots, curve_plot, curve_grid, posterior_plots

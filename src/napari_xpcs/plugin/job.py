@@ -10,13 +10,25 @@ from typing import Any
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
 from qtpy.compat import isalive
-from qtpy.QtCore import QEventLoop, QObject, Signal
-from qtpy.QtWidgets import QApplication, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QEventLoop, QObject, Signal
+from qtpy.QtWidgets import (
+    QApplication,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_xpcs.errors import XpcsError
 from napari_xpcs.progress import Progress, Steps, run
 
 Job = Callable[[], Steps[Any]]
+
+CLOSING_S = 5.0
+"""A window that closes waits so long for its jobs to end."""
 
 
 class Runner(QObject):
@@ -37,19 +49,32 @@ class Runner(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._stop: Event | None = None
+        self._ended = Event()
+        self.name = ""
 
     @property
     def running(self) -> bool:
         """True while a job runs."""
         return self._stop is not None
 
-    def start(self, job: Job) -> None:
-        """Run ``job`` in a thread; a job that still runs is cancelled and dropped."""
+    @property
+    def ended(self) -> bool:
+        """True when the thread of the newest job has nothing open any more."""
+        return self._stop is None and self._ended.is_set()
+
+    def start(self, job: Job, name: str = "") -> None:
+        """Run ``job`` in a thread; a job that still runs is cancelled and dropped.
+
+        One with a ``name`` is not ended by closing the window before the user was asked.
+        """
         self.cancel()
-        stop = Event()
+        self.name = name
+        if name:
+            guard_window_of(self)
+        stop, self._ended = Event(), Event()
         self.destroyed.connect(stop.set)
         # Errors reach _on_errored all the same; without this they are raised a second time.
-        worker = create_worker(_step_through, job, stop, _ignore_errors=True)
+        worker = create_worker(_step_through, job, stop, self._ended, _ignore_errors=True)
         worker.yielded.connect(partial(self._on_yielded, stop))
         worker.returned.connect(partial(self._on_returned, stop))
         worker.errored.connect(partial(self._on_errored, stop))
@@ -95,7 +120,7 @@ class _Failure:
         self.error = error
 
 
-def _step_through(job: Job, stop: Event) -> Steps[Any]:
+def _step_through(job: Job, stop: Event, ended: Event) -> Steps[Any]:
     """Yield the steps of ``job()`` until it ends or ``stop`` is set, then close it in its thread.
 
     A worker that is told to quit merely forgets its generator, and takes a RuntimeError (all
@@ -111,6 +136,8 @@ def _step_through(job: Job, stop: Event) -> Steps[Any]:
                 yield progress
     except RuntimeError as error:
         return _Failure(error)
+    finally:
+        ended.set()
     return None
 
 
@@ -121,6 +148,8 @@ class JobButton(QWidget):
     """The user wants the job; answer with :meth:`start`."""
     finished = Signal(object)
     """Emitted with the result of a job that ended well."""
+    cancelled = Signal()
+    """The user cancelled; what the job told in its last Progress is all there is."""
 
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -160,28 +189,31 @@ class JobButton(QWidget):
     def start(self, job: Job) -> None:
         """Run ``job`` and turn the button into Cancel."""
         self._started_at = time.monotonic()
+        self._pace = Pace()
         self.button.setText("Cancel")
         self.bar.setRange(0, 0)
         self.bar.setVisible(True)
         self.message.setText("Starting ...")
-        self.runner.start(job)
+        self.runner.start(job, self._text)
 
     def cancel(self) -> None:
         """Stop the running job, if there is one."""
         if self.runner.running:
             self.runner.cancel()
             self._end("Cancelled.")
+            self.cancelled.emit()
 
     def _on_button_clicked(self) -> None:
         if self.runner.running:
             self.cancel()
+            self.cancelled.emit()
         else:
             self.clicked.emit()
 
     def _on_runner_progressed(self, progress: Progress) -> None:
         self.bar.setRange(0, max(progress.total, 1))
         self.bar.setValue(progress.done)
-        self.message.setText(progress_text(progress, time.monotonic() - self._started_at))
+        self.message.setText(self._pace.text(progress, time.monotonic()))
 
     def _on_runner_finished(self, result: Any) -> None:
         self._end(f"Done in {time.monotonic() - self._started_at:.1f} s.")
@@ -193,19 +225,113 @@ class JobButton(QWidget):
         self.message.setText(text)
 
 
-def progress_text(progress: Progress, seconds: float) -> str:
-    """Return how far a job is, its rate and the time that is left.
+class Pace:
+    """How quickly a job goes on, from the start of what it does now.
 
-    >>> progress_text(Progress(200, 1000, "frames"), 2.0)
-    '200 of 1000 frames, 100 per s, 8 s left'
+    A job that does one thing after the other starts to count anew for each, and what it did
+    before its first count, such as compiling, tells nothing about the rest.
     """
-    if progress.done <= 0 or seconds <= 0:
-        return f"{progress.what} ..."
-    rate = progress.done / seconds
-    left = (progress.total - progress.done) / rate
-    return (
-        f"{progress.done} of {progress.total} {progress.what}, {rate:.3g} per s, {left:.0f} s left"
-    )
+
+    def __init__(self) -> None:
+        self._last = Progress(0, 0)
+        self._from = Progress(0, 0)
+        self._since = 0.0
+        self.rate = 0.0
+
+    def text(self, progress: Progress, now: float) -> str:
+        """Return how far the job is at the time ``now`` (s), its rate and the time that is left.
+
+        >>> pace = Pace()
+        >>> pace.text(Progress(0, 1000, "frames"), 5.0)
+        'frames ...'
+        >>> pace.text(Progress(200, 1000, "frames"), 7.0)
+        '200 of 1000 frames, 100 per s, 8 s left'
+        """
+        last, self._last = self._last, progress
+        another = (progress.total, progress.what) != (last.total, last.what)
+        if another or progress.done <= self._from.done:
+            self._from, self._since = progress, now
+        done, seconds = progress.done - self._from.done, now - self._since
+        if done <= 0 or seconds <= 0:
+            return f"{progress.what} ..."
+        self.rate = done / seconds
+        left = (progress.total - progress.done) / self.rate
+        return (
+            f"{progress.done} of {progress.total} {progress.what}, {self.rate:.3g} per s, "
+            f"{time_text(left)} left"
+        )
+
+
+def time_text(seconds: float) -> str:
+    """Return a duration as people say it.
+
+    >>> time_text(8.2), time_text(200.0), time_text(7500.0)
+    ('8 s', '3 min 20 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+class CloseGuard(QObject):
+    """Asks before a window is closed in which a job runs that has a name.
+
+    The job is ended before the window is, so that its files are closed and what is unfinished is
+    removed.
+    """
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self.asks: Callable[[list[str]], bool] = self._ask
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - the name is Qt's
+        """Hold the window back, or end its jobs and let it close."""
+        if watched is not self._window or event.type() != QEvent.Type.Close:
+            return False
+        runners = self._window.findChildren(Runner)
+        names = [runner.name for runner in runners if runner.running and runner.name]
+        if names and not self.asks(names):
+            event.ignore()
+            return True
+        for runner in runners:
+            runner.cancel()
+        deadline = time.monotonic() + CLOSING_S
+        while time.monotonic() < deadline and not all(
+            runner.ended for runner in runners if runner.name
+        ):
+            time.sleep(0.01)
+        QApplication.processEvents()  # napari asks for itself until it has heard of the end
+        return False
+
+    def _ask(self, names: list[str]) -> bool:
+        box = QMessageBox(self._window)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("A job is running")
+        box.setText(f"Still running: {', '.join(names)}.")
+        box.setInformativeText(
+            "Closing napari cancels it. Files that are saved already stay as they are; no half "
+            "file is left behind."
+        )
+        end = box.addButton("Cancel it and close", QMessageBox.ButtonRole.DestructiveRole)
+        stay = box.addButton("Keep it running", QMessageBox.ButtonRole.RejectRole)
+        box.setDefaultButton(stay)
+        box.exec()
+        return box.clickedButton() is end
+
+
+def guard_window_of(child: QObject) -> None:
+    """Watch the main window that ``child`` lies in, once."""
+    above: QObject | None = child
+    while above is not None and not isinstance(above, QMainWindow):
+        above = above.parent()
+    if above is not None and above.findChild(CloseGuard) is None:
+        above.installEventFilter(CloseGuard(above))
 
 
 def wait_for(job: Job) -> Any:

@@ -5,7 +5,7 @@ What a widget needs later stands in ``layer.metadata["xpcs"]``, a dict with the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
 from napari_xpcs._typing import Image, Mask
 from napari_xpcs.backends.io_adapter import napari_adapter
 from napari_xpcs.correlate.reading import Frames
-from napari_xpcs.fitting.results import G2Fit
+from napari_xpcs.fitting.results import FitStatus, G2Fit
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
 from napari_xpcs.kernels.curves import G2Curves
@@ -32,6 +32,9 @@ SCATTERING_FLOOR = 1e-3
 """Mean counts below this part of the brightest are shown on a linear scale."""
 CHI2 = "reduced chi2"
 """How the goodness of a fit is called among the parameters."""
+STATUS = "status"
+STATUSES = tuple(get_args(FitStatus))
+"""First words of a status, in the order of their numbers on a map."""
 
 CORNERS = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0], [1.0, -1.0]])
 """A box about the origin, in the order of napari's ellipses."""
@@ -202,13 +205,16 @@ def parameter_map_layer(
 ) -> LayerData:
     """Return a parameter of the fit as an Image over the detector, transparent where it has none.
 
-    ``name`` is a parameter of the model, or ``reduced chi2``.
+    ``name`` is a parameter of the model, ``reduced chi2``, or ``status``: its place in
+    :data:`STATUSES`.
     """
-    values = fit.reduced_chi2 if name == CHI2 else fit.value[:, fit.names.index(name)]
-    of_label = np.full(len(partition.dynamic) + 1, np.nan, dtype=np.float32)
-    of_label[fit.bins.label] = values
+    count = len(partition.dynamic)
+    values = fit_values(fit, name, count)
+    of_label = np.concatenate([[np.nan], values]).astype(np.float32)
     found = values[np.isfinite(values)]
     limits = (float(found.min()), float(found.max())) if found.size else (0.0, 1.0)
+    if name == STATUS:
+        limits = (0.0, len(STATUSES) - 1.0)
     arguments = {
         "name": f"{name} map",
         "rgb": False,
@@ -218,6 +224,35 @@ def parameter_map_layer(
         "metadata": {LAYER_KEY: {"role": "map", "source": source}},
     }
     return napari_adapter.to_numpy(of_label[partition.dynamic.labels]), arguments, "image"
+
+
+def fit_values(fit: G2Fit, name: str, count: int) -> np.ndarray:
+    """Return what :func:`parameter_map_layer` shows, for the labels 1 to ``count``.
+
+    Of a fit of several runs, those of the first.
+    """
+    label, first = np.unique(fit.bins.label, return_index=True)
+    known = (label >= 1) & (label <= count)
+    if name == STATUS:
+        values = np.array([STATUSES.index(each.partition(":")[0]) for each in fit.status], float)
+    else:
+        values = fit.reduced_chi2 if name == CHI2 else fit.value[:, fit.names.index(name)]
+    of_label = np.full(count, np.nan)
+    of_label[label[known] - 1] = values[first[known]]
+    return of_label
+
+
+def show_fit_features(layer: Layer, fit: G2Fit) -> None:
+    """Write the fit beside the bins, where napari shows it under the cursor and in its table.
+
+    Columns of an earlier fit go.
+    """
+    features = bin_features(layer_partition(layer))
+    for name in (*fit.names, CHI2):
+        features[name] = fit_values(fit, name, len(features))
+    status = fit_values(fit, STATUS, len(features))
+    features[STATUS] = [STATUSES[int(at)] if np.isfinite(at) else "" for at in status]
+    layer.features = features
 
 
 def beam_layer(at: tuple[float, float], size: float) -> LayerData:
@@ -485,8 +520,8 @@ def layer_partition(layer: Layer) -> Partition:
 
 
 def layer_curves(layer: Layer) -> G2Curves | None:
-    """Return the g2 curves that belong to a partition layer, if there are any yet."""
-    curves: G2Curves | None = layer.metadata[LAYER_KEY]["curves"]
+    """Return the g2 curves that a layer carries, if there are any yet."""
+    curves: G2Curves | None = layer.metadata.get(LAYER_KEY, {}).get("curves")
     return curves
 
 

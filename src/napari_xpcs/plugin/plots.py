@@ -5,10 +5,12 @@ Importing this takes seconds too, so do it in a thread.
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import TypeAlias
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,9 +20,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from napari_xpcs.backends.io_adapter import matplotlib_adapter
+from napari_xpcs.errors import XpcsError
 from napari_xpcs.fitting.dispersion import Dispersion, relaxation_times
+from napari_xpcs.fitting.laws import Solvent
 from napari_xpcs.fitting.results import G2Fit
+from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
@@ -29,6 +33,11 @@ Draw: TypeAlias = Callable[[Figure], None]
 
 SETTLE_MS = 50
 DOTS_PER_INCH = 100
+SAVED_DOTS_PER_INCH = 300
+MM_PER_INCH = 25.4
+_PRINTED = {"pdf.fonttype": 42, "svg.fonttype": "none"}
+"""Letters stay letters in files for a journal."""
+
 _drawing = Lock()
 """matplotlib shares its fonts and its reader of formulas between figures."""
 
@@ -45,8 +54,10 @@ class Plot(QLabel):
         self.setMinimumHeight(height)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._runner = Runner(self)
+        self._outdated = False
         self._settle.timeout.connect(self._start)
         self._runner.finished.connect(self._on_drawn)
+        self._runner.failed.connect(self._on_failed)
         self.set_theme(theme)
 
     def set_theme(self, theme: str) -> None:
@@ -69,8 +80,31 @@ class Plot(QLabel):
         super().resizeEvent(event)
         self._settle.start()
 
+    def save_steps(self, path: Path, width_mm: float) -> Steps[Path]:
+        """Write what is shown as a figure of ``width_mm``, black on white; runs in the thread.
+
+        Raises
+        ------
+        XpcsError
+            Nothing is shown yet, or the file cannot be written.
+        """
+        draw, aspect = self._draw, max(self.height(), 100) / max(self.width(), 100)
+        yield Progress(0, 1, "figure")
+        if draw is None:
+            msg = "There is no figure to save yet."
+            raise XpcsError(msg)
+        width = width_mm / MM_PER_INCH
+        with _drawing, rc_context(_PRINTED), atomic_path(path, force=True) as unfinished:
+            figure = _dressed(draw, (width, width * aspect), SAVED_DOTS_PER_INCH, "black", "white")
+            figure.savefig(unfinished, format=path.suffix[1:].lower() or "pdf")
+        return path
+
     def _start(self) -> None:
-        if self._draw is not None:
+        # A picture that is being drawn is finished and shown: what changes ten times a second
+        # would else never be seen.
+        if self._runner.running:
+            self._outdated = True
+        elif self._draw is not None:
             size, ratio = (self.width(), self.height()), self.devicePixelRatioF()
             self._runner.start(
                 partial(_picture_steps, self._draw, size, ratio, self._ink, self._paper)
@@ -83,6 +117,16 @@ class Plot(QLabel):
         picture = QImage(data, cols, rows, 4 * cols, form).copy()
         picture.setDevicePixelRatio(self.devicePixelRatioF())
         self.setPixmap(QPixmap.fromImage(picture))
+        self._again()
+
+    def _on_failed(self, reason: str) -> None:
+        self.setText(reason)
+        self._again()
+
+    def _again(self) -> None:
+        if self._outdated:
+            self._outdated = False
+            self._settle.start()
 
 
 def _picture_steps(
@@ -92,17 +136,22 @@ def _picture_steps(
     yield Progress(0, 1, "plot")
     width, height = (max(pixels, 100) / DOTS_PER_INCH for pixels in size)
     with _drawing:
-        figure = Figure(
-            (width, height), DOTS_PER_INCH * ratio, facecolor=paper, layout="constrained"
-        )
+        figure = _dressed(draw, (width, height), DOTS_PER_INCH * ratio, ink, paper)
         canvas = FigureCanvasAgg(figure)
-        draw(figure)
-        for axes in figure.axes:
-            _dress(axes, ink, paper)
-        for text in figure.texts:
-            text.set_color(ink)
         canvas.draw()
         return figure, np.array(canvas.buffer_rgba())
+
+
+def _dressed(
+    draw: Draw, size_inch: tuple[float, float], dots_per_inch: float, ink: str, paper: str
+) -> Figure:
+    figure = Figure(size_inch, dots_per_inch, facecolor=paper, layout="constrained")
+    draw(figure)
+    for axes in figure.axes:
+        _dress(axes, ink, paper)
+    for text in figure.texts:
+        text.set_color(ink)
+    return figure
 
 
 def _dress(axes: Axes, ink: str, paper: str) -> None:
@@ -120,77 +169,26 @@ def _dress(axes: Axes, ink: str, paper: str) -> None:
             text.set_color(ink)
 
 
-class CurvePlot(Plot):
-    """g2 of one bin with its fit, and the residuals in units of the error below."""
-
-    def show_curve(self, curves: G2Curves, column: int, fit: G2Fit | None, row: int | None) -> None:
-        """Show column ``column`` of ``curves`` and row ``row`` of ``fit``."""
-        if not np.isfinite(curves.g2[:, column]).any():
-            self.show_hint(f"Bin {curves.bins.label[column]}: nothing was counted at any delay.")
-            return
-        self.ask(partial(_draw_curve, curves=curves, column=column, fit=fit, row=row))
-
-
 class TauPlot(Plot):
     """Relaxation time against q with the law that was fitted to it."""
 
-    def show_dispersion(self, fit: G2Fit, dispersion: Dispersion) -> None:
+    def show_dispersion(
+        self, fit: G2Fit, dispersion: Dispersion, solvent: Solvent | None = None
+    ) -> None:
         """Show tau(q) of the determined bins and the fitted law."""
         tau, _ = relaxation_times(fit)
         if not (np.isfinite(tau) & np.isfinite(fit.bins.q)).any():
             self.show_hint("No bin has a relaxation time that its g2 determines.")
             return
-        self.ask(partial(_draw_dispersion, fit=fit, dispersion=dispersion))
+        text = dispersion.text(solvent)
+        self.ask(partial(_draw_dispersion, fit=fit, dispersion=dispersion, text=text))
 
 
 def _draw_hint(figure: Figure, *, text: str) -> None:
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, wrap=True)
 
 
-def _draw_curve(
-    figure: Figure, *, curves: G2Curves, column: int, fit: G2Fit | None, row: int | None
-) -> None:
-    g2 = matplotlib_adapter.to_numpy(curves.g2[:, column])
-    counted = np.isfinite(g2)
-    delay = matplotlib_adapter.to_numpy(curves.delay_s)[counted]
-    g2, error = g2[counted], matplotlib_adapter.to_numpy(curves.error[:, column])[counted]
-    fitted = fit is not None and row is not None and bool(np.isfinite(fit.value[row]).any())
-    panels = figure.subplots(
-        2 if fitted else 1,
-        1,
-        sharex=True,
-        squeeze=False,
-        height_ratios=(3, 1) if fitted else None,
-    )[:, 0]
-    top = panels[0]
-    top.set(xscale="log", ylabel="g2")
-    top.errorbar(
-        delay,
-        g2,
-        np.nan_to_num(error),
-        fmt="o",
-        ms=3,
-        lw=0.8,
-        color="tab:cyan",
-        label="measured",
-    )
-    title = bin_title(curves, column)
-    if fit is not None and row is not None:
-        title += f"\n{fit.status[row]}"
-        if fitted:
-            fine = np.geomspace(delay.min(), delay.max(), 200)
-            top.plot(fine, fit.curve(row, fine), color="tab:orange", lw=1.5, label=fit.model)
-            top.legend(fontsize=7, framealpha=0.6)
-            weighed = error > 0
-            residual = (g2 - fit.curve(row, delay))[weighed] / error[weighed]
-            panels[1].plot(delay[weighed], residual, "o", ms=2, color="tab:orange")
-            panels[1].axhline(0.0, color="gray", lw=0.5)
-            panels[1].set_ylabel("(data - fit) / error")
-    top.set_title(title, wrap=True)
-    panels[-1].set_xlabel("delay (s)")
-
-
-def _draw_dispersion(figure: Figure, *, fit: G2Fit, dispersion: Dispersion) -> None:
+def _draw_dispersion(figure: Figure, *, fit: G2Fit, dispersion: Dispersion, text: str) -> None:
     q, (tau, error) = fit.bins.q, relaxation_times(fit)
     shown = np.isfinite(tau) & np.isfinite(q)
     axes = figure.subplots()
@@ -211,7 +209,7 @@ def _draw_dispersion(figure: Figure, *, fit: G2Fit, dispersion: Dispersion) -> N
     if dispersion.status == "ok":
         fine = np.geomspace(q[shown].min(), q[shown].max(), 100)
         axes.plot(fine, dispersion.tau(fine), color="tab:orange", lw=1.5)
-    axes.set_title(dispersion.text(), wrap=True)
+    axes.set_title(text.replace("; ", "\n"), wrap=True)
 
 
 def bin_title(curves: G2Curves, column: int) -> str:

@@ -1,0 +1,54 @@
+"""The fit as columns of the table in the dock."""
+
+import numpy as np
+
+from napari_xpcs.fitting.results import G2Fit
+from napari_xpcs.plugin.rows_model import Column
+
+
+def fit_table_columns(fit: G2Fit) -> tuple[list[Column], np.ndarray]:
+    """Return one row per bin: what is sought first, contrast and baseline last.
+
+    The second is which rows hold no answer.
+    """
+    label, q = fit.bins.label, fit.bins.q
+    columns = [
+        Column("bin", [str(each) for each in label], label),
+        Column("q (1/Å)", [f"{each:.4g}" if np.isfinite(each) else "" for each in q], q),
+        Column("status", list(fit.status), np.array(fit.status)),
+    ]
+    if fit.sources:
+        columns.insert(0, Column("run", list(fit.sources), np.array(fit.sources)))
+    for i in [*range(2, len(fit.names)), 1, 0]:
+        unit = f" ({fit.units[i]})" if fit.units[i] else ""
+        texts = [
+            value_text(value, error)
+            for value, error in zip(fit.value[:, i], fit.error[:, i], strict=True)
+        ]
+        columns.append(Column(fit.names[i] + unit, texts, fit.value[:, i]))
+    chi2 = fit.reduced_chi2
+    texts = [f"{each:.2f}" if np.isfinite(each) else "" for each in chi2]
+    columns.append(Column("χ²/dof", texts, chi2))
+    return columns, ~fit.ok
+
+
+def value_text(value: float, error: float) -> str:
+    """Return a value with its error, nothing where it was not determined."""
+    if not np.isfinite(value):
+        return ""
+    return f"{value:.4g} ± {error:.2g}" if np.isfinite(error) else f"{value:.4g}"
+
+
+def fit_summary(fit: G2Fit) -> str:
+    """Return in a sentence how many bins hold an answer, and what they have in common."""
+    good, count = int(np.count_nonzero(fit.ok)), len(fit.status)
+    if good == count:
+        text = f"All {count} bins are fitted."
+    else:
+        text = f"{good or 'None'} of {count} bins could be fitted; the table says why."
+    for one in fit.shared:
+        unit = f" {one.unit}" if one.unit else ""
+        of = f" of {one.source}" if one.source else ""
+        found = value_text(one.value, one.error) or one.status
+        text += f"\n{one.name}{of} = {found}{unit}"
+    return text
