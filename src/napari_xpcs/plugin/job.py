@@ -206,7 +206,6 @@ class JobButton(QWidget):
     def _on_button_clicked(self) -> None:
         if self.runner.running:
             self.cancel()
-            self.cancelled.emit()
         else:
             self.clicked.emit()
 

@@ -201,9 +201,9 @@ class SamplingPanel(QWidget):
 
     def stop(self) -> None:
         """Stop what runs."""
-        self._judging.cancel()
         self._job.cancel()
         self._compare.cancel()
+        self._judging.cancel()
 
     def sample(self) -> None:
         """Sample the posterior of all bins, in a thread."""
