@@ -56,6 +56,7 @@ def advance(
     done = np.zeros(len(start), dtype=bool)
     # Thread-local, whatever precision another plugin has set for the process.
     with jax.enable_x64(True):
+        on_their_way = []
         for rows in problem.chunks():
             chunk = problem.take(rows)
             pad = (0, CHUNK - len(chunk))
@@ -72,7 +73,11 @@ def advance(
                 model=model,
                 xp=xp,
             )
-            x[rows], damping[rows], done[rows] = (np.asarray(each)[: len(chunk)] for each in moved)
+            on_their_way.append((rows, moved))
+        # Asked for last: JAX computes one chunk while the next is made ready.
+        for rows, moved in on_their_way:
+            width = rows.stop - rows.start
+            x[rows], damping[rows], done[rows] = (np.asarray(each)[:width] for each in moved)
     return Lanes(x, damping, done)
 
 

@@ -45,8 +45,10 @@ def fit_table(
     optimum = np.full((count, width), np.nan)
     value, reduced, floor = optimum.copy(), np.full(count, np.nan), np.full(count, np.nan)
     covariance = np.full((count, width, width), np.nan)
-    fitted = set() if verdict is None else set(rows.tolist())
-    status = ["" if i in fitted else setup.no_data(model, i) for i in range(count)]
+    keep = np.arange(count) if only is None else only
+    status = [""] * count
+    for i in np.setdiff1d(keep, rows if verdict is not None else []).astype(int):
+        status[i] = setup.no_data(model, i)
     kinds: list[ErrorKind] = ["stated"] * count
     if verdict is not None:
         log = np.array([parameter.log for parameter in model.parameters])
@@ -62,7 +64,6 @@ def fit_table(
         for k, i in enumerate(rows):
             status[i], kinds[i] = verdict.status[k], verdict.error_kind[k]
 
-    keep = np.arange(count) if only is None else only
     covariance = ties.covariance(covariance[keep])
     whole, table = ties.whole, setup.table
     return G2Fit(

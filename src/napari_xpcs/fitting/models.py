@@ -380,7 +380,7 @@ _TABLE = (
             _fraction("part of the faster mode in the field"),
         ),
         shape=_double,
-        grid=(0.6, 0.6, (0.25, 0.5, 0.75)),
+        grid=(0.8, 0.8, (0.25, 0.5, 0.75)),
         starts=2,
         symmetric=True,
     ),
