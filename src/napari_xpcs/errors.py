@@ -41,6 +41,10 @@ class CorrelationError(XpcsError):
     """Frames that cannot be correlated as asked."""
 
 
+class AverageError(XpcsError):
+    """Results that are no repeats of one measurement, or of which none is worth averaging."""
+
+
 class FitError(XpcsError):
     """A fit that cannot be set up (a fit that runs and fails is a status, not an error)."""
 

@@ -13,6 +13,7 @@ import sys
 import typer
 
 from napari_xpcs.cli._console import print_conversions, print_fault
+from napari_xpcs.cli.average import average
 from napari_xpcs.cli.convert import convert
 from napari_xpcs.cli.correlate import correlate
 from napari_xpcs.cli.demo import demo
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, info, simulate, qmap, correlate, fit, convert):
+for command in (demo, info, simulate, qmap, correlate, fit, average, convert):
     app.command()(command)
 app.command("open")(open_files)
 

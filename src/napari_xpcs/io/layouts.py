@@ -38,6 +38,7 @@ AGES = f"{OWN_GROUP}/multitau_twotime"
 SKIPPED_FRAMES = f"{OWN_GROUP}/skipped_frames"
 G2_COVARIANCE = f"{OWN_GROUP}/g2_covariance"
 G2_AVERAGING = f"{OWN_GROUP}/g2_averaging_s"
+AVERAGE = f"{OWN_GROUP}/average"
 
 ENTRY = "/entry"
 START_TIME = "/entry/start_time"

@@ -77,6 +77,13 @@ def write_nxxpcs_links(
     _describe(file)
 
 
+def drop_nxxpcs_view(file: h5py.File) -> None:
+    """Remove the view that came with a copied ``/entry``: it shows the results of another file."""
+    for place in (_DATA, _TWOTIME, _MASKS, _PROCESS):
+        if _PROCESS in file and place in file:
+            del file[place]
+
+
 def _describe(file: h5py.File) -> None:
     """Set the attributes that NXxpcs requires, on the datasets that the links lead to."""
     attributes = {

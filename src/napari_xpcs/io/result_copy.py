@@ -53,29 +53,42 @@ def copy_result(path: Path, result: ResultFile, *, force: bool = False) -> Steps
         msg = f"{result.path.name} does not hold {' and '.join(lacking)}, which results need."
         raise FileFormatError(msg)
     with atomic_path(path, force) as unfinished, h5py.File(unfinished, "w") as file:
-        write_entry(file, result.known, identifier=result.path.stem)
-        qmap = file.create_group(layouts.RESULT_PARTITION_GROUP)
-        write_qmap_group(qmap, partition, source=str(result.path))
-        file[layouts.RAW_PATH] = str(result.config.get("raw", result.path))
-        _write_means(file, result, partition)
-        if result.curves is not None:
-            _write_curves(file, result.curves, len(partition.dynamic), frame_time_s)
-            _write_config(file, layouts.MULTITAU, "multitau", result.config, step=1)
-        if result.twotime is not None:
-            yield from _write_maps(file, result.twotime)
-            step = _step(result.twotime, frame_time_s)
-            _write_config(file, layouts.TWOTIME, "twotime", result.config, step=step)
-        write_nxxpcs_links(
-            file,
-            partition,
-            step=1,
-            normalization=str(result.config.get("normalization", "unknown")),
-        )
+        yield from fill_result(file, result, partition, frame_time_s)
         own = file.require_group(layouts.OWN_GROUP)
-        own.attrs["version"] = __version__
         own.attrs["copied_from"] = f"{result.path} ({result.layout})"
     yield Progress(1, 1, "result file")
     return path
+
+
+def fill_result(
+    file: h5py.File, result: ResultFile, partition: Partition, frame_time_s: float
+) -> Steps[None]:
+    """Write what ``result`` holds into a new file, which may have its ``/entry`` already.
+
+    Raises
+    ------
+    FileFormatError
+        Delays are no whole numbers of frames.
+    """
+    write_entry(file, result.known, identifier=result.path.stem)
+    qmap = file.create_group(layouts.RESULT_PARTITION_GROUP)
+    write_qmap_group(qmap, partition, source=str(result.path))
+    file[layouts.RAW_PATH] = str(result.config.get("raw", result.path))
+    _write_means(file, result, partition)
+    if result.curves is not None:
+        _write_curves(file, result.curves, len(partition.dynamic), frame_time_s)
+        _write_config(file, layouts.MULTITAU, "multitau", result.config, step=1)
+    if result.twotime is not None:
+        yield from _write_maps(file, result.twotime)
+        step = _step(result.twotime, frame_time_s)
+        _write_config(file, layouts.TWOTIME, "twotime", result.config, step=step)
+    write_nxxpcs_links(
+        file,
+        partition,
+        step=1,
+        normalization=str(result.config.get("normalization", "unknown")),
+    )
+    file.require_group(layouts.OWN_GROUP).attrs["version"] = __version__
 
 
 def _write_means(file: h5py.File, result: ResultFile, partition: Partition) -> None:
