@@ -25,7 +25,8 @@ from napari_xpcs.correlate.multitau_twotime_run import (
     correlate_multitau_twotime,
 )
 from napari_xpcs.correlate.twotime_run import correlate_twotime
-from napari_xpcs.errors import FileFormatError, FitError, PartitionError
+from napari_xpcs.distributed import Cluster, correlate_multitau_on
+from napari_xpcs.errors import FileFormatError, FitError, PartitionError, XpcsError
 from napari_xpcs.fitting.dispersion import Dispersion, fit_dispersion
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.results import G2Fit
@@ -61,6 +62,9 @@ from napari_xpcs.kernels.regions import Region, RegionBins
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.simulate import Simulation, simulate_frames
 from napari_xpcs.progress import Steps
+
+RUN_KEY = "run_sha256"
+"""In a result file: the hash of all that the numbers in it depend on."""
 
 OPTION = "option"
 """Origin of a value that was given as an option."""
@@ -194,6 +198,10 @@ def partition_file(
     return partition
 
 
+class SameResultError(FileFormatError):
+    """The result is there already, made from the same files with the same options."""
+
+
 def correlate_file(
     frames: Path,
     qmap: Path,
@@ -218,6 +226,7 @@ def correlate_file(
     frame_time_s: float | None = None,
     dataset: str | None = None,
     xp: BackendProtocol,
+    cluster: Cluster | None = None,
     force: bool = False,
 ) -> Steps[tuple[str, ...]]:
     """Correlate the frames of a file in the bins of another and write a result file.
@@ -229,22 +238,24 @@ def correlate_file(
     The options from ``skipped`` to ``engine`` are those of
     :func:`~napari_xpcs.correlate.multitau_run.correlate_multitau`.  Every ``checkpoint_s`` seconds
     the state of g2 is saved beside ``output``, and the same call goes on from there if the last
-    one was killed.  Returns the engine, and what was left out or looks wrong, in words.
+    one was killed; on a ``cluster`` its parts are done again instead.  Returns the engine, and what
+    was left out or looks wrong, in words.
+
+    Raises
+    ------
+    SameResultError
+        Without ``force``: ``output`` was made by the same call.
+    XpcsError
+        A file is not what it should be, exists already, or cannot be correlated as asked.
     """
     refuse_input_as_output(output, frames, qmap)
-    refuse_to_overwrite(output, force)
+    if not output.is_file():
+        refuse_to_overwrite(output, force)
     opened = open_path(frames, dataset)
     if not isinstance(opened, FramesFile):
         msg = f"{frames} holds no frames to correlate; `napari-xpcs info` tells what it holds."
         raise FileFormatError(msg)
-    bins_file = open_path(qmap)
-    partition = bins_file.partition if isinstance(bins_file, PartitionFile | ResultFile) else None
-    if partition is None:
-        msg = (
-            f"{qmap} holds no bins: expected the group /qmap or /xpcs/qmap. "
-            "Make them with `napari-xpcs qmap`."
-        )
-        raise FileFormatError(msg)
+    partition = read_bins(qmap)
     known = (
         opened.known
         if frame_time_s is None
@@ -269,9 +280,42 @@ def correlate_file(
         key=_run_key(frames, partition, {**options, "dataset": dataset, "selection": selection}),
         every_s=checkpoint_s,
     )
+    made_from = _result_key(
+        frames,
+        opened,
+        partition,
+        {
+            **{name: value for name, value in options.items() if name != "engine"},
+            "frame_time_s": sourced.value,
+            "selection": selection.within(len(opened.frames)),
+            "dataset": dataset,
+            "multitau": (normalization, pixel_averages) if multitau else None,
+            "twotime": (bins, smoothing, maps) if twotime else None,
+        },
+    )
+    if output.is_file() and not force and _stored_key(output) == made_from:
+        msg = (
+            f"{output} exists already, made from the same files with the same options; allow "
+            "overwriting (force) to make it again."
+        )
+        raise SameResultError(msg)
+    refuse_to_overwrite(output, force)
     results: dict[str, Any] = {}
     with unfinished_result(output, force) as result_file:
-        if multitau:
+        if multitau and cluster is not None:
+            results["multitau"] = yield from correlate_multitau_on(
+                cluster,
+                frames,
+                opened.frames,
+                partition,
+                dataset=dataset,
+                frame_time_s=sourced.value,
+                selection=selection,
+                normalization=normalization,
+                pixel_averages=pixel_averages,
+                **options,
+            )
+        elif multitau:
             results["multitau"] = yield from correlate_multitau(
                 opened.frames,
                 partition,
@@ -304,7 +348,12 @@ def correlate_file(
             partition=partition,
             known=known,
             metadata_path=opened.metadata_path,
-            config={"qmap": str(qmap), "output": str(output), **_provenance(partition)},
+            config={
+                "qmap": str(qmap),
+                "output": str(output),
+                RUN_KEY: made_from,
+                **_provenance(partition),
+            },
             **results,
         )
     checkpoint.remove()
@@ -314,11 +363,60 @@ def correlate_file(
     return (made_by, *results["multitau"].remarks())
 
 
+def read_bins(qmap: Path) -> Partition:
+    """Return the bins in a Q-map or result file.
+
+    Raises
+    ------
+    FileFormatError
+        There are none.
+    """
+    opened = open_path(qmap)
+    partition = opened.partition if isinstance(opened, PartitionFile | ResultFile) else None
+    if partition is None:
+        msg = (
+            f"{qmap} holds no bins: expected the group /qmap or /xpcs/qmap. "
+            "Make them with `napari-xpcs qmap`."
+        )
+        raise FileFormatError(msg)
+    return partition
+
+
 def _run_key(frames: Path, partition: Partition, options: Mapping[str, Any]) -> str:
     """Return a hash of a run: the file, the bins, and how it is correlated."""
     stat = frames.stat()
     of_file = {"path": str(frames.resolve()), "bytes": stat.st_size, "time": stat.st_mtime_ns}
     return run_key(_bin_arrays(partition), {**options, **of_file, "version": __version__})
+
+
+def _result_key(
+    frames: Path, opened: FramesFile, partition: Partition, options: Mapping[str, Any]
+) -> str:
+    """Return a hash of all that the numbers of a result depend on."""
+    known = {name: sourced.value for name, sourced in opened.known.items()}
+    centers = [np.asarray(axis).tolist() for axis in partition.dynamic.centers]
+    return _run_key(frames, partition, {**options, "known": known, "centers": centers})
+
+
+def _stored_key(result: Path) -> str | None:
+    """Return the hash in a result file; ``None`` where there is none."""
+    try:
+        opened = open_path(result)
+    except XpcsError:
+        return None
+    return opened.config.get(RUN_KEY) if isinstance(opened, ResultFile) else None
+
+
+def same_bins(one: Partition, other: Partition) -> bool:
+    """Return whether two partitions have the same mask and labels at the same centres."""
+    return all(
+        np.array_equal(*arrays, equal_nan=True)
+        for arrays in zip(
+            (*_bin_arrays(one), *one.dynamic.centers),
+            (*_bin_arrays(other), *other.dynamic.centers),
+            strict=True,
+        )
+    )
 
 
 def _bin_arrays(partition: Partition) -> tuple[np.ndarray, ...]:

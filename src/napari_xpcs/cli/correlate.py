@@ -1,13 +1,19 @@
 """``napari-xpcs correlate``: frames to g2 and two-time maps."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from napari_xpcs.cli._console import out, print_json, with_progress
 from napari_xpcs.cli._options import Force, Json, read_frame_numbers, read_labels
+
+if TYPE_CHECKING:
+    from napari_xpcs.batch import Outcome
+    from napari_xpcs.io.recipe import CorrelateChoices
 
 
 class Correlation(StrEnum):
@@ -19,9 +25,28 @@ class Correlation(StrEnum):
 
 
 def correlate(
-    frames: Annotated[Path, typer.Argument(help="Frames file.")],
-    qmap: Annotated[Path, typer.Option(help="Q-map file, or a result file with bins.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Result file to write, *.hdf.")],
+    context: typer.Context,
+    frames: Annotated[
+        list[str], typer.Argument(help="Frames file; several, or a pattern 'run*.h5', for a batch.")
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Result file to write, *.hdf; for a batch the folder of NAME_results.hdf.",
+        ),
+    ],
+    qmap: Annotated[
+        Path | None, typer.Option(help="Q-map file, or a result file with bins.")
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recipe (YAML, JSON) with the choices below, which win over it; without --qmap "
+            "its mask and bins are made for every file, as NAME_qmap.hdf beside the result."
+        ),
+    ] = None,
     kind: Annotated[
         Correlation, typer.Option("--type", help="What to compute.")
     ] = Correlation.multitau,
@@ -92,53 +117,157 @@ def correlate(
             min=0.0,
         ),
     ] = 60.0,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            help="Correlate on workers of dask: address of the scheduler, as tcp://node01:8786; "
+            "local, processes on this computer; none.",
+        ),
+    ] = "none",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Correlate frames in the bins of a Q-map: g2 with errors, I(q), I(t), two-time maps."""
     from napari_xpcs.backends import DeviceConfig, NumPyBackend, get_backend
+    from napari_xpcs.batch import bins_of_recipe, correlate_files, expand, is_pattern
+    from napari_xpcs.distributed import on_cluster
+    from napari_xpcs.io.atomic import refuse_to_overwrite
+    from napari_xpcs.io.recipe import CorrelateChoices, Recipe, read_recipe
     from napari_xpcs.kernels.selection import FrameSelection
     from napari_xpcs.pipeline import correlate_file
 
-    if bins is not None and kind is Correlation.multitau:
+    if qmap is None and recipe is None:
+        raise typer.BadParameter("give the bins: --qmap FILE, or a --recipe that makes them.")
+    many = len(frames) > 1 or is_pattern(frames[0]) or output.endswith("/") or Path(output).is_dir()
+    if many and Path(output).suffix and not Path(output).is_dir():
+        raise typer.BadParameter(f"several files need a folder for -o, {output} looks like a file.")
+    chosen = Recipe() if recipe is None else read_recipe(recipe)
+    typed = {
+        "type": kind.value,
+        "begin": begin,
+        "end": end,
+        "stride": stride,
+        "average": avg,
+        "bins": read_labels(bins),
+        "normalization": normalization,
+        "normalize_frame": normalize_frame,
+        "frame_time_s": frame_time,
+    }
+    choices = _merged(context, typed, chosen.correlate or CorrelateChoices())
+    twotime, g2_alone = choices["type"] != "multitau", choices["type"] == "multitau"
+    if bins is not None and g2_alone:
         raise typer.BadParameter("--bins chooses two-time maps; add --type twotime or both.")
-    if skip_corrupt and kind is not Correlation.multitau:
+    if skip_corrupt and twotime:
         raise typer.BadParameter("two-time maps need every frame: --skip-corrupt is for g2 alone.")
-    if skip_frames is not None and kind is not Correlation.multitau:
+    if skip_frames is not None and twotime:
         raise typer.BadParameter("two-time maps need every frame: --skip-frames is for g2 alone.")
     # Starting JAX takes seconds and memory that g2 on a CPU does not need.
-    on_backend = kind is not Correlation.multitau or engine == "array"
-    needed = on_backend or DeviceConfig.from_environment().use_gpu
+    needed = twotime or engine == "array" or DeviceConfig.from_environment().use_gpu
+    options: dict[str, Any] = {
+        "multitau": choices["type"] != "twotime",
+        "twotime": twotime,
+        "bins": choices["bins"],
+        "selection": FrameSelection(
+            begin=choices["begin"],
+            end=choices["end"],
+            stride=choices["stride"],
+            average=choices["average"],
+        ),
+        "normalization": choices["normalization"],
+        "normalize_frame": choices["normalize_frame"],
+        "skipped": read_frame_numbers(skip_frames),
+        "skip_corrupt": skip_corrupt,
+        "delays_per_level": delays_per_level,
+        "errors": errors,
+        "partials": partials,
+        "pixel_averages": save_g2_pixels,
+        "engine": engine,
+        "checkpoint_s": checkpoint_s,
+        "smoothing": smoothing,
+        "maps": maps,
+        "frame_time_s": choices["frame_time_s"] or chosen.geometry.get("frame_time_s"),
+        "dataset": dataset,
+        "xp": get_backend() if needed else NumPyBackend(),
+    }
+    if many:
+        paths, folder = expand(frames), Path(output)
+        outcomes = with_progress(
+            on_cluster(
+                scheduler,
+                lambda cluster: correlate_files(
+                    paths,
+                    folder,
+                    qmap=qmap,
+                    recipe=chosen,
+                    cluster=cluster,
+                    force=force,
+                    **options,
+                ),
+            )
+        )
+        _print_outcomes(outcomes, as_json)
+        return
+    source, result = Path(frames[0]), Path(output)
+    if qmap is None:
+        refuse_to_overwrite(result, force)
+        qmap = result.with_name(f"{result.stem}_qmap.hdf")
+        bins_of_recipe(source, qmap, chosen, dataset, force=force)
+    bins_path = qmap
     remarks = with_progress(
-        correlate_file(
-            frames,
-            qmap,
-            output,
-            multitau=kind is not Correlation.twotime,
-            twotime=kind is not Correlation.multitau,
-            bins=read_labels(bins),
-            selection=FrameSelection(begin=begin, end=end, stride=stride, average=avg),
-            normalization=normalization,
-            normalize_frame=normalize_frame,
-            skipped=read_frame_numbers(skip_frames),
-            skip_corrupt=skip_corrupt,
-            delays_per_level=delays_per_level,
-            errors=errors,
-            partials=partials,
-            pixel_averages=save_g2_pixels,
-            engine=engine,
-            checkpoint_s=checkpoint_s,
-            smoothing=smoothing,
-            maps=maps,
-            frame_time_s=frame_time,
-            dataset=dataset,
-            xp=get_backend() if needed else NumPyBackend(),
-            force=force,
+        on_cluster(
+            scheduler,
+            lambda cluster: correlate_file(
+                source, bins_path, result, cluster=cluster, force=force, **options
+            ),
         )
     )
     if as_json:
-        print_json({"file": str(output), "notes": list(remarks)})
+        print_json({"file": str(result), "notes": list(remarks)})
     else:
-        out.print(f"wrote {output}", highlight=False, soft_wrap=True)
+        out.print(f"wrote {result}", highlight=False, soft_wrap=True)
         for remark in remarks:
             out.print(f"note: {remark}", highlight=False, soft_wrap=True)
+
+
+def _merged(
+    context: typer.Context, typed: dict[str, Any], of_recipe: "CorrelateChoices"
+) -> dict[str, Any]:
+    """Return the choices of the recipe; what was typed on the command line wins."""
+    parameters = {"type": "kind", "average": "avg", "frame_time_s": "frame_time"}
+
+    def was_typed(name: str) -> bool:
+        source = context.get_parameter_source(parameters.get(name, name))
+        return source is not None and source.name == "COMMANDLINE"
+
+    return {
+        name: value if was_typed(name) else getattr(of_recipe, name)
+        for name, value in typed.items()
+    }
+
+
+def _print_outcomes(outcomes: Sequence["Outcome"], as_json: bool) -> None:
+    """Tell what happened to every file; status 1 if one of them failed."""
+    if as_json:
+        print_json(
+            [
+                {
+                    "frames": outcome.frames,
+                    "file": outcome.result,
+                    "status": outcome.status,
+                    "notes": list(outcome.said),
+                }
+                for outcome in outcomes
+            ]
+        )
+    else:
+        table = Table("frames", "result", "", "notes")
+        for outcome in outcomes:
+            table.add_row(
+                outcome.frames.name,
+                outcome.result.name if outcome.status != "failed" else "",
+                outcome.status,
+                "\n".join(outcome.said),
+            )
+        out.print(table)
+    if any(outcome.status == "failed" for outcome in outcomes):
+        raise typer.Exit(1)
