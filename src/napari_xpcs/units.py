@@ -8,3 +8,6 @@ ANGSTROM_M = 1e-10
 
 BOLTZMANN_J_PER_K = 1.380649e-23
 """Boltzmann constant, exact from the 2019 SI."""
+
+LARGEST = 1e100
+"""A number that a person gives is below: squares and products of such numbers stay real numbers."""

@@ -73,6 +73,32 @@ def test_options_win_over_a_recipe(qmap, tmp_path):
     assert partition.geometry.energy_kev == 10.0
 
 
+def test_numbers_and_ranges_win_over_the_edges_of_a_recipe_and_edges_over_its_range(qmap, tmp_path):
+    edged, ranged, out = tmp_path / "E.json", tmp_path / "R.json", tmp_path / "b.hdf"
+    bins = PartitionSpec(edges_q=(1e-4, 2e-4, 4e-4), edges_phi=(-90.0, 90.0), sq=2)
+    write_recipe(edged, Recipe(bins=bins))
+    write_recipe(ranged, Recipe(bins=PartitionSpec(q_range=(1e-4, 2e-4))))
+    assert qmap(*DETECTOR, "--recipe", edged, "--dq", 7, "-o", out)[0] == 0
+    spec = read_partition(out).spec
+    assert spec.dq == 7
+    assert spec.edges_q is None
+    assert spec.edges_phi == (-90.0, 90.0)
+    ranges = ["--q-range", 1e-4, 3e-4, "--phi-range", 0, 90, "--force"]
+    status, _, said = qmap(*DETECTOR, "--recipe", edged, *ranges, "-o", out)
+    assert status == 0, said
+    assert read_partition(out).spec.phi_range_deg == (0.0, 90.0)
+    edges = ["--edges-q", "1e-4,3e-4", "--force"]
+    status, _, said = qmap(*DETECTOR, "--recipe", ranged, *edges, "-o", out)
+    assert status == 0, said
+    assert read_partition(out).spec.q_range is None
+
+
+def test_a_recipe_that_cannot_be_saved_is_told_before_bins_are_made(qmap, tmp_path):
+    recipe = tmp_path / "R.txt"
+    assert qmap(*DETECTOR, "--save-recipe", recipe, "-o", tmp_path / "b.hdf")[0] == 1
+    assert not (tmp_path / "b.hdf").exists()
+
+
 def test_regions_and_mask_steps_of_a_recipe(qmap, tmp_path):
     frames = np.random.default_rng(0).poisson(2.0, (30, 48, 64)).astype(np.uint16)
     frames[:, 7, 9] = 9000

@@ -47,6 +47,21 @@ def test_a_mask_of_one_value_has_no_bad_pixel(value, tmp_path):
     assert found.bad_pixels == 0
 
 
+@pytest.mark.parametrize("ones", ["good", "bad", None])
+def test_what_is_no_number_is_no_good_pixel(ones, tmp_path):
+    stored = (GOOD if ones == "good" else ~GOOD).astype(np.float32)
+    stored[0, 0] = np.nan
+    found = read_mask(save(tmp_path / "mask.npy", stored), SHAPE, ones=ones)
+    expected = GOOD.copy()
+    expected[0, 0] = False
+    np.testing.assert_array_equal(found.mask, expected)
+
+
+def test_a_negative_mark_is_a_mark(tmp_path):
+    stored = np.where(GOOD, 0, -1).astype(np.int8)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "mask.npy", stored)).mask, GOOD)
+
+
 def test_q_map_files_say_what_they_mean(tmp_path):
     path = tmp_path / "qmap.hdf"
     with h5py.File(path, "w") as file:

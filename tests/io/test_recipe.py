@@ -120,6 +120,11 @@ correlate: {type: both, bins: [1, 4], normalization: pixel-weighted}
             {"geometry": {"distance_m": "5000 mm"}},
             "'distance_m', in m, must be a number or null, got '5000 mm'",
         ),
+        (
+            {"geometry": {"distance_m": 10**400}},
+            "'distance_m', in m, must be a number or null, got 1000",
+        ),
+        ({"bins": {"q_range": [0, 10**400]}}, "'q_range' must be a list of 2"),
         ({"bins": {"dq": 3.5}}, "bins: 'dq' must be a whole number, got 3.5"),
         ({"bins": {"dq": True}}, "'dq' must be a whole number"),
         ({"bins": {"dq": 0}}, "bins: dq must be 1 or more"),

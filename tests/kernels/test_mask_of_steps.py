@@ -263,6 +263,8 @@ def test_gaps_are_the_lines_without_a_value():
     wide = made(GapsStep(margin_px=1), image=image)
     expected = (ROWS >= 9) & (ROWS <= 12) | (COLS >= 19) & (COLS <= 21)
     np.testing.assert_array_equal(~wide.mask, expected)
+    with pytest.raises(MaskError, match="mask every pixel"):
+        made(GapsStep(margin_px=10**10), image=image)
     image = np.full(SHAPE, 7.0)
     image[10] = 0.0
     assert (~made(GapsStep(value=0.0), image=image).mask).sum() == SHAPE[1]

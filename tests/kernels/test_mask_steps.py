@@ -68,6 +68,10 @@ def test_what_is_left_out_has_its_default():
     assert read_steps([{"kind": "threshold", "low": 1}]) == (ThresholdStep(low=1.0),)
 
 
+def flat_box(numbers):
+    return {"kind": "rectangle", "vertices": [[1] * numbers] * 4}
+
+
 @pytest.mark.parametrize(
     ("entries", "told"),
     [
@@ -100,6 +104,13 @@ def test_what_is_left_out_has_its_default():
         ([{"kind": "shapes", "shapes": [{"kind": "star"}]}], "shapes: expected one of rectangle"),
         ([{"kind": "shapes", "shapes": [{"kind": "line"}]}], "this is no shape"),
         ([{"kind": "painted", "shape": [3]}], "shape: expected rows and columns"),
+        ([{"kind": "threshold", "low": 10**400}], "low: expected a finite number"),
+        ([{"kind": "beam-stop", "radius_px": 1e300}], "radius_px: expected a finite number"),
+        ([{"kind": "shapes", "shapes": [flat_box(3)]}], "no shape"),
+        ([{"kind": "shapes", "shapes": [{**flat_box(2), "width_px": 1e300}]}], "must be finite"),
+        ([{"kind": "shapes", "shapes": [{**flat_box(2), "width_px": 10**400}]}], "no shape"),
+        ([{"kind": "shapes", "shapes": [{"kind": "sector", "q_range": [1]}]}], "no shape"),
+        ([{"kind": "shapes", "shapes": [{"kind": "sector", "q_range": [0, 1, 2]}]}], "no shape"),
     ],
 )
 def test_faults_name_the_key(entries, told):
@@ -122,5 +133,7 @@ def test_damaged_pixels_are_told():
         unpack_pixels(text, (400, 400))
     with pytest.raises(MaskError, match="damaged"):
         unpack_pixels("!" + text, (40, 40))
+    with pytest.raises(MaskError, match="damaged"):
+        unpack_pixels("é" + text, (40, 40))
     with pytest.raises(MaskError, match="damaged"):
         unpack_pixels("AAAA" + text, (40, 40))

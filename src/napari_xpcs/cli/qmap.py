@@ -143,9 +143,8 @@ def qmap(
 ) -> None:
     """Make q/phi bins from the geometry of a file, or from options alone, and save them."""
     from napari_xpcs.backends import get_backend
-    from napari_xpcs.io.atomic import refuse_to_overwrite
     from napari_xpcs.io.edges_file import read_edges, read_edges_text
-    from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
+    from napari_xpcs.io.recipe import Recipe, read_recipe, refuse_to_write_recipe, write_recipe
     from napari_xpcs.kernels.mask_steps import FileStep, ThresholdStep
     from napari_xpcs.kernels.partition import PartitionSpec
     from napari_xpcs.pipeline import partition_file
@@ -189,16 +188,26 @@ def qmap(
         "ellipse": ellipse,
         "q_convention": q_convention,
     }
+    # What is said of an axis in one way wins over what a recipe says of it in the other.
+    unsaid: dict[str, None] = {}
+    for edges_name, *other_names in (
+        ("edges_q", "dq", "q_range"),
+        ("edges_phi", "dp", "phi_range_deg"),
+    ):
+        if options[edges_name] is not None:
+            unsaid[other_names[1]] = None
+        elif any(options[name] is not None for name in other_names):
+            unsaid[edges_name] = None
     chosen = replace(
         chosen,
         geometry={**chosen.geometry, **_given(values)},
-        bins=replace(chosen.bins or PartitionSpec(), **_given(options)),
+        bins=replace(chosen.bins or PartitionSpec(), **(unsaid | _given(options))),
     )
     if threshold is not None:
         step = ThresholdStep(low=threshold[0], high=threshold[1])
         chosen = replace(chosen, mask=(*chosen.mask, step))
     if save_recipe is not None:
-        refuse_to_overwrite(save_recipe, force)
+        refuse_to_write_recipe(save_recipe, force)
     partition = partition_file(
         output,
         frames=frames,

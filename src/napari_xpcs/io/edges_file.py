@@ -21,7 +21,7 @@ def read_edges(path: Path) -> dict[str, Edges]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         msg = f"{path} cannot be read as JSON with bin edges: {fault}."
         raise FileFormatError(msg) from fault
     if not isinstance(content, dict) or not content or not set(content) <= {"q", "phi"}:

@@ -73,12 +73,14 @@ def read_mask(
     if shape is not None:
         check_mask_shape(values, shape)
     bits = known == "bits" and ones is None and values.dtype.kind in "iu"
-    marked = ~pixel_mask_to_mask(values) if bits else values > 0
+    marked = ~pixel_mask_to_mask(values) if bits else values != 0
+    number = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, dtype=bool)
+    marked &= number
     meaning: Polarity | None = ones or _FIXED_MEANING.get(known)
     return MaskFile(
         path=path,
         layout=layout,
-        mask=marked if (meaning or _rarer(marked)) == "good" else ~marked,
+        mask=(marked if (meaning or _rarer(marked)) == "good" else ~marked) & number,
         ones=meaning or _rarer(marked),
         guessed=meaning is None,
     )

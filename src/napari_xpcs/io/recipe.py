@@ -25,7 +25,7 @@ from typing import Any, Literal
 import yaml
 
 from napari_xpcs.errors import FileFormatError, MaskError, XpcsError
-from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.atomic import atomic_path, refuse_to_overwrite
 from napari_xpcs.io.regions_text import regions_from_plain, regions_to_plain
 from napari_xpcs.io.typed_values import check_keys, converted, plain, typed
 from napari_xpcs.kernels.geometry import FIELD_UNITS
@@ -105,7 +105,7 @@ def read_recipe(path: str | Path) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix.lower() == ".json" else yaml.load(text, _Loader)
-    except (OSError, ValueError, yaml.YAMLError) as fault:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as fault:
         reason = " ".join(str(fault).split())
         msg = f"{path} cannot be read as a recipe: {reason}."
         raise FileFormatError(msg) from fault
@@ -182,6 +182,20 @@ def recipe_to_plain(recipe: Recipe) -> dict[str, Any]:
     return content
 
 
+def refuse_to_write_recipe(path: Path, force: bool) -> None:
+    """Raise where no recipe can be written to ``path``.
+
+    Raises
+    ------
+    FileFormatError
+        Another ending, or a file that is there without ``force``.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        msg = f"A recipe is {' or '.join(SUFFIXES)}, got {path.name}."
+        raise FileFormatError(msg)
+    refuse_to_overwrite(path, force)
+
+
 def write_recipe(path: str | Path, recipe: Recipe, *, force: bool = False) -> None:
     """Write ``recipe`` as YAML, or as JSON where the name ends in .json.
 
@@ -191,9 +205,7 @@ def write_recipe(path: str | Path, recipe: Recipe, *, force: bool = False) -> No
         Another ending, a file that is there without ``force``, or a folder that is not.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        msg = f"A recipe is {' or '.join(SUFFIXES)}, got {path.name}."
-        raise FileFormatError(msg)
+    refuse_to_write_recipe(path, force)
     content = recipe_to_plain(recipe)
     text = (
         json.dumps(content, indent=2, ensure_ascii=False)

@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_xpcs.errors import FileFormatError
+from napari_xpcs.units import LARGEST
 
 Made = TypeVar("Made")
 
@@ -87,7 +88,7 @@ def _convert(value: Any, hint: Any) -> Any:
     if hint in {int, float} and isinstance(value, bool):
         return _NONE_OF_THESE
     if hint is float and isinstance(value, int):
-        return float(value)
+        return float(value) if abs(value) < LARGEST else _NONE_OF_THESE
     return value if isinstance(value, hint) else _NONE_OF_THESE
 
 

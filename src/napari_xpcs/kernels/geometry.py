@@ -23,6 +23,24 @@ FIELD_UNITS: dict[str, str] = {
 }
 """Unit of every value that a file can tell about an experiment."""
 
+POSSIBLE: dict[str, tuple[float, float]] = {
+    "energy_kev": (1e-3, 1e3),
+    "distance_m": (1e-3, 1e3),
+    "pixel_row_m": (1e-7, 1e-2),
+    "pixel_col_m": (1e-7, 1e-2),
+    "center_row_px": (-1e7, 1e7),
+    "center_col_px": (-1e7, 1e7),
+    "swing_horizontal_deg": (-179.0, 179.0),
+    "swing_vertical_deg": (-179.0, 179.0),
+    "roll_deg": (-360.0, 360.0),
+    "incident_angle_deg": (0.0, 89.0),
+}
+"""What each value of a :class:`Geometry` can be, both ends included.
+
+Wide for any experiment, yet eV in the place of keV and mm or um in the place of m fall outside,
+and so does what would leave the digits of a real number and make bins of nothing.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sourced:
@@ -66,7 +84,7 @@ class Geometry:
     Raises
     ------
     GeometryError
-        A value is not finite, or a length or energy is not positive.
+        A value is not finite or lies outside :data:`POSSIBLE`.
     """
 
     shape: tuple[int, int]
@@ -85,21 +103,19 @@ class Geometry:
         if len(self.shape) != 2 or min(self.shape) < 1:
             msg = f"A detector has rows and columns, got the shape {self.shape}."
             raise GeometryError(msg)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "shape" or value is None:
+        for name, (low, high) in POSSIBLE.items():
+            value = getattr(self, name)
+            if value is None and name == "incident_angle_deg":
                 continue
             if not isfinite(value):
-                msg = f"{field.name} must be a finite number, got {value}."
+                msg = f"{name} must be a finite number, got {value}."
                 raise GeometryError(msg)
-        for name in ("energy_kev", "distance_m", "pixel_row_m", "pixel_col_m"):
-            if getattr(self, name) <= 0:
-                msg = f"{name} must be positive, got {getattr(self, name)}."
+            if not low <= value <= high:
+                msg = (
+                    f"{name} must lie between {low:g} and {high:g} {FIELD_UNITS[name]}, "
+                    f"got {value:g}."
+                )
                 raise GeometryError(msg)
-        angle = self.incident_angle_deg
-        if angle is not None and not 0.0 <= angle < 90.0:
-            msg = f"incident_angle_deg must lie between 0 and 90, got {angle}."
-            raise GeometryError(msg)
 
 
 def beam_on_detector(geometry: Geometry) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from napari_xpcs._typing import Array, Image, Mask
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
 from napari_xpcs.errors import MaskError, XpcsError
 from napari_xpcs.kernels.mask import check_mask_shape, disc_pixels, not_counted, threshold_mask
-from napari_xpcs.kernels.mask_morphology import MORPHOLOGY, mirrored
+from napari_xpcs.kernels.mask_morphology import MORPHOLOGY, grown, mirrored
 from napari_xpcs.kernels.mask_outliers import outlier_pixels, ring_regions, tile_regions
 from napari_xpcs.kernels.mask_parameters import (
     Condition,
@@ -389,13 +389,9 @@ def _gaps(step: GapsStep, used: Mask, look: _Look) -> _Rule:
         empty = empty | np.isnan(image)
         if step.value is not None:
             empty |= image == step.value
-    kept = used.copy()
-    for axis in (0, 1):
-        lines = np.flatnonzero(empty.all(axis=1 - axis))
-        near = (lines[:, None] + np.arange(-step.margin_px, step.margin_px + 1)).ravel()
-        near = near[(near >= 0) & (near < empty.shape[axis])]
-        kept[(slice(None),) * axis + (near,)] = False
-    return kept
+    lines = (np.asarray(empty.all(axis=axis, keepdims=True)) for axis in (1, 0))
+    rows, cols = (grown(line, step.margin_px) for line in lines)
+    return used & ~(rows | cols)
 
 
 def _symmetry(step: SymmetryStep, used: Mask, look: _Look) -> _Rule:

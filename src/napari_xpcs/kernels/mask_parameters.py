@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.kernels.regions import Region, RegionKind
+from napari_xpcs.units import LARGEST
 
 AXES = ("q", "phi", "x", "y", "qx", "qy", "tth")
 """What a constraint may be about; units as in :data:`napari_xpcs.kernels.axis_bins.AXIS_UNITS`."""
@@ -64,7 +64,7 @@ def _number(parameter: Parameter, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         msg = f"expected a number, got {value!r}."
         raise ValueError(msg)
-    if not isfinite(value) or (parameter.low is not None and value < parameter.low):
+    if not -LARGEST < value < LARGEST or (parameter.low is not None and value < parameter.low):
         least = "" if parameter.low is None else f" of {parameter.low:g} or more"
         msg = f"expected a finite number{least}, got {value}."
         raise ValueError(msg)
@@ -159,7 +159,7 @@ def _shape(entry: dict[str, Any]) -> Region:
     _FORM.checked(entry.get("kind"))
     try:
         return Region(**{name: _plain_numbers(value) for name, value in entry.items()})
-    except (PartitionError, TypeError, ValueError) as fault:
+    except (PartitionError, TypeError, ValueError, OverflowError) as fault:
         msg = f"this is no shape: {fault}"
         raise ValueError(msg) from None
 

@@ -1,7 +1,6 @@
 """Some pixels of a detector as text, for JSON."""
 
 import base64
-import binascii
 import zlib
 
 import numpy as np
@@ -30,7 +29,7 @@ def unpack_pixels(text: str, shape: tuple[int, int]) -> Mask:
         return np.zeros(shape, dtype=bool)
     try:
         packed = np.frombuffer(_inflate(text, -(-count // 8)), dtype=np.uint8)
-    except (binascii.Error, zlib.error) as fault:
+    except (ValueError, zlib.error) as fault:
         msg = f"The painted pixels are damaged: {fault}."
         raise MaskError(msg) from None
     if packed.size != -(-count // 8):

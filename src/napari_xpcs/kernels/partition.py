@@ -39,6 +39,7 @@ from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.qmap import QMaps, map_fields
 from napari_xpcs.kernels.regions import Region, RegionBins
 from napari_xpcs.kernels.row_blocks import over_rows
+from napari_xpcs.units import LARGEST
 
 _MAP_FIELDS = {
     "q": "q",
@@ -51,7 +52,7 @@ _MAP_FIELDS = {
 }
 """The field of :class:`~napari_xpcs.kernels.qmap.QMaps` that an axis is."""
 
-MOST_BINS = 10_000_000
+MOST_BINS = 1_000_000
 MOST_FOLDS = 360
 
 
@@ -245,7 +246,7 @@ def _check_request(request: AxisRequest) -> None:
     else:
         flat = [start, stop]
         rising = start < stop
-    if not all(isfinite(edge) for edge in flat) or not rising:
+    if not all(abs(edge) < LARGEST for edge in flat) or not rising:
         msg = f"Edges along {name} must be finite and increase, got {flat} {unit}."
         raise PartitionError(msg)
     if request.spacing == "log" and start <= 0:

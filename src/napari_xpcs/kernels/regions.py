@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,6 +10,7 @@ from napari_xpcs._typing import Mask
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.kernels.qmap import QMaps
+from napari_xpcs.units import LARGEST
 
 RegionKind: TypeAlias = Literal["rectangle", "ellipse", "polygon", "line", "path", "sector"]
 """The first five are the shape types of a napari Shapes layer."""
@@ -46,7 +46,8 @@ class Region:
     Raises
     ------
     PartitionError
-        Too few vertices, a number that is not finite, or a sector without a range.
+        Too few vertices, something else than pairs of finite numbers, or a sector without a
+        range.
     """
 
     kind: RegionKind
@@ -67,8 +68,12 @@ class Region:
             msg = f"A {self.kind} has {wanted} vertices, got {len(self.vertices)}."
             raise PartitionError(msg)
         ranges = [limits for limits in (self.q_range, self.phi_range_deg) if limits is not None]
-        numbers = [value for pair in (*self.vertices, *ranges) for value in pair]
-        if not all(isfinite(value) for value in (*numbers, self.width_px)):
+        pairs = (*self.vertices, *ranges)
+        if any(len(pair) != 2 for pair in pairs):
+            msg = f"Vertices and ranges of a {self.kind} are pairs of numbers, got {pairs}."
+            raise PartitionError(msg)
+        numbers = [value for pair in pairs for value in pair]
+        if not all(abs(value) < LARGEST for value in (*numbers, self.width_px)):
             msg = f"The numbers of a {self.kind} must be finite, got {numbers}."
             raise PartitionError(msg)
         if self.width_px <= 0:
