@@ -18,6 +18,9 @@ TILE = 256
 STEP = 8
 """Sums that are multiplied at a time; rows behind the last one are zero."""
 
+SHORT = 8
+"""Runs of neighbouring pixels that are shorter on average are taken pixel by pixel."""
+
 EXACT = 2.0**24
 """Whole numbers below this are exact in float32."""
 
@@ -45,15 +48,20 @@ def four_lags(rows, start, stop, lag, sums):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def load_last(rows, last, start, stop):  # type: ignore[no-untyped-def]
-    """Put the last sums of a level in front of its new ones; return the largest of them."""
-    largest = 0.0
+def load_last(rows, last, start, stop, high):  # type: ignore[no-untyped-def]
+    """Put the last sums of a level in front of its new ones; return the largest of them.
+
+    ``high`` (pixel) is room: a maximum for each pixel is a vector instruction, one of all is not.
+    """
+    high[:] = 0
     for slot in range(len(last)):
         line, row = last[slot, start:stop], rows[slot]
         for p in range(stop - start):
-            value = line[p]
-            row[p] = value
-            largest = max(largest, float(value))
+            row[p] = line[p]
+            high[p] = line[p] if line[p] > high[p] else high[p]
+    largest = 0.0
+    for p in range(stop - start):
+        largest = max(largest, float(high[p]))
     return largest
 
 
@@ -85,12 +93,15 @@ def add_level(rows, fresh, seen, shortest, products, first, last, start, stop, s
 
 
 @compiled
-def add_pairs(rows, history, fresh, seen):  # type: ignore[no-untyped-def]
-    """Replace the sums of a level by those of the next one; return how many there are."""
+def add_pairs(rows, above, history, fresh, seen):  # type: ignore[no-untyped-def]
+    """Make the sums of the next level out of those of a level; return how many there are.
+
+    ``above`` is another array: in place it would take three times as long.
+    """
     start = history - seen % 2
     pairs = (seen + fresh) // 2 - seen // 2
     for pair in range(pairs):
-        one, other, into = rows[start + 2 * pair], rows[start + 2 * pair + 1], rows[history + pair]
+        one, other, into = rows[start + 2 * pair], rows[start + 2 * pair + 1], above[history + pair]
         for p in range(rows.shape[1]):
             into[p] = one[p] + other[p]
     return pairs
@@ -98,9 +109,9 @@ def add_pairs(rows, history, fresh, seen):  # type: ignore[no-untyped-def]
 
 @compiled
 def one_level(  # type: ignore[no-untyped-def]
-    rows, fresh, seen, level, products, first, last, kept, start, stop, sums
+    rows, above, fresh, seen, level, products, first, last, kept, start, stop, sums
 ):
-    """Add ``fresh`` sums to a level and leave those of the next one; return how many there are.
+    """Add ``fresh`` sums to a level and make those of the next one; return how many there are.
 
     Those of the highest level go into ``kept`` as far as there is room.
     """
@@ -111,7 +122,7 @@ def one_level(  # type: ignore[no-untyped-def]
     of_level = products[top - (history - shortest + 1) : top]
     add_level(rows, fresh, seen, shortest, of_level, first[level], last[level], start, stop, sums)
     if level < len(first) - 1:
-        return add_pairs(rows, history, fresh, seen)
+        return add_pairs(rows, above, history, fresh, seen)
     for slot in range(min(fresh, len(kept))):
         line, row = kept[slot, start:stop], rows[history + slot]
         for p in range(stop - start):
@@ -128,66 +139,102 @@ def add_tile(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     narrow, wide
-        Rows in float32 and in float64: the new frames are in the first where ``whole``, else in
-        the second, behind room for the last sums.
+        Rows in float32 and in float64, two sets for levels that take turns: the new frames are in
+        ``narrow[0]`` where ``whole``, else in ``wide[0]``, behind room for the last sums.
     largest, most
         The largest count, and the largest sum over the new frames, of any pixel of the tile.
     kept
         Gets the sums of the highest level; no room in it: none are wanted.
     """
     history = first.shape[1]
-    sums_narrow = np.empty((4, narrow.shape[1]), np.float32)
-    sums_wide = np.empty((4, wide.shape[1]), np.float64)
+    sums_narrow = np.empty((4, narrow.shape[2]), np.float32)
+    sums_wide = np.empty((4, wide.shape[2]), np.float64)
+    high = np.empty(stop - start, last.dtype)
     level = 0
     while fresh > 0:
+        here, above = level % 2, 1 - level % 2
         if whole:
-            before = load_last(narrow, last[level], start, stop)
+            before = load_last(narrow[here], last[level], start, stop, high)
             most += before
             largest = max(largest, before)
             if largest * most >= EXACT:
                 whole = False
                 for row in range(history, history + fresh):
-                    one, other = narrow[row], wide[row]
-                    for p in range(narrow.shape[1]):
+                    one, other = narrow[here, row], wide[here, row]
+                    for p in range(narrow.shape[2]):
                         other[p] = one[p]
         if whole:
             pairs = one_level(
-                narrow, fresh, seen, level, products, first, last, kept, start, stop, sums_narrow
-            )
+                narrow[here], narrow[above], fresh, seen, level, products, first, last, kept,
+                start, stop, sums_narrow,
+            )  # fmt: skip
             largest = min(2.0 * largest, most)
         else:
-            load_last(wide, last[level], start, stop)
+            load_last(wide[here], last[level], start, stop, high)
             pairs = one_level(
-                wide, fresh, seen, level, products, first, last, kept, start, stop, sums_wide
-            )
+                wide[here], wide[above], fresh, seen, level, products, first, last, kept, start,
+                stop, sums_wide,
+            )  # fmt: skip
         seen, fresh, level = seen // 2, pairs, level + 1
 
 
 @compiled
-def take_whole(frames, index, raw, rows, history, total):  # type: ignore[no-untyped-def]
+def find_runs(index, offset, place):  # type: ignore[no-untyped-def]
+    """Find the runs of neighbouring places in ``index``; return how many there are.
+
+    ``offset`` (pixel + 1) gets where they start in ``index`` and where the last one ends, ``place``
+    (pixel) where they start in a frame.
+    """
+    runs = 0
+    for p in range(len(index)):
+        if p == 0 or index[p] != index[p - 1] + 1:
+            offset[runs], place[runs] = p, index[p]
+            runs += 1
+    offset[runs] = len(index)
+    return runs
+
+
+@compiled
+def take_line(line, index, runs, offset, place, raw):  # type: ignore[no-untyped-def]
+    """Copy the counts of some places of a frame."""
+    if runs * SHORT > len(index):
+        for p in range(len(index)):
+            raw[p] = line[np.uint64(index[p])]
+        return
+    for run in range(runs):
+        start, length = offset[run], offset[run + 1] - offset[run]
+        into, part = raw[start : start + length], line[place[run] : place[run] + length]
+        for p in range(length):
+            into[p] = part[p]
+
+
+@compiled
+def take_whole(frames, index, raw, high, sums, rows, history, total):  # type: ignore[no-untyped-def]
     """Fill rows with whole counts; return the largest, and the largest sum over the frames.
 
     ``total`` (pixel) gets the sums over frames added.  Counts that are too large for float32 are
-    told by a largest of 2^24 or more.
+    told by a largest of 2^24 or more.  The others are room: ``raw`` and ``high`` of the type of a
+    count, ``sums`` of one that holds sums over the frames.
     """
     pixels = len(index)
-    sums = np.zeros(pixels, np.int64)
-    largest = np.int64(0)
+    offset, place = np.empty(pixels + 1, np.int64), np.empty(pixels, np.int64)
+    runs = find_runs(index, offset, place)
+    high[:] = 0
+    sums[:] = 0
     for frame in range(len(frames)):
-        line, row = frames[frame], rows[history + frame]
+        take_line(frames[frame], index, runs, offset, place, raw)
+        row = rows[history + frame]
         for p in range(pixels):
-            raw[p] = line[index[p]]
-        for p in range(pixels):
-            value = np.int64(raw[p])
+            value = raw[p]
             row[p] = value
             sums[p] += value
-            if value > largest:
-                largest = value
-    most = 0
+            high[p] = value if value > high[p] else high[p]
+    largest, most = 0.0, 0.0
     for p in range(pixels):
         total[p] += sums[p]
-        most = max(most, sums[p])
-    return float(largest), float(most)
+        largest = max(largest, float(high[p]))
+        most = max(most, float(sums[p]))
+    return largest, most
 
 
 @compiled
@@ -203,26 +250,29 @@ def take_weighted(frames, weight, index, rows, history, total):  # type: ignore[
 
 
 @compiled
-def add_whole(frames, index, start, stop, seen, total, products, first, last, kept):  # type: ignore[no-untyped-def]
+def add_whole(frames, sums, index, start, stop, seen, total, products, first, last, kept):  # type: ignore[no-untyped-def]
     """Add frames (frame, place) of whole counts to the pixels ``start`` to ``stop``.
 
-    ``index`` holds the place of every pixel, ``seen`` is the number of frames so far.
+    ``index`` holds the place of every pixel, ``seen`` is the number of frames so far, ``sums``
+    (:data:`TILE`) is room of a type that holds the sum of a pixel over the frames.
     """
     history, fresh = first.shape[1], len(frames)
-    narrow = np.zeros((history + fresh + STEP, TILE), np.float32)
-    wide = np.zeros((history + fresh + STEP, TILE), np.float64)
-    raw = np.zeros(TILE, frames.dtype)
+    narrow = np.zeros((2, history + fresh + STEP, TILE), np.float32)
+    wide = np.zeros((2, history + fresh + STEP, TILE), np.float64)
+    raw, high = np.zeros(TILE, frames.dtype), np.zeros(TILE, frames.dtype)
     for begin in range(start, stop, TILE):
         end = min(begin + TILE, stop)
         if end - begin < TILE:
             narrow[:] = 0.0
             wide[:] = 0.0
-        largest, most = take_whole(frames, index[begin:end], raw, narrow, history, total[begin:end])
+        largest, most = take_whole(
+            frames, index[begin:end], raw, high, sums, narrow[0], history, total[begin:end]
+        )
         whole = largest < EXACT
         if not whole:
             for frame in range(fresh):
                 for p in range(end - begin):
-                    wide[history + frame, p] = frames[frame, index[begin + p]]
+                    wide[0, history + frame, p] = frames[frame, index[begin + p]]
         add_tile(
             narrow, wide, whole, largest, most, seen, fresh, products, first, last, kept, begin,
             end,
@@ -235,13 +285,13 @@ def add_weighted(  # type: ignore[no-untyped-def]
 ):
     """Add frames times their weights, in float64, as :func:`add_whole` does with whole counts."""
     history, fresh = first.shape[1], len(frames)
-    narrow = np.zeros((1, TILE), np.float32)
-    wide = np.zeros((history + fresh + STEP, TILE), np.float64)
+    narrow = np.zeros((2, 1, TILE), np.float32)
+    wide = np.zeros((2, history + fresh + STEP, TILE), np.float64)
     for begin in range(start, stop, TILE):
         end = min(begin + TILE, stop)
         if end - begin < TILE:
             wide[:] = 0.0
-        take_weighted(frames, weight, index[begin:end], wide, history, total[begin:end])
+        take_weighted(frames, weight, index[begin:end], wide[0], history, total[begin:end])
         add_tile(
             narrow, wide, False, 0.0, 0.0, seen, fresh, products, first, last, kept, begin, end
         )

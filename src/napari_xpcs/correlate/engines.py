@@ -170,7 +170,8 @@ class NumbaEngine:
             weight = np.ones(len(flat))
         state = self._state
         kernel: Any = add_whole if weight is None else add_weighted
-        counts = (flat,) if weight is None else (flat, np.ascontiguousarray(weight))
+        narrow = flat.dtype.itemsize <= 2 and len(flat) < 2**16
+        of_frames = np.uint32 if narrow else np.uint64
         # A whole number of tiles for each thread, and a few parts each for even work.
         pixels = len(self._index)
         length = max(-(-pixels // (4 * self._threads * TILE)), 1) * TILE
@@ -178,7 +179,8 @@ class NumbaEngine:
         def add(start: int) -> None:
             stop = min(start + length, pixels)
             sums = (state.total, state.products, state.first, state.last, kept)
-            kernel(*counts, self._index, start, stop, state.frames, *sums)
+            more = np.zeros(TILE, of_frames) if weight is None else np.ascontiguousarray(weight)
+            kernel(flat, more, self._index, start, stop, state.frames, *sums)
 
         list(self._pool.map(add, range(0, pixels, length)))
 
