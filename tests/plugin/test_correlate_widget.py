@@ -1,17 +1,23 @@
 """From frames and bins to curves, with Cancel, and nothing late or lost."""
 
+import shlex
 import threading
+import time
 
 import numpy as np
 import pytest
 from napari.layers import Layer
-from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton, QSpinBox
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QSpinBox
+from typer.testing import CliRunner
 
 from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.cli import app
 from napari_xpcs.io.open import open_path
+from napari_xpcs.io.raw_file import write_raw
 from napari_xpcs.kernels.partition import PartitionSpec, make_partition
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
+from napari_xpcs.progress import run
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
 
@@ -173,3 +179,156 @@ def test_impossible_selection_can_be_mended(widget, viewer, frames, known, bins,
     assert "10" in message(widget)
     widget.findChild(QSpinBox, "end").setValue(500)
     assert run_button(widget).isEnabled()
+
+
+class Trickle:
+    """Frames that come block by block, as slowly as a detector."""
+
+    def __init__(self, frames, seconds):
+        self.frames, self.seconds = frames, seconds
+        self.shape, self.dtype = frames.shape, frames.dtype
+
+    def __getitem__(self, key):
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(self.seconds)
+        return self.frames[key]
+
+
+@pytest.fixture
+def previews(monkeypatch):
+    """A preview after every block."""
+    monkeypatch.setattr("napari_xpcs.correlate.multitau_run.PREVIEW_S", 0.0)
+
+
+@pytest.mark.usefixtures("previews")
+def test_g2_so_far_is_on_the_bins_while_frames_stream_in(
+    widget, viewer, frames, known, bins, qtbot
+):
+    add_frames(viewer, Trickle(np.tile(frames, (4, 1, 1)), 0.2), known, source="run.h5")
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: xpcs_layers.layer_curves(bins) is not None, timeout=20000)
+    early = xpcs_layers.layer_curves(bins)
+    assert early.source.startswith("first ")
+    assert early.source.endswith("of 2400 frames of run.h5")
+    assert np.isfinite(early.g2[0]).all()
+    qtbot.waitUntil(lambda: widget._plot.plot is not None, timeout=20000)
+    qtbot.waitUntil(lambda: widget._plot.plot.figure is not None, timeout=20000)
+    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    whole = xpcs_layers.layer_curves(bins)
+    assert whole.source == "run.h5"
+    assert len(whole.delay_s) > len(early.delay_s)
+    assert whole.covariance is not None
+    assert "Engine" in widget.findChild(QLabel, "summary").text()
+
+
+@pytest.mark.usefixtures("previews")
+def test_cancel_keeps_what_was_correlated_until_it_is_forgotten(
+    widget, viewer, frames, known, bins, curves, qtbot
+):
+    xpcs_layers.attach_curves(bins, curves)
+    add_frames(viewer, Trickle(np.tile(frames, (8, 1, 1)), 0.2), known)
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: xpcs_layers.layer_curves(bins) is not curves, timeout=20000)
+    started = time.monotonic()
+    run_button(widget).click()
+    kept = xpcs_layers.layer_curves(bins)
+    qtbot.waitUntil(lambda: widget._job.runner.ended, timeout=5000)
+    assert time.monotonic() - started < 1.0
+    assert "Kept g2 of the first" in widget.findChild(QLabel, "summary").text()
+    assert xpcs_layers.layer_curves(bins) is kept
+    widget.findChild(QPushButton, "forget").click()
+    assert xpcs_layers.layer_curves(bins) is curves
+
+
+def test_two_time_maps_of_the_chosen_bins_become_layers(widget, viewer, frames, known, bins, qtbot):
+    add_frames(viewer, frames, known)
+    choose_kind(widget, "both")
+    chosen = widget.findChild(QLineEdit, "bins")
+    assert chosen.placeholderText() == "1 (selected)"
+    widget._bins.toggle(2)
+    widget._bins.toggle(5)
+    widget._bins.toggle(2)
+    assert chosen.text() == "5"
+    qtbot.keyClicks(chosen, ",3")
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=30000)
+    maps = xpcs_layers.layers_with_role(viewer.layers, "twotime")
+    assert [layer.name for layer in maps] == ["two-time bin 3", "two-time bin 5"]
+    assert xpcs_layers.layer_curves(bins) is not None
+    values = np.asarray(maps[0].data)
+    assert values.shape == (600, 600)
+    assert np.isnan(np.diagonal(values)).all()
+    assert np.nanmean(values) == pytest.approx(1.0, abs=0.01)
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=30000)
+    assert len(xpcs_layers.layers_with_role(viewer.layers, "twotime")) == 2
+
+
+def test_long_run_gets_ages_in_place_of_maps(widget, viewer, frames, known, bins, tmp_path, qtbot):
+    add_frames(viewer, frames, known, source=str(tmp_path / "run.h5"))
+    choose_kind(widget, "twotime")
+    widget.findChild(QComboBox, "maps").setCurrentText("ages")
+    assert "ages of 1 bins" in widget.findChild(QLabel, "estimate").text()
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=30000)
+    (layer,) = xpcs_layers.layers_with_role(viewer.layers, "twotime")
+    assert layer.name == "two-time ages bin 1"
+    widget.save(tmp_path / "results.hdf")
+    summary = widget.findChild(QLabel, "summary")
+    qtbot.waitUntil(lambda: summary.text().startswith("Saved"), timeout=10000)
+    assert open_path(tmp_path / "results.hdf").ages is not None
+
+
+def test_what_a_run_takes_is_told_before_it_starts(widget, viewer, frames, known, bins, qtbot):
+    add_frames(viewer, frames, known)
+    estimate = widget.findChild(QLabel, "estimate")
+    used = int(xpcs_layers.layer_partition(bins).dynamic.pixels.sum())
+    assert estimate.text().startswith(f"600 frames of {used} pixels in 6 bins, memory about")
+    widget.findChild(QSpinBox, "stride").setValue(3)
+    assert estimate.text().startswith("200 frames")
+    choose_kind(widget, "twotime")
+    widget.findChild(QLineEdit, "skipped").setText("3-5")
+    widget._refresh()
+    assert "Two-time maps need every frame" in message(widget)
+    assert not run_button(widget).isEnabled()
+    choose_kind(widget, "multitau")
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    assert "Raw frames left out (3): 1" in widget.findChild(QLabel, "summary").text()
+    assert "as the last run" in estimate.text()
+
+
+def test_command_for_a_cluster_does_the_same(widget, viewer, frames, known, bins, tmp_path, qtbot):
+    path = tmp_path / "a run.h5"
+    write = write_raw(
+        path,
+        iter([frames]),
+        frames=len(frames),
+        geometry=xpcs_layers.layer_partition(bins).geometry,
+        frame_time_s=1e-3,
+    )
+    run(write)
+    add_frames(viewer, open_path(path).frames, known, source=str(path))
+    widget.findChild(QSpinBox, "end").setValue(500)
+    said = widget.findChild(QLabel, "cluster_message")
+    widget.findChild(QPushButton, "show_command").click()
+    qtbot.waitUntil(lambda: "in no file yet" in said.text(), timeout=10000)
+    widget._cluster.save_bins(tmp_path / "bins.hdf")
+    shown = widget.findChild(QPlainTextEdit, "command")
+    qtbot.waitUntil(lambda: bool(shown.toPlainText()), timeout=10000)
+    words = shlex.split(shown.toPlainText())
+    assert words[:2] == ["napari-xpcs", "correlate"]
+    assert words[words.index("--scheduler") + 1].startswith("tcp://")
+    at = words.index("--scheduler")
+    here = [*words[1:at], *words[at + 2 :]]
+    done = CliRunner().invoke(app, here)
+    assert done.exit_code == 0, done.output
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: xpcs_layers.layer_curves(bins) is not None, timeout=20000)
+    of_command = open_path(tmp_path / "a run_results.hdf").curves
+    np.testing.assert_allclose(of_command.g2, xpcs_layers.layer_curves(bins).g2, rtol=1e-6)
+
+
+def choose_kind(widget, kind):
+    box = widget.findChild(QComboBox, "kind")
+    box.setCurrentIndex(box.findData(kind))

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_xpcs.errors import FitError
-from napari_xpcs.plugin.job import JobButton, Runner, progress_text
+from napari_xpcs.plugin.job import CloseGuard, JobButton, Pace, Runner
 from napari_xpcs.progress import Progress
 
 
@@ -124,9 +124,57 @@ def test_button_says_why_it_is_disabled(qtbot):
     assert job.button.isEnabled()
 
 
-def test_progress_text_tells_rate_and_rest():
-    text = progress_text(Progress(200, 1000, "frames"), 2.0)
-    assert text == "200 of 1000 frames, 100 per s, 8 s left"
+def test_pace_counts_anew_for_each_thing_that_is_done():
+    pace = Pace()
+    pace.text(Progress(0, 1000, "frames"), 0.0)
+    pace.text(Progress(0, 1000, "frames"), 10.0)  # compiled until now
+    assert pace.text(Progress(200, 1000, "frames"), 12.0) == (
+        "200 of 1000 frames, 100 per s, 8 s left"
+    )
+    assert pace.text(Progress(500, 4500, "maps"), 20.0) == "maps ..."
+    assert pace.text(Progress(1500, 4500, "maps"), 30.0) == (
+        "1500 of 4500 maps, 100 per s, 30 s left"
+    )
+
+
+@pytest.fixture
+def window(qtbot):
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    return window
+
+
+def test_window_with_a_running_job_asks_and_stays_if_told_to(window, qtbot, tmp_path):
+    job, gate, kept = JobButton("Correlate", window), threading.Event(), tmp_path / "half"
+
+    def steps():
+        kept.write_text("half")
+        try:
+            while True:
+                yield Progress(1, 2, "frames")
+                gate.wait(0.05)
+        finally:
+            kept.unlink()
+
+    job.start(steps)
+    guard, answers, asked = window.findChild(CloseGuard), [False, True], []
+    guard.asks = lambda names: asked.append(names) or answers.pop(0)
+    qtbot.waitUntil(kept.exists, timeout=5000)
+    window.show()
+    assert not window.close()
+    assert job.runner.running
+    assert window.close()
+    assert asked == [["Correlate"]] * 2
+    assert not kept.exists()
+
+
+def test_window_with_nothing_to_lose_closes_without_a_question(window, qtbot):
+    job = JobButton("Correlate", window)
+    job.start(counting("result"))
+    qtbot.waitUntil(lambda: not job.runner.running, timeout=5000)
+    window.findChild(CloseGuard).asks = pytest.fail
+    window.show()
+    assert window.close()
 
 
 def test_job_of_a_window_that_is_gone_ends_in_silence(qtbot):

@@ -1,9 +1,11 @@
 """Options that several commands have, and how their values are read."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.number_lists import frame_numbers
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
@@ -23,21 +25,11 @@ def read_frame_numbers(text: str | None) -> list[int]:
     """Return the numbers of a list as 3,10-20, or of the file that it names."""
     if text is None:
         return []
-    path = Path(text)
-    listed = path.read_text(encoding="utf-8") if path.is_file() else text
-    numbers: list[int] = []
-    for part in listed.replace(",", " ").split():
-        first, dash, last = part.partition("-")
-        try:
-            low, high = int(first), int(last if dash else first)
-        except ValueError:
-            msg = f"--skip-frames wants frame numbers as 3,10-20 or a file of them, got {part!r}."
-            raise typer.BadParameter(msg) from None
-        if high < low:
-            msg = f"--skip-frames wants a range from low to high, got {part!r}."
-            raise typer.BadParameter(msg)
-        numbers += range(low, high + 1)
-    return numbers
+    try:
+        return frame_numbers(text)
+    except FileFormatError as fault:
+        msg = f"--skip-frames: {fault}"
+        raise typer.BadParameter(msg) from None
 
 
 def read_assignment(text: str) -> tuple[str, str]:

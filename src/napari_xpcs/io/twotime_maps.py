@@ -1,14 +1,19 @@
 """Two-time correlation maps that stay in their result file until one is looked at."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
-from napari_xpcs.io.hdf5 import open_dataset, open_hdf5, read_array, reading
+from napari_xpcs.io.hdf5 import open_dataset, open_hdf5, reading
+
+STRIPE_FRAMES = 512
+"""Rows of a map that are read at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +59,60 @@ class TwoTimeMaps:
     def __len__(self) -> int:
         return len(self.bins)
 
+    def frames(self, position: int = 0) -> int:
+        """Return the number of rows of a map, without reading it.
+
+        Raises
+        ------
+        FileFormatError
+            The map cannot be opened or is not square.
+        """
+        with open_hdf5(self.path) as file:
+            return self._side(self._dataset(file, position))
+
+    def stripes(self, position: int, length: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the stored half of a map in stripes of ``length`` frames, from the first on.
+
+        Each is the number of its first row and (row, frame) numbers; what lies on the other side
+        of the diagonal means nothing.  With :attr:`lower` the rows are those of the later frame.
+
+        Raises
+        ------
+        FileFormatError
+            As :meth:`read`.
+        """
+        with open_hdf5(self.path) as file:
+            dataset = self._dataset(file, position)
+            side = self._side(dataset)
+            for first in range(0, side, length):
+                last = min(first + length, side)
+                rows = slice(side - last, side - first) if self.upward else slice(first, last)
+                key: tuple[Any, ...] = (rows, slice(None))
+                if self.bin_axis is not None:
+                    key = (*key[: self.bin_axis], position, *key[self.bin_axis :])
+                with reading(self.path, dataset.name):
+                    stripe = np.asarray(dataset[key], dtype=np.float32)
+                yield first, (stripe[::-1] if self.upward else stripe) + self.missing_baseline
+
+    def upper(self, position: int) -> np.ndarray:
+        """Return the half of a map above its diagonal, float32 (frame, frame), 0 below it.
+
+        Raises
+        ------
+        FileFormatError
+            The map cannot be read or is not square.
+        """
+        half = np.zeros((self.frames(position),) * 2, np.float32)
+        for first, stripe in self.stripes(position, STRIPE_FRAMES):
+            last = first + len(stripe)
+            if self.lower:
+                half[:last, first:last] = stripe[:, :last].T
+            else:
+                half[first:last, first:] = stripe[:, first:]
+            corner = half[first:last, first:last]
+            corner[:] = np.triu(corner)
+        return half
+
     def read(self, position: int) -> np.ndarray:
         """Return the full symmetric map at ``position``, float32 (frame, frame).
 
@@ -64,21 +123,26 @@ class TwoTimeMaps:
         FileFormatError
             The map cannot be read or is not square.
         """
-        name = self.datasets[0 if self.bin_axis is not None else position]
-        with open_hdf5(self.path) as file:
-            if self.bin_axis is None:
-                half = read_array(file, name)
-            else:
-                dataset = open_dataset(file, name)
-                with reading(self.path, name):
-                    half = np.asarray(dataset[(slice(None),) * self.bin_axis + (position,)])
-        if half is None or half.ndim != 2 or half.shape[0] != half.shape[1]:
-            shape = None if half is None else half.shape
-            msg = f"{name} in {self.path.name} has the shape {shape}; a two-time map is square."
-            raise FileFormatError(msg)
-        half = (half[::-1] if self.upward else half) + self.missing_baseline
-        upper = np.triu(half.T if self.lower else half).astype(np.float32, copy=False)
+        upper = self.upper(position)
         return np.asarray(upper + np.triu(upper, 1).T)
+
+    def _dataset(self, file: h5py.File, position: int) -> h5py.Dataset:
+        return open_dataset(file, self.datasets[0 if self.bin_axis is not None else position])
+
+    def _side(self, dataset: h5py.Dataset) -> int:
+        shape = list(dataset.shape)
+        if self.bin_axis is not None and self.bin_axis < len(shape):
+            del shape[self.bin_axis]
+        if len(shape) != 2 or shape[0] != shape[1]:
+            msg = (
+                f"{dataset.name} in {self.path.name} has the shape {tuple(shape)}; a two-time map "
+                "is square."
+            )
+            raise FileFormatError(msg)
+        if dataset.dtype.kind not in "biuf":
+            msg = f"{dataset.name} in {self.path.name} holds {dataset.dtype}, not numbers."
+            raise FileFormatError(msg)
+        return int(shape[0])
 
 
 class StreamedMaps:

@@ -17,7 +17,7 @@ from napari_xpcs.kernels.beam_centre import BeamCentre
 from napari_xpcs.kernels.ellipse import EllipseShape
 from napari_xpcs.kernels.geometry import Geometry, KnownGeometry, complete_geometry, override
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin.job import Runner, progress_text
+from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mean_image import run_image_steps
 from napari_xpcs.progress import Progress, Steps
 
@@ -233,7 +233,7 @@ class BeamPanel(QWidget):
         self.refresh()
 
     def _on_progressed(self, progress: Progress) -> None:
-        self._say(progress_text(progress, 0.0))
+        self._say(f"{progress.what} ...")
 
     def _on_found(self, beam: BeamCentre) -> None:
         error = max(beam.row_err_px, beam.col_err_px)

@@ -1,41 +1,64 @@
-"""Dock: from frames and bins to g2, with progress and Cancel."""
+"""Dock: from frames and bins to g2 and two-time maps, with a preview, progress and Cancel."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
-    QGroupBox,
+    QGridLayout,
+    QHBoxLayout,
     QLabel,
     QPushButton,
     QSpinBox,
+    QToolButton,
+    QWidget,
 )
 
-from napari_xpcs.correlate.multitau_run import correlate_multitau
-from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.errors import XpcsError
-from napari_xpcs.io.atomic import refuse_input_as_output
-from napari_xpcs.io.result_file import write_result
-from napari_xpcs.kernels.multitau import NORMALIZATIONS, MultiTauResult
-from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin._reader import read_layers
+from napari_xpcs.plugin.bin_choice import BinChoice
+from napari_xpcs.plugin.cluster_panel import ClusterPanel
+from napari_xpcs.plugin.correlate_options import CorrelateOptions
+from napari_xpcs.plugin.correlation import (
+    KINDS,
+    Correlated,
+    Request,
+    correlation_steps,
+    estimate,
+    saving_steps,
+)
+from napari_xpcs.plugin.curve_family import columns_to_show, draw_family
 from napari_xpcs.plugin.dock import Dock, LayerComboBox, NumberEdit
 from napari_xpcs.plugin.frame_sum import FrameSum
 from napari_xpcs.plugin.job import JobButton, Runner
-from napari_xpcs.progress import Progress, Steps
+from napari_xpcs.plugin.plot_area import PlotArea
+from napari_xpcs.plugin.result_layers import show_result
+from napari_xpcs.progress import Progress
+
+KIND_NAMES = ("g2 (multi-tau)", "two-time maps", "g2 and two-time maps")
 
 
 class CorrelateWidget(Dock):
-    """Correlate the frames of a layer in the bins of another; multi-tau, in a thread."""
+    """Correlate the frames of a layer in the bins of another, in a thread.
+
+    While frames stream in, g2 of those so far belongs to the bins on the image, so that the
+    fit dock shows it, too.
+    """
 
     def _build(self) -> None:
-        self._asked: tuple[Layer, Labels, Partition] | None = None
-        self._result: tuple[MultiTauResult, Partition, Layer] | None = None
+        self._asked: tuple[Layer, Labels, Request] | None = None
+        self._before: G2Curves | None = None
+        self._shown: tuple[G2Curves, str] | None = None
+        self._kept: Progress | None = None
+        self._result: Correlated | None = None
+        self._pixels_per_s: float | None = None
         self._frames = LayerComboBox(
             "no frames: open a frames file", _is_frames, objectName="frames"
         )
@@ -44,63 +67,95 @@ class CorrelateWidget(Dock):
         )
         self._frame_time = NumberEdit(objectName="frame_time_s")
         self._frame_time.setToolTip("Time from the start of one raw frame to the next, s.")
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Frames", self._frames)
-        form.addRow("Bins", self._partition)
-        form.addRow("Frame time (s)", self._frame_time)
-        self.column.addLayout(form)
-        self.column.addWidget(self._build_selection())
+        self._kind = QComboBox(objectName="kind")
+        for name, kind in zip(KIND_NAMES, KINDS, strict=True):
+            self._kind.addItem(name, kind)
+        self._bins = BinChoice(self._viewer)
+        self._form = QFormLayout()
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._open_frames, self._open_bins = _open_button("frames"), _open_button("bins")
+        self._form.addRow("Frames", _beside(self._frames, self._open_frames))
+        self._form.addRow("Bins", _beside(self._partition, self._open_bins))
+        self._form.addRow("Frame time (s)", self._frame_time)
+        self._form.addRow("Compute", self._kind)
+        self._form.addRow("Two-time bins", self._bins)
+        self.column.addLayout(self._form)
+        self.column.addLayout(self._build_range())
+        self._options = CorrelateOptions()
+        self._estimate = QLabel(objectName="estimate")
         self._job = JobButton("Correlate")
+        self._plot = PlotArea(self._viewer)
+        self._summary = QLabel(objectName="summary")
+        for label in (self._estimate, self._summary):
+            label.setWordWrap(True)
+        self._forget = QPushButton("Forget it", objectName="forget")
+        self._forget.setToolTip("Take g2 of these frames away, and show what was there before.")
         self._saver = Runner(self)
         self._save = QPushButton("Save result file ...", objectName="save")
         self._save.setToolTip("HDF5 in the layout of APS 8-ID, with how it was made.")
-        self._summary = QLabel(objectName="summary")
-        self._summary.setWordWrap(True)
-        for widget in (self._job, self._summary, self._save):
+        self._cluster = ClusterPanel()
+        for widget in (
+            self._options,
+            self._estimate,
+            self._job,
+            self._plot,
+            self._summary,
+            self._forget,
+            self._save,
+            self._cluster,
+        ):
             self.column.addWidget(widget)
+        self._plot.setVisible(False)
+        self._forget.setVisible(False)
         self.column.addStretch()
 
-    def _build_selection(self) -> QGroupBox:
-        box = QGroupBox("Frames to use")
-        form = QFormLayout(box)
+    def _build_range(self) -> QGridLayout:
         self._begin, self._end = QSpinBox(objectName="begin"), QSpinBox(objectName="end")
         self._stride, self._average = QSpinBox(objectName="stride"), QSpinBox(objectName="average")
-        for spin, low, tip in (
-            (self._begin, 0, "First frame, counted from 0."),
-            (self._end, 0, "The frame behind the last one; 'all' goes to the end of the run."),
-            (self._stride, 1, "Use every n-th frame."),
-            (self._average, 1, "Average n frames before they are correlated."),
+        self._end.setSpecialValueText("all")
+        grid = QGridLayout()
+        for place, (spin, low, name, tip) in enumerate(
+            (
+                (self._begin, 0, "From frame", "First frame, counted from 0."),
+                (self._end, 0, "to", "The frame behind the last one; 'all': to the end."),
+                (self._stride, 1, "Every", "Use every n-th frame."),
+                (self._average, 1, "sum of", "Add n frames up before they are correlated."),
+            )
         ):
             spin.setRange(low, 2_000_000_000)
             spin.setToolTip(tip)
-        self._end.setSpecialValueText("all")
-        form.addRow("From frame", self._begin)
-        form.addRow("To frame", self._end)
-        form.addRow("Every", self._stride)
-        form.addRow("Average of", self._average)
-        self._normalization = QComboBox(objectName="normalization")
-        self._normalization.addItems(list(NORMALIZATIONS))
-        self._normalization.setToolTip(
-            "symmetric: intensities are averaged in each static bin, then g2 over the static bins "
-            "of a dynamic bin (boost_corr and the APS viewer). The choice is written to the file."
-        )
-        form.addRow("Normalisation", self._normalization)
+            spin.setMinimumWidth(60)
+            row, side = divmod(place, 2)
+            grid.addWidget(QLabel(name), row, 2 * side)
+            grid.addWidget(spin, row, 2 * side + 1)
         self._frame_sum = FrameSum(self._viewer)
-        form.addRow("Show sums of", self._frame_sum)
-        return box
+        grid.addWidget(QLabel("Show sums of"), 2, 0)
+        grid.addWidget(self._frame_sum, 2, 1, 1, 3)
+        for side in (1, 3):
+            grid.setColumnStretch(side, 1)
+        return grid
 
     def _connect(self) -> None:
         self._frames.currentIndexChanged.connect(self._on_frames_changed)
         self._partition.currentIndexChanged.connect(self._refresh)
         self._frame_time.value_changed.connect(self._refresh)
+        self._kind.currentIndexChanged.connect(self._refresh)
+        self._bins.changed.connect(self._refresh)
+        self._options.changed.connect(self._refresh)
         for spin in (self._begin, self._end, self._stride, self._average):
             spin.valueChanged.connect(self._refresh)
+        self._open_frames.clicked.connect(self._on_open_clicked)
+        self._open_bins.clicked.connect(self._on_open_clicked)
         self._job.clicked.connect(self._on_job_clicked)
+        self._job.runner.progressed.connect(self._on_job_progressed)
         self._job.finished.connect(self._on_job_finished)
+        self._job.cancelled.connect(self._on_job_broken_off)
+        self._job.runner.failed.connect(self._on_job_broken_off)
+        self._forget.clicked.connect(self._on_forget_clicked)
         self._save.clicked.connect(self._on_save_clicked)
         self._saver.finished.connect(self._on_saved)
         self._saver.failed.connect(self._summary.setText)
+        self._cluster.wanted.connect(self._on_command_wanted)
 
     def _refresh(self, event: object = None) -> None:
         self._frames.show_layers(list(self._viewer.layers))
@@ -112,21 +167,34 @@ class CorrelateWidget(Dock):
             and (frames is None or tuple(layer.data.shape[-2:]) == tuple(frames.data.shape[-2:]))
         ]
         self._partition.show_layers(same)
+        self._bins.follow(self._partition.layer())
+        self._form.setRowVisible(self._bins, self._kind.currentData() != "multitau")
         self._save.setEnabled(self._result is not None)
-        self._job.allow(self._why_not())
+        if not self._job.runner.running:
+            self._job.allow(self._why_not())
 
     def _why_not(self) -> str:
+        """Return why there is nothing to start, and show what the job would take."""
+        self._estimate.clear()
         if self._frames.layer() is None:
             return "Open a frames file, or a simulated run (File > Open Sample > XPCS)."
         if self._partition.layer() is None:
             return "Lay bins over the frames with XPCS: Geometry & partition, or open a Q-map file."
         if not self._frame_time.value():
             return "The file does not tell the frame time: type it, in s."
+        try:
+            request = self.request()
+            if request is not None:
+                self._estimate.setText(estimate(request, self._pixels_per_s))
+        except XpcsError as fault:
+            return str(fault)
         return ""
 
     def _teardown(self) -> None:
         self._job.cancel()
         self._frame_sum.stop()
+        self._bins.stop()
+        self._plot.stop()
 
     def _on_frames_changed(self) -> None:
         layer = self._frames.layer()
@@ -140,6 +208,19 @@ class CorrelateWidget(Dock):
             )
         self._refresh()
 
+    def _on_open_clicked(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open frames or bins")
+        if path:
+            self.open(Path(path))
+
+    def open(self, path: Path) -> None:
+        """Add the layers of a file; one that cannot be read says why."""
+        try:
+            for one in read_layers(str(path)):
+                self._viewer.add_layer(Layer.create(*one))
+        except XpcsError as fault:
+            self._summary.setText(str(fault))
+
     def selection(self) -> FrameSelection:
         """Return the frames that the controls ask for."""
         return FrameSelection(
@@ -149,69 +230,143 @@ class CorrelateWidget(Dock):
             average=self._average.value(),
         )
 
-    def _on_job_clicked(self) -> None:
+    def request(self) -> Request | None:
+        """Return what the controls ask for, ``None`` while something is missing.
+
+        Raises
+        ------
+        XpcsError
+            Something is typed that cannot be.
+        """
         frames, bins = self._frames.layer(), self._partition.layer()
         frame_time = self._frame_time.value()
         if frames is None or bins is None or not frame_time:
-            return
-        try:
-            selection = self.selection()
-        except XpcsError as error:
-            self._job.allow(str(error))
-            return
-        partition = xpcs_layers.layer_partition(bins)
-        self._asked = (frames, bins, partition)
-        source, normalization = xpcs_layers.layer_frames(frames), self._normalization.currentText()
-        self._job.start(
-            lambda: _correlate_steps(source, partition, frame_time, selection, normalization)
+            return None
+        kind = self._kind.currentData()
+        return Request(
+            frames=xpcs_layers.layer_frames(frames),
+            partition=xpcs_layers.layer_partition(bins),
+            known=xpcs_layers.layer_known(frames),
+            source=xpcs_layers.layer_source(frames) or frames.name,
+            frame_time_s=frame_time,
+            kind=kind,
+            bins=self._bins.labels() if kind != "multitau" else None,
+            selection=self.selection(),
+            multitau=self._options.multitau(),
+            twotime=self._options.twotime(),
         )
 
-    def _on_job_finished(self, result: MultiTauResult) -> None:
+    # -- a run
+
+    def _on_job_clicked(self) -> None:
+        frames, bins = self._frames.layer(), self._partition.layer()
+        try:
+            request = self.request()
+        except XpcsError as fault:
+            self._job.allow(str(fault))
+            return
+        if frames is None or bins is None or request is None:
+            return
+        self._asked = (frames, bins, request)
+        self._before, self._shown, self._kept = xpcs_layers.layer_curves(bins), None, None
+        self._summary.clear()
+        self._forget.setVisible(False)
+        if request.wants_multitau:
+            self._plot.setVisible(True)
+            self._plot.show_hint("g2 of the first frames comes in a second or two ...")
+        bins.events.selected_label.connect(self._draw)
+        self._job.start(partial(correlation_steps, request))
+
+    def _on_job_progressed(self, progress: Progress) -> None:
+        if self._asked is None or not isinstance(progress.partial, G2Curves):
+            return
+        _, bins, request = self._asked
+        so_far = f"first {progress.done} of {progress.total} frames"
+        self._kept = progress
+        curves = replace(progress.partial, source=f"{so_far} of {request.source}")
+        self._shown = (curves, so_far)
+        if self._is_unchanged(bins, request):
+            xpcs_layers.attach_curves(bins, curves)
+        self._draw()
+
+    def _is_unchanged(self, bins: Labels, request: Request) -> bool:
+        """Return whether the bins on the image are still those that are correlated."""
+        shown = bins in self._viewer.layers
+        return shown and xpcs_layers.layer_partition(bins) is request.partition
+
+    def _draw(self) -> None:
+        """Show the curve of the selected bin and of some others."""
+        if self._shown is None or self._asked is None:
+            return
+        curves, title = self._shown
+        columns = columns_to_show(curves, int(self._asked[1].selected_label))
+        if not columns:
+            self._plot.show_hint(f"Nothing was counted in any bin in the {title}.")
+            return
+        names = [_bin_name(curves, column) for column in columns]
+        self._plot.ask(
+            partial(draw_family, curves=curves, columns=columns, names=names, title=title)
+        )
+
+    def _on_job_broken_off(self) -> None:
+        """Keep g2 of the frames so far, and say so."""
+        if self._asked is not None and self._kept is not None:
+            _, bins, request = self._asked
+            if self._is_unchanged(bins, request):
+                self._summary.setText(
+                    f"Kept g2 of the first {self._kept.done} of {self._kept.total} frames in the "
+                    f"fit dock; it is not in a file. To save it, set 'to' to this frame and "
+                    "correlate again."
+                )
+                self._forget.setVisible(True)
+        self._refresh()
+
+    def _on_forget_clicked(self) -> None:
+        if self._asked is not None and self._is_unchanged(*self._asked[1:]):
+            xpcs_layers.attach_curves(self._asked[1], self._before)
+        self._shown = None
+        self._summary.clear()
+        self._forget.setVisible(False)
+        self._plot.setVisible(False)
+
+    def _on_job_finished(self, result: Correlated) -> None:
         if self._asked is None:
             return
-        frames, bins, partition = self._asked
-        source = xpcs_layers.layer_source(frames) or frames.name
-        self._result = (result, partition, frames)
-        self._save.setEnabled(True)
-        curves = result.curves(partition, source)
-        known = xpcs_layers.layer_known(frames)
-        if bins in self._viewer.layers and xpcs_layers.layer_partition(bins) is partition:
-            xpcs_layers.attach_curves(bins, curves)
-        else:  # the bins were changed or closed meanwhile: the curves keep their own
-            data, arguments, _ = xpcs_layers.partition_layer(
-                partition, known=known, curves=curves, source=source
+        frames, bins, request = self._asked
+        self._result = result
+        curves = show_result(self._viewer, result, frames, bins)
+        said = []
+        if result.multitau is not None and curves is not None:
+            self._shown = (curves, f"all {result.multitau.selection.count()} frames")
+            self._draw()
+            said.append(
+                f"g2 of {len(curves.bins)} bins at {len(curves.delay_s)} delays, "
+                f"{curves.delay_s[0]:.3g} to {curves.delay_s[-1]:.3g} s. Fit them with XPCS: Fit "
+                "g2."
             )
-            bins = self._viewer.add_labels(data, **arguments)
-        self._show_scattering(result, partition, known, source)
-        self._viewer.layers.selection.active = bins
-        summary = (
-            f"g2 of {len(curves.bins)} bins at {len(curves.delay_s)} delays, "
-            f"{curves.delay_s[0]:.3g} to {curves.delay_s[-1]:.3g} s. Fit them with XPCS: Fit g2."
-        )
-        self._summary.setText(" ".join([summary, *result.remarks()]))
+            said += result.multitau.remarks()
+            said.append("Engine {engine} on {device}.".format_map(result.multitau.engine))
+            pixels = int(request.partition.dynamic.pixels.sum())
+            seconds = float(result.multitau.engine["seconds"])
+            self._pixels_per_s = pixels * request.used_frames() / max(seconds, 1e-3)
+        if result.twotime is not None:
+            said.append(
+                f"Two-time maps of {len(result.twotime.processed_bins)} bins: see XPCS: Two-time."
+            )
+        if result.ages is not None:
+            said.append(
+                f"Two-time ages of {len(result.ages.ages.processed_bins)} bins, which a long run "
+                "has in place of maps: see XPCS: Two-time."
+            )
+        self._summary.setText(" ".join(said))
+        self._refresh()
 
-    def _show_scattering(
-        self, result: MultiTauResult, partition: Partition, known: Any, source: str
-    ) -> None:
-        data, arguments, _ = xpcs_layers.scattering_layer(
-            result.mean_frame, known=known, mask=partition.mask, source=source
-        )
-        for layer in xpcs_layers.layers_with_role(self._viewer.layers, "scattering"):
-            if xpcs_layers.layer_source(layer) == source and layer.data.shape == data.shape:
-                layer.data = data
-                return
-        image = self._viewer.add_image(data, **arguments)
-        lowest_labels = min(
-            (i for i, layer in enumerate(self._viewer.layers) if isinstance(layer, Labels)),
-            default=len(self._viewer.layers),
-        )
-        self._viewer.layers.move(self._viewer.layers.index(image), lowest_labels)
-        image.visible = False
+    # -- saving, and the same elsewhere
 
     def _on_save_clicked(self) -> None:
         if self._result is None:
             return
-        source = Path(xpcs_layers.layer_source(self._result[2]) or self._result[2].name)
+        source = Path(self._result.request.source)
         suggested = source.with_name(f"{source.stem}_results.hdf")
         path, _ = QFileDialog.getSaveFileName(
             self, "Save result file", str(suggested), "HDF5 (*.hdf)"
@@ -222,11 +377,22 @@ class CorrelateWidget(Dock):
     def save(self, path: Path) -> None:
         """Write the last result to ``path``; the file dialogue asked before overwriting."""
         if self._result is not None:
-            result, partition, frames = self._result
-            self._saver.start(partial(_save_steps, path, result, partition, frames))
+            self._saver.start(partial(saving_steps, path, self._result), "Save result file")
 
     def _on_saved(self, path: Path) -> None:
         self._summary.setText(f"Saved {path}")
+
+    def _on_command_wanted(self) -> None:
+        bins = self._partition.layer()
+        try:
+            request = self.request()
+        except XpcsError as fault:
+            self._cluster.say(str(fault))
+            return
+        if request is None or bins is None:
+            self._cluster.say(self._why_not())
+            return
+        self._cluster.show_command(request, xpcs_layers.layer_source(bins))
 
 
 def _is_frames(layer: Layer) -> bool:
@@ -237,41 +403,20 @@ def _is_partition(layer: Layer) -> bool:
     return xpcs_layers.layer_role(layer) == "partition"
 
 
-def _correlate_steps(
-    frames: Frames,
-    partition: Partition,
-    frame_time_s: float,
-    selection: FrameSelection,
-    normalization: str,
-) -> Steps[MultiTauResult]:
-    """Correlate; runs in the thread, so that the backend starts there."""
-    from napari_xpcs.backends import get_backend
-
-    return (
-        yield from correlate_multitau(
-            frames,
-            partition,
-            frame_time_s=frame_time_s,
-            xp=get_backend(),
-            selection=selection,
-            normalization=normalization,
-        )
-    )
+def _open_button(what: str) -> QToolButton:
+    button = QToolButton(objectName=f"open_{what}")
+    button.setText("...")
+    button.setToolTip(f"Open a file with {what}.")
+    return button
 
 
-def _save_steps(
-    path: Path, result: MultiTauResult, partition: Partition, frames: Layer
-) -> Steps[Path]:
-    """Write a result file; runs in the thread."""
-    yield Progress(0, 1, "files")
-    source = xpcs_layers.layer_source(frames) or frames.name
-    refuse_input_as_output(path, Path(source))
-    write_result(
-        path,
-        source=source,
-        multitau=result,
-        partition=partition,
-        known=xpcs_layers.layer_known(frames),
-        force=True,
-    )
-    return path
+def _beside(left: QWidget, right: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.addWidget(left, stretch=1)
+    row.addWidget(right)
+    return row
+
+
+def _bin_name(curves: G2Curves, column: int) -> str:
+    q = curves.bins.q[column]
+    return f"bin {curves.bins.label[column]}" + (f", {q:.3g} 1/Å" if q == q else "")

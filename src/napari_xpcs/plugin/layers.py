@@ -11,21 +11,23 @@ import numpy as np
 import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
+from napari.utils.notifications import show_warning
 
 from napari_xpcs._typing import Image, Mask
 from napari_xpcs.backends.io_adapter import napari_adapter
 from napari_xpcs.correlate.reading import Frames
+from napari_xpcs.errors import FileFormatError
 from napari_xpcs.fitting.results import FitStatus, G2Fit
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
-from napari_xpcs.io.twotime_maps import TwoTimeMaps
-from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.kernels.curves import BinTable, G2Curves
 from napari_xpcs.kernels.geometry import Geometry, KnownGeometry
 from napari_xpcs.kernels.mask_steps import MaskStep, painted_difference
+from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTime
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, image_contrast, log_view
 from napari_xpcs.plugin.sectors import ranges_of, shape_of
-from napari_xpcs.plugin.twotime_image import TwoTimeImage
+from napari_xpcs.plugin.twotime_image import CONTRAST, Maps, TwoTimeImage, ages_image
 
 LAYER_KEY = "xpcs"
 SCATTERING_FLOOR = 1e-3
@@ -382,38 +384,95 @@ def result_file_to_layers(file: ResultFile) -> list[LayerData]:
         layers.append(
             partition_layer(file.partition, known=file.known, curves=file.curves, source=source)
         )
+    bins = None if file.partition is None else file.partition.table()
     if file.twotime is not None:
-        layers.extend(twotime_layers(file.twotime, source))
+        layers.extend(twotime_layers(file.twotime, source, bins))
+    if file.ages is not None:
+        layers.extend(ages_layers(file.ages, source, bins))
     return layers
 
 
-def twotime_layers(maps: TwoTimeMaps, source: str) -> list[LayerData]:
+def twotime_layers(maps: Maps, source: str, bins: BinTable | None = None) -> list[LayerData]:
     """Return one hidden Image per two-time map, read when it is shown, with its axes in s.
 
-    The diagonal, which is shot noise, is transparent.  Contrast comes from the mean along
-    diagonals; where the file has none, no map can be offered without reading it.
+    The diagonal, which is shot noise, is transparent.  A damaged map is left out with a warning.
     """
     found: list[LayerData] = []
-    step = maps.frame_time_s
+    time_s = maps.frame_time_s or 1.0
     for position, label in enumerate(maps.bins):
-        if maps.g2 is None:
-            break
-        mean = maps.g2[1:, position]
-        counted = mean[np.isfinite(mean) & (mean > 0)]
-        limits = (float(counted.min()), float(counted.max())) if counted.size else (1.0, 1.5)
+        try:
+            image = TwoTimeImage(maps, position, maps.frames(position))
+        except FileFormatError as fault:
+            show_warning(f"The map of bin {int(label)} is left out: {fault}")
+            continue
+        step = time_s * image.step
         arguments = {
             "name": f"two-time bin {int(label)}",
             "rgb": False,
-            "scale": (step or 1.0, step or 1.0),
+            "scale": (step, step),
+            "translate": ((step - time_s) / 2,) * 2,
             # napari ignores all units where seconds meet pixels on one axis: the label has it.
-            "axis_labels": ("t1 (s)", "t2 (s)") if step else ("t1", "t2"),
+            "axis_labels": ("t1 (s)", "t2 (s)") if maps.frame_time_s else ("t1", "t2"),
             "visible": False,
-            "contrast_limits": limits if limits[0] < limits[1] else (limits[0], limits[0] + 0.1),
+            "contrast_limits": (1.0, 1.5),
             "colormap": "viridis",
-            "metadata": {LAYER_KEY: {"role": "twotime", "bin": int(label), "source": source}},
+            "metadata": {
+                LAYER_KEY: {
+                    "role": "twotime",
+                    "source": source,
+                    "maps": maps,
+                    "position": position,
+                    **_bin_values(int(label), bins),
+                }
+            },
         }
-        found.append((TwoTimeImage(maps, position, len(maps.g2)), arguments, "image"))
+        found.append((image, arguments, "image"))
     return found
+
+
+def ages_layers(run: MultiTauTwoTime, source: str, bins: BinTable | None = None) -> list[LayerData]:
+    """Return one hidden Image (delay, age) per bin of a long run; delays are a row each."""
+    found: list[LayerData] = []
+    for position, label in enumerate(run.processed_bins):
+        image, delay_s, step_s = ages_image(run, position)
+        counted = image[np.isfinite(image)]
+        limits = np.quantile(counted, CONTRAST).tolist() if counted.size else [1.0, 1.5]
+        # Delays grow by factors: a row each, all rows together half as high as the ages are long.
+        height = step_s * image.shape[1] / (2 * len(delay_s))
+        arguments = {
+            "name": f"two-time ages bin {int(label)}",
+            "rgb": False,
+            "scale": (height, step_s),
+            "axis_labels": ("delay (row)", "age (s)"),
+            "visible": False,
+            "contrast_limits": limits if limits[0] < limits[1] else [limits[0], limits[0] + 0.1],
+            "colormap": "viridis",
+            "metadata": {
+                LAYER_KEY: {
+                    "role": "twotime",
+                    "source": source,
+                    "ages": run,
+                    "position": position,
+                    **_bin_values(int(label), bins),
+                }
+            },
+        }
+        found.append((napari_adapter.to_numpy(image), arguments, "image"))
+    return found
+
+
+def _bin_values(label: int, bins: BinTable | None) -> dict[str, Any]:
+    """Return what is known of a bin, for the metadata of its map."""
+    here = np.flatnonzero(bins.label == label) if bins is not None else np.empty(0, int)
+    if bins is None or not here.size:
+        return {"bin": label, "q": np.nan, "phi_deg": np.nan, "pixels": 0}
+    row = int(here[0])
+    return {
+        "bin": label,
+        "q": float(bins.q[row]),
+        "phi_deg": float(bins.phi_deg[row]),
+        "pixels": int(bins.pixels[row]),
+    }
 
 
 def partition_file_to_layers(file: PartitionFile) -> list[LayerData]:

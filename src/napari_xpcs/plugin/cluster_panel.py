@@ -1,0 +1,144 @@
+"""The command that does on a cluster what the dock would do here."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton
+
+from napari_xpcs.errors import CorrelationError, XpcsError
+from napari_xpcs.io.files import PartitionFile, ResultFile
+from napari_xpcs.io.open import open_path
+from napari_xpcs.io.partition_file import write_partition
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.plugin.correlation import Request, command_line
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.section import Section
+from napari_xpcs.progress import Progress, Steps
+
+
+class ClusterPanel(Section):
+    """Shows the command line; the bins must be in a file for it, and are saved from here."""
+
+    wanted = Signal()
+    """The user wants the command; answer with :meth:`show_command`."""
+
+    def __init__(self) -> None:
+        super().__init__("Send the same to a cluster", name="cluster")
+        self._request: Request | None = None
+        self._saved: tuple[Partition, Path] | None = None
+        self._scheduler = QLineEdit("tcp://SCHEDULER:8786", objectName="scheduler")
+        self._scheduler.setToolTip(
+            "Address of the dask scheduler, or local for all cores of one computer. Its workers "
+            "must see the same folders."
+        )
+        self._ask = QPushButton("Show the command", objectName="show_command")
+        self._save = QPushButton("Save bins ...", objectName="save_bins")
+        self._text = QPlainTextEdit(objectName="command")
+        self._text.setReadOnly(True)
+        self._text.setMaximumHeight(110)
+        self._text.setVisible(False)
+        self._copy = QPushButton("Copy", objectName="copy_command")
+        self._copy.setVisible(False)
+        self._message = QLabel(objectName="cluster_message")
+        self._message.setWordWrap(True)
+        row = QHBoxLayout()
+        row.addWidget(self._ask)
+        row.addWidget(self._save)
+        address = QHBoxLayout()
+        address.addWidget(QLabel("Scheduler"))
+        address.addWidget(self._scheduler)
+        self.column.addLayout(address)
+        self.column.addLayout(row)
+        for widget in (self._message, self._text, self._copy):
+            self.column.addWidget(widget)
+        self._runner = Runner(self)
+        self._saver = Runner(self)
+        self._ask.clicked.connect(self.wanted)
+        self._save.clicked.connect(self.wanted)
+        self._save.clicked.connect(self._on_save_clicked)
+        self._copy.clicked.connect(self._on_copy_clicked)
+        self._runner.finished.connect(self._on_command_made)
+        self._runner.failed.connect(self.say)
+        self._saver.finished.connect(self._on_saved)
+        self._saver.failed.connect(self.say)
+
+    def show_command(self, request: Request, bins_path: str) -> None:
+        """Show the command for ``request``, whose bins may be in the file ``bins_path``."""
+        self._request = request
+        path = Path(bins_path) if bins_path else None
+        if self._saved is not None and self._saved[0] is request.partition:
+            path = self._saved[1]
+        scheduler = self._scheduler.text().strip()
+        self._runner.start(partial(_command_steps, request, path, scheduler))
+
+    def say(self, text: str) -> None:
+        """Show why there is no command."""
+        self._message.setText(text)
+        self._text.setVisible(False)
+        self._copy.setVisible(False)
+
+    def save_bins(self, path: Path) -> None:
+        """Write the bins to ``path``; the file dialogue asked before overwriting."""
+        if self._request is not None:
+            self._saver.start(partial(_bins_steps, path, self._request), "Save bins")
+
+    def _on_save_clicked(self) -> None:
+        if self._request is None:
+            return
+        source = Path(self._request.source)
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save bins", str(source.with_name(f"{source.stem}_qmap.hdf")), "HDF5 (*.hdf)"
+        )
+        if path:
+            self.save_bins(Path(path))
+
+    def _on_saved(self, saved: tuple[Partition, Path]) -> None:
+        self._saved = saved
+        self.wanted.emit()
+
+    def _on_command_made(self, command: str) -> None:
+        self._message.setText("The same as a command, for a shell that sees these files:")
+        self._text.setPlainText(command)
+        self._text.setVisible(True)
+        self._copy.setVisible(True)
+
+    def _on_copy_clicked(self) -> None:
+        QGuiApplication.clipboard().setText(self._text.toPlainText())
+        self._message.setText("Copied.")
+
+
+def _command_steps(request: Request, bins_path: Path | None, scheduler: str) -> Steps[str]:
+    """Make the command, if the bins are in a file; runs in the thread."""
+    yield Progress(0, 1, "command")
+    request.check()
+    if bins_path is None or not _holds(bins_path, request.partition):
+        msg = "These bins are in no file yet: press 'Save bins ...' first."
+        raise CorrelationError(msg)
+    return command_line(request, bins_path, scheduler)
+
+
+def _holds(path: Path, partition: Partition) -> bool:
+    """Return whether a file holds these very bins."""
+    try:
+        file = open_path(path)
+    except (XpcsError, OSError):
+        return False
+    stored = file.partition if isinstance(file, PartitionFile | ResultFile) else None
+    return stored is not None and all(
+        np.array_equal(one, other)
+        for one, other in (
+            (stored.mask, partition.mask),
+            (stored.dynamic.labels, partition.dynamic.labels),
+            (stored.static.labels, partition.static.labels),
+        )
+    )
+
+
+def _bins_steps(path: Path, request: Request) -> Steps[tuple[Partition, Path]]:
+    """Write the bins; runs in the thread."""
+    yield Progress(0, 1, "bins")
+    write_partition(path, request.partition, source=request.source, force=True)
+    return request.partition, path

@@ -1,0 +1,276 @@
+"""What the dock asks for, how much that is, and the job that does it."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_xpcs.correlate.multitau_run import correlate_multitau
+from napari_xpcs.correlate.multitau_twotime_run import (
+    ages_instead_of_maps,
+    correlate_multitau_twotime,
+)
+from napari_xpcs.correlate.reading import BLOCK_BYTES, Frames
+from napari_xpcs.correlate.twotime_run import correlate_twotime
+from napari_xpcs.errors import CorrelationError
+from napari_xpcs.io.atomic import refuse_input_as_output
+from napari_xpcs.io.result_file import write_result
+from napari_xpcs.kernels.geometry import KnownGeometry
+from napari_xpcs.kernels.multitau import MultiTauResult
+from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTimeResult
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.twotime import TwoTimeResult
+from napari_xpcs.plugin.job import time_text
+from napari_xpcs.progress import Progress, Steps
+
+KINDS = ("multitau", "twotime", "both")
+"""As the command line calls them."""
+
+TWOTIME_BYTES = 4e9
+"""What two-time maps and the counts they are made of may take together."""
+
+_STATE_BYTES = 900
+"""Of a used pixel in the state of g2."""
+_AGE_BYTES = 50
+"""Of a frame and bin where ages are kept in place of maps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """A run to be correlated, as the dock says it.
+
+    Parameters
+    ----------
+    frames
+        Counts (frame, row, col).
+    known
+        Geometry of the run, for the result file.
+    source
+        Path of the frames file.
+    kind
+        One of :data:`KINDS`.
+    bins
+        Labels of the two-time maps, ``None`` for all.
+    multitau, twotime
+        Further options of
+        :func:`~napari_xpcs.correlate.multitau_run.correlate_multitau`, and ``smoothing`` and
+        ``maps`` of two-time correlation.
+    """
+
+    frames: Frames
+    partition: Partition
+    known: KnownGeometry = field(default_factory=dict)
+    source: str = ""
+    frame_time_s: float
+    kind: str = "multitau"
+    bins: tuple[int, ...] | None = None
+    selection: FrameSelection = field(default_factory=FrameSelection)
+    multitau: Mapping[str, Any] = field(default_factory=dict)
+    twotime: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def wants_multitau(self) -> bool:
+        """Whether g2 is made."""
+        return self.kind != "twotime"
+
+    @property
+    def wants_twotime(self) -> bool:
+        """Whether two-time maps or ages are made."""
+        return self.kind != "multitau"
+
+    def used_frames(self) -> int:
+        """Return the number of used frames.
+
+        Raises
+        ------
+        CorrelationError
+            The run has no such frames.
+        """
+        return self.selection.within(self.frames.shape[0]).count()
+
+    def wants_ages(self) -> bool:
+        """Return whether two-time correlation keeps ages in place of maps."""
+        maps = str(self.twotime.get("maps", "auto"))
+        return self.wants_twotime and ages_instead_of_maps(maps, self.used_frames())
+
+    def check(self) -> None:
+        """Raise :class:`CorrelationError` for what cannot be done, before anything is read."""
+        self.used_frames()
+        leaves_out = self.multitau.get("skipped") or self.multitau.get("skip_corrupt")
+        if self.wants_twotime and leaves_out:
+            msg = (
+                "Two-time maps need every frame: clear 'Bad frames' under More, or choose g2 alone."
+            )
+            raise CorrelationError(msg)
+        if self.wants_twotime and self.bins is not None and not self.bins:
+            msg = "No bin is chosen for two-time: pick bins on the image, or type labels as 1,4,9."
+            raise CorrelationError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Correlated:
+    """What came out of a request; what was not asked for is ``None``."""
+
+    request: Request
+    multitau: MultiTauResult | None = None
+    twotime: TwoTimeResult | None = None
+    ages: MultiTauTwoTimeResult | None = None
+
+
+def correlation_steps(request: Request) -> Steps[Correlated]:
+    """Correlate; runs in the thread, so that the backend starts there."""
+    from napari_xpcs.backends import get_backend
+
+    request.check()
+    common: dict[str, Any] = {
+        "frame_time_s": request.frame_time_s,
+        "selection": request.selection,
+        "xp": get_backend(),
+    }
+    found: dict[str, Any] = {}
+    if request.wants_multitau:
+        found["multitau"] = yield from correlate_multitau(
+            request.frames, request.partition, **request.multitau, **common
+        )
+    if request.wants_twotime:
+        common |= {"bins": request.bins, "smoothing": request.twotime.get("smoothing", "static")}
+        if request.wants_ages():
+            found["ages"] = yield from correlate_multitau_twotime(
+                request.frames, request.partition, **common
+            )
+        else:
+            found["twotime"] = yield from correlate_twotime(
+                request.frames, request.partition, memory_bytes=TWOTIME_BYTES, **common
+            )
+    return Correlated(request=request, **found)
+
+
+def saving_steps(path: Path, correlated: Correlated) -> Steps[Path]:
+    """Write a result file; runs in the thread."""
+    yield Progress(0, 1, "files")
+    request = correlated.request
+    refuse_input_as_output(path, Path(request.source))
+    write_result(
+        path,
+        source=request.source,
+        multitau=correlated.multitau,
+        twotime=correlated.twotime,
+        ages=correlated.ages,
+        partition=request.partition,
+        known=request.known,
+        force=True,
+    )
+    return path
+
+
+def estimate(request: Request, pixels_per_s: float | None) -> str:
+    """Return in words what a request takes: frames, memory, and time where it is known.
+
+    Parameters
+    ----------
+    pixels_per_s
+        Used pixels times frames that g2 did per second in the last run.
+
+    Raises
+    ------
+    CorrelationError
+        It cannot be done.
+    """
+    request.check()
+    frames, partition = request.used_frames(), request.partition
+    pixels = int(partition.dynamic.pixels.sum())
+    one = int(np.prod(request.frames.shape[1:])) * np.dtype(request.frames.dtype).itemsize
+    memory = 2.0 * min(256 * one * request.selection.step, BLOCK_BYTES)
+    said = [f"{frames} frames of {pixels} pixels in {len(partition.dynamic)} bins"]
+    if request.wants_multitau:
+        memory += _STATE_BYTES * pixels
+    if request.wants_twotime:
+        counts = partition.dynamic.pixels
+        chosen = (
+            counts
+            if request.bins is None
+            else [counts[b - 1] for b in request.bins if b <= len(counts)]
+        )
+        if request.wants_ages():
+            memory += _AGE_BYTES * frames * len(chosen)
+            said.append(f"two-time ages of {len(chosen)} bins, as for all long runs")
+        else:
+            memory += 4.0 * frames * min(float(np.sum(chosen)), TWOTIME_BYTES / frames)
+            memory += 4.0 * frames**2 * len(chosen)
+            said.append(f"two-time maps of {len(chosen)} bins")
+    said.append(f"memory about {memory_text(memory)}")
+    if pixels_per_s and request.wants_multitau:
+        said.append(f"g2 in about {time_text(frames * pixels / pixels_per_s)} as the last run")
+    return ", ".join(said) + "."
+
+
+def memory_text(size: float) -> str:
+    """Return bytes in MB or GB.
+
+    >>> memory_text(2.5e9), memory_text(3.2e7)
+    ('2.5 GB', '32 MB')
+    """
+    return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def command_line(request: Request, qmap: Path, scheduler: str) -> str:
+    """Return the command that does the same without a screen, ready for a shell.
+
+    Parameters
+    ----------
+    qmap
+        File that the bins are saved in.
+    scheduler
+        Address of a dask scheduler, ``local``, or nothing.
+
+    Raises
+    ------
+    CorrelationError
+        The frames are in no file.
+    """
+    source = Path(request.source)
+    if not source.is_file():
+        msg = "These frames are in no file, so no other computer can read them."
+        raise CorrelationError(msg)
+    words = ["napari-xpcs", "correlate", str(source.resolve()), "--qmap", str(qmap.resolve())]
+    words += ["-o", str(source.resolve().with_name(f"{source.stem}_results.hdf"))]
+    selection, multitau = request.selection, request.multitau
+    skipped = multitau.get("skipped", ())
+    options = {
+        "--type": (request.kind, "multitau"),
+        "--begin": (selection.begin, 0),
+        "--end": (selection.end, None),
+        "--stride": (selection.stride, 1),
+        "--avg": (selection.average, 1),
+        "--normalization": (multitau.get("normalization", "symmetric"), "symmetric"),
+        "--delays-per-level": (multitau.get("delays_per_level", 4), 4),
+        "--errors": (multitau.get("errors", "pixel"), "pixel"),
+        "--partials": (multitau.get("partials", 0), 0),
+        "--engine": (multitau.get("engine", "auto"), "auto"),
+        "--skip-frames": (",".join(map(str, skipped)), ""),
+    }
+    if request.wants_twotime:
+        options |= {
+            "--smoothing": (request.twotime.get("smoothing", "static"), "static"),
+            "--maps": (request.twotime.get("maps", "auto"), "auto"),
+        }
+        if request.bins is not None:
+            options["--bins"] = (",".join(map(str, request.bins)), "")
+    told = request.known.get("frame_time_s")
+    if told is None or told.value != request.frame_time_s:
+        options["--frame-time"] = (f"{request.frame_time_s:.10g}", "")
+    options["--scheduler"] = (scheduler, "")
+    for name, (value, default) in options.items():
+        if value != default:
+            words += [name, str(value)]
+    flags = {
+        "--normalize-frame": "normalize_frame",
+        "--skip-corrupt": "skip_corrupt",
+        "--save-g2-pixels": "pixel_averages",
+    }
+    words += [flag for flag, name in flags.items() if multitau.get(name)]
+    return shlex.join(words)

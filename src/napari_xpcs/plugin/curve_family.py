@@ -1,0 +1,63 @@
+"""Several g2 curves in one plot, one of them in front."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_xpcs.backends.io_adapter import matplotlib_adapter
+from napari_xpcs.kernels.curves import G2Curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_CURVES = 5
+"""Curves that can be told apart in a dock."""
+
+
+def columns_to_show(curves: G2Curves, label: int, most: int = MOST_CURVES) -> list[int]:
+    """Return the column of ``label`` first, then some others from the first to the last bin.
+
+    Columns without a number are passed over.
+    """
+    counted = [int(c) for c in np.flatnonzero(np.isfinite(curves.g2).any(axis=0))]
+    chosen = [c for c in counted if curves.bins.label[c] == label]
+    others = [c for c in counted if c not in chosen]
+    room = max(min(most - len(chosen), len(others)), 0)
+    spread = np.linspace(0, len(others) - 1, room).round().astype(int)
+    return chosen + [others[place] for place in spread]
+
+
+def draw_family(
+    figure: "Figure",
+    *,
+    curves: G2Curves,
+    columns: list[int],
+    names: list[str],
+    title: str,
+    front: bool = True,
+) -> None:
+    """Draw ``columns`` of ``curves``; the first one in front with its errors, where ``front``."""
+    axes = figure.subplots()
+    axes.set(xscale="log", xlabel="delay (s)", ylabel="g2")
+    shades = matplotlib_adapter.to_numpy(np.linspace(0.15, 0.95, max(len(columns), 2)))
+    for place, (column, name) in enumerate(zip(columns, names, strict=True)):
+        g2 = matplotlib_adapter.to_numpy(curves.g2[:, column])
+        counted = np.isfinite(g2)
+        delay = matplotlib_adapter.to_numpy(curves.delay_s)[counted]
+        error = np.nan_to_num(matplotlib_adapter.to_numpy(curves.error[:, column])[counted])
+        if front and place == 0:
+            axes.errorbar(
+                delay, g2[counted], error, fmt="o-", ms=3, lw=1.2, color="tab:orange", label=name
+            )
+        else:
+            axes.plot(
+                delay, g2[counted], ".-", ms=3, lw=0.7, color=_shade(shades[place]), label=name
+            )
+    if columns:
+        axes.legend(fontsize=7, framealpha=0.6)
+    axes.set_title(title, wrap=True)
+
+
+def _shade(part: float) -> tuple[float, float, float]:
+    """Return a blue to cyan that is seen on light and on dark paper."""
+    return 0.1, 0.35 + 0.4 * part, 0.95 - 0.2 * part
