@@ -5,7 +5,7 @@ does it.  As dicts (:func:`steps_to_dicts`) steps go into recipes and Q-map file
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import MaskError
 from napari_xpcs.kernels.mask_parameters import YES_NO, Condition, Parameter, ParameterType
-from napari_xpcs.kernels.packed_pixels import pack_pixels, unpack_pixels
+from napari_xpcs.kernels.packed_pixels import pack_bits, pack_pixels, unpack_bits
 from napari_xpcs.kernels.regions import Region
 
 SAMPLED_FRAMES = 100
@@ -392,16 +392,10 @@ def paint(
     before
         The mask (True = used) that the steps before leave.
     """
-    add, free = unpack_pixels(step.masked, shape), unpack_pixels(step.used, shape)
-    add[changed] = (masked & before)[changed]
-    free[changed] = (~masked & ~before)[changed]
-    return PaintedStep(
-        enabled=step.enabled,
-        shape=shape,
-        masked=pack_pixels(add),
-        used=pack_pixels(free),
-        source=step.source,
-    )
+    here, now, earlier = (np.packbits(image) for image in (changed, masked, before))
+    add = (unpack_bits(step.masked, shape) & ~here) | (here & now & earlier)
+    free = (unpack_bits(step.used, shape) & ~here) | (here & ~(now | earlier))
+    return replace(step, shape=shape, masked=pack_bits(add), used=pack_bits(free))
 
 
 THRESHOLD_PRESETS: Mapping[str, ThresholdStep] = {

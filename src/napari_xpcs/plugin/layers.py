@@ -38,6 +38,9 @@ STATUS = "status"
 STATUSES = tuple(get_args(FitStatus))
 """First words of a status, in the order of their numbers on a map."""
 
+BAND_PIXELS = 512
+"""Side of the image that shows ages as bands."""
+
 CORNERS = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0], [1.0, -1.0]])
 """A box about the origin, in the order of napari's ellipses."""
 LIT = np.array((1.0, 0.1, 0.8, 1.0))
@@ -475,6 +478,51 @@ def _bin_values(label: int, bins: BinTable | None) -> dict[str, Any]:
     }
 
 
+def age_line_layer(line: np.ndarray, width: float) -> LayerData:
+    """Return a line across a two-time map at one age, to be dragged."""
+    arguments = {
+        "name": "age",
+        "ndim": 2,
+        "shape_type": "line",
+        "edge_color": "red",
+        "edge_width": width,
+        "metadata": {LAYER_KEY: {"role": "age"}},
+    }
+    return [line], arguments, "shapes"
+
+
+def age_bands_layer(
+    curves: G2Curves, of_map: Layer, ages_s: np.ndarray, width_s: float
+) -> LayerData:
+    """Return the ages of ``curves`` as bands over the map that they were cut from.
+
+    A band is label and column of one age, so that a click on it shows its g2 in the fit dock.
+    """
+    (top, left), (bottom, right) = of_map.extent.world[:, -2:]
+    pixel = np.array([bottom - top, right - left]) / BAND_PIXELS
+    rows, cols = (
+        low + (np.arange(BAND_PIXELS) + 0.5) * step
+        for low, step in zip((top, left), pixel, strict=True)
+    )
+    ages = np.broadcast_to(cols, (BAND_PIXELS, BAND_PIXELS))
+    if layer_ages(of_map) is None:
+        ages = (rows[:, None] + cols) / 2
+    labels = np.zeros(ages.shape, np.uint16)
+    for label, age in enumerate(ages_s, start=1):
+        labels[np.abs(ages - age) <= width_s / 2] = label
+    arguments = {
+        "name": f"g2 at {len(ages_s)} ages, bin {layer_bin(of_map)}",
+        "opacity": 0.35,
+        "scale": tuple(pixel),
+        "translate": (top + pixel[0] / 2, left + pixel[1] / 2),
+        "features": pd.DataFrame(
+            {"index": np.arange(1, len(ages_s) + 1), "age (s)": np.round(ages_s, 9)}
+        ),
+        "metadata": {LAYER_KEY: {"role": "ages", "curves": curves, "source": layer_source(of_map)}},
+    }
+    return labels, arguments, "labels"
+
+
 def partition_file_to_layers(file: PartitionFile) -> list[LayerData]:
     """Return mask, bins and the regions that made them of a partition file."""
     source, partition = str(file.path), file.partition
@@ -559,12 +607,17 @@ def layer_steps(layer: Layer) -> tuple[MaskStep, ...]:
 
     What was painted since :func:`attach_steps` is a step of its own, the last one.
     """
-    ours = layer.metadata.get(LAYER_KEY, {})
-    steps: tuple[MaskStep, ...] = ours.get("steps", ())
-    shown = layer_mask(layer)
-    if not steps or np.array_equal(ours["made"], shown):
-        return steps
-    return (*steps, painted_difference(ours["made"], shown))
+    steps, shown = attached_steps(layer), layer_mask(layer)
+    if not steps:
+        return ()
+    made = layer.metadata[LAYER_KEY]["made"]
+    return steps if np.array_equal(made, shown) else (*steps, painted_difference(made, shown))
+
+
+def attached_steps(layer: Layer) -> tuple[MaskStep, ...]:
+    """Return the steps of :func:`attach_steps`, none where nobody told them."""
+    steps: tuple[MaskStep, ...] = layer.metadata.get(LAYER_KEY, {}).get("steps", ())
+    return steps
 
 
 def attach_steps(layer: Layer, steps: tuple[MaskStep, ...], made: Mask) -> None:
@@ -576,6 +629,29 @@ def layer_partition(layer: Layer) -> Partition:
     """Return the partition that a partition layer shows."""
     partition: Partition = layer.metadata[LAYER_KEY]["partition"]
     return partition
+
+
+def layer_bin(layer: Layer) -> int:
+    """Return the label of the bin of a two-time map."""
+    return int(layer.metadata[LAYER_KEY]["bin"])
+
+
+def layer_maps(layer: Layer) -> tuple[Maps | None, int]:
+    """Return where the map of a two-time layer is; no maps where a long run has ages."""
+    ours = layer.metadata[LAYER_KEY]
+    return ours.get("maps"), int(ours["position"])
+
+
+def layer_ages(layer: Layer) -> MultiTauTwoTime | None:
+    """Return the ages of a long run that a two-time layer shows, ``None`` for a map."""
+    ages: MultiTauTwoTime | None = layer.metadata[LAYER_KEY].get("ages")
+    return ages
+
+
+def layer_bin_values(layer: Layer) -> dict[str, Any]:
+    """Return ``q``, ``phi_deg`` and ``pixels`` of the bin of a two-time map."""
+    ours = layer.metadata[LAYER_KEY]
+    return {name: ours[name] for name in ("q", "phi_deg", "pixels")}
 
 
 def layer_curves(layer: Layer) -> G2Curves | None:

@@ -1,6 +1,6 @@
 """Dock: which pixels are used, as a list of steps that can be switched, changed and undone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,35 +8,23 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QMenu,
     QProgressBar,
     QPushButton,
-    QToolButton,
 )
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import XpcsError
-from napari_xpcs.kernels.geometry import (
-    Geometry,
-    complete_geometry,
-    missing_values,
-)
-from napari_xpcs.kernels.mask_of_steps import (
-    MaskResult,
-    needs_geometry,
-)
+from napari_xpcs.kernels.geometry import Geometry, complete_geometry, missing_values
+from napari_xpcs.kernels.mask_of_steps import MaskResult, needs_geometry
 from napari_xpcs.kernels.mask_steps import (
     STEP_KINDS,
     MaskStep,
-    PaintedStep,
     ThresholdStep,
-    paint,
     painted_difference,
     saturated,
 )
@@ -45,14 +33,14 @@ from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mask_jobs import MaskSource, mask_job, save_job
+from napari_xpcs.plugin.painted_mask import PaintedMask
+from napari_xpcs.plugin.step_buttons import BY_HAND, DRAW, StepButtons
 from napari_xpcs.plugin.step_form import StepForm
+from napari_xpcs.plugin.step_history import StepHistory
 from napari_xpcs.plugin.step_list import StepList
-from napari_xpcs.plugin.step_text import BY_HAND, thousands
+from napari_xpcs.plugin.step_text import thousands
 from napari_xpcs.progress import Progress
 
-SETTLE_MS = 60
-"""A brush rests this long before its stroke goes into the list."""
-MOST_UNDONE = 100
 BRUSH_PX = 10
 EMPTY = (
     "Open a frames or result file (File > Open), or a simulated run (File > Open Sample > XPCS)."
@@ -69,24 +57,20 @@ class MaskWidget(Dock):
     """
 
     def _build(self) -> None:
-        self._steps: tuple[MaskStep, ...] = ()
-        self._undone: list[tuple[MaskStep, ...]] = []
-        self._done: list[tuple[MaskStep, ...]] = []
+        self._history = StepHistory()
         self._source: MaskSource | None = None
         self._result_of: tuple[MaskSource, MaskResult] | None = None
-        self._target: Labels | None = None
-        self._attached: tuple[MaskStep, ...] = ()
-        self._made: Mask | None = None
+        self._mask = PaintedMask(self)
         self._edited: int | None = None
         self._runner = Runner(self)
         self._saver = Runner(self)
-        self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._image = LayerComboBox("no image: open frames first", _is_image, objectName="image")
         self._image.setToolTip("The image whose pixels are masked; steps look at its counts.")
         top = QFormLayout()
         top.addRow("Image", self._image)
         self.column.addLayout(top)
-        self.column.addLayout(self._build_buttons())
+        self._buttons = StepButtons()
+        self.column.addWidget(self._buttons)
         self._list = StepList()
         self.column.addWidget(self._list)
         self._form = StepForm(self._layers_now)
@@ -113,60 +97,20 @@ class MaskWidget(Dock):
         self.column.addStretch()
         self._show_waiting(False)
 
-    def _build_buttons(self) -> QHBoxLayout:
-        self._add = QPushButton("Add a step", objectName="add")
-        self._add.setToolTip("Add a step at the end of the list, or paint by hand.")
-        menu = QMenu(self._add)
-        self._kinds: dict[str, Any] = {}
-        for name, kind in STEP_KINDS.items():
-            if kind is PaintedStep:
-                continue
-            action = menu.addAction(f"{kind.title} ...")
-            action.setData(name)
-            self._kinds[name] = action
-        menu.addSeparator()
-        self._by_hand = menu.addAction("Paint by hand")
-        self._draw = menu.addAction("Draw shapes")
-        self._add.setMenu(menu)
-        row = QHBoxLayout()
-        row.setSpacing(3)
-        row.addWidget(self._add)
-        row.addStretch()
-        self._up, self._down, self._remove, self._undo, self._redo = (
-            QToolButton(text=text, objectName=name)
-            for text, name in (
-                ("▲", "up"),
-                ("▼", "down"),
-                ("✕", "remove"),
-                ("↶", "undo"),
-                ("↷", "redo"),
-            )
-        )
-        for button, tip in (
-            (self._up, "Do the chosen step earlier: growing and copying depend on the order."),
-            (self._down, "Do the chosen step later."),
-            (self._remove, "Take the chosen step out of the list."),
-            (self._undo, "Undo the last change of the list; a stroke of the brush is one, too."),
-            (self._redo, "Redo what was undone."),
-        ):
-            button.setToolTip(tip)
-            row.addWidget(button)
-        return row
-
     def _connect(self) -> None:
         self._image.currentIndexChanged.connect(self._on_image_changed)
-        self._add.menu().triggered.connect(self._on_kind_chosen)
+        self._buttons.wanted.connect(self._on_wanted)
         self._list.ticked.connect(self._on_step_ticked)
         self._list.currentRowChanged.connect(self._on_row_chosen)
         self._form.accepted.connect(self._on_form_accepted)
         self._form.closed.connect(self._close_form)
         self._form.shapes_wanted.connect(self._on_shapes_wanted)
-        self._up.clicked.connect(self._on_up_clicked)
-        self._down.clicked.connect(self._on_down_clicked)
-        self._remove.clicked.connect(self._on_remove_clicked)
-        self._undo.clicked.connect(self.undo)
-        self._redo.clicked.connect(self.redo)
-        self._settle.timeout.connect(self._take_strokes)
+        self._buttons.up.clicked.connect(self._on_up_clicked)
+        self._buttons.down.clicked.connect(self._on_down_clicked)
+        self._buttons.remove.clicked.connect(self._on_remove_clicked)
+        self._buttons.undo.clicked.connect(self.undo)
+        self._buttons.redo.clicked.connect(self.redo)
+        self._mask.painted.connect(self._take_strokes)
         self._runner.progressed.connect(self._on_progressed)
         self._runner.finished.connect(self._on_finished)
         self._runner.failed.connect(self._on_failed)
@@ -177,8 +121,8 @@ class MaskWidget(Dock):
 
     def _refresh(self, event: object = None) -> None:
         layers = self._layers_now()
-        if self._target is not None and self._target not in layers:
-            self._follow(None)
+        if self._mask.layer is not None and self._mask.layer not in layers:
+            self._mask.follow(None)
         self._image.show_layers(layers)
         self._form.refresh()
         source = self._find_source()
@@ -191,7 +135,7 @@ class MaskWidget(Dock):
         if before is None or before.layer is not source.layer or before.shape != source.shape:
             self._adopt()
             return
-        if self._target is None and self._find_mask() is not None:
+        if self._mask.layer is None and self._find_mask() is not None:
             self._adopt()
         elif before.geometry != source.geometry and any(
             step.enabled and needs_geometry(step) for step in self._steps
@@ -199,9 +143,12 @@ class MaskWidget(Dock):
             self._compute()
 
     def _teardown(self) -> None:
-        self._settle.stop()
         self._runner.cancel()
-        self._follow(None)
+        self._mask.follow(None)
+
+    @property
+    def _steps(self) -> tuple[MaskStep, ...]:
+        return self._history.steps
 
     # -- what is there
 
@@ -241,32 +188,21 @@ class MaskWidget(Dock):
         self._runner.cancel()
         self._show_waiting(False)
         self._result_of = None
-        self._done, self._undone = [], []
         self._close_form()
         mask = self._find_mask()
-        self._follow(mask)
-        self._steps = self._attached = ()
-        self._made = None
+        self._mask.follow(mask)
+        steps: tuple[MaskStep, ...] = ()
         if mask is not None:
             shown = xpcs_layers.layer_mask(mask)
-            self._steps = xpcs_layers.layer_steps(mask)
-            if not self._steps and not shown.all():
+            steps = xpcs_layers.layer_steps(mask)
+            if not steps and not shown.all():
                 origin = Path(xpcs_layers.layer_source(mask)).name
                 source = f"in {origin}" if origin else f"on {mask.name}"
-                self._steps = (painted_difference(np.ones_like(shown), shown, source=source),)
-            self._attach(shown)
+                steps = (painted_difference(np.ones_like(shown), shown, source=source),)
+            self._mask.attach(steps, shown)
+        self._history.begin(steps)
         self._show_list()
-        self._say("" if self._steps else NO_STEPS)
-
-    def _follow(self, mask: Labels | None) -> None:
-        """Listen to strokes on ``mask`` from now on."""
-        if self._target is not None:
-            self._target.events.paint.disconnect(self._on_painted)
-            self._target.events.set_data.disconnect(self._on_painted)
-        self._target = mask
-        if mask is not None:
-            mask.events.paint.connect(self._on_painted)
-            mask.events.set_data.connect(self._on_painted)
+        self._say("" if steps else NO_STEPS)
 
     # -- changes of the list
 
@@ -275,93 +211,41 @@ class MaskWidget(Dock):
         self._take_strokes()
         if tuple(steps) == self._steps:
             return
-        self._remember()
-        self._steps = tuple(steps)
+        self._history.change(steps)
         self._show_list()
         self._compute()
-
-    def _remember(self) -> None:
-        self._done = [*self._done, self._steps][-MOST_UNDONE:]
-        self._undone = []
 
     def undo(self) -> None:
         """Go back to the list before the last change."""
         self._take_strokes()
-        self._step_through(self._done, self._undone)
+        self._go(self._history.undo)
 
     def redo(self) -> None:
         """Do again what was undone."""
         self._take_strokes()
-        self._step_through(self._undone, self._done)
+        self._go(self._history.redo)
 
-    def _step_through(
-        self, back: list[tuple[MaskStep, ...]], forth: list[tuple[MaskStep, ...]]
-    ) -> None:
-        if not back:
-            return
-        forth.append(self._steps)
-        self._steps = back.pop()
-        self._close_form()
-        self._show_list()
-        self._compute()
-
-    def _on_painted(self, event: object = None) -> None:
-        self._settle.start()
+    def _go(self, step: Callable[[], None]) -> None:
+        before = self._steps
+        step()
+        if self._steps != before:
+            self._close_form()
+            self._show_list()
+            self._compute()
 
     def _take_strokes(self) -> None:
-        """Put what was painted since the last time into the list."""
-        self._settle.stop()
-        if self._target is None or self._made is None or self._took_given_steps():
-            return
-        shown = xpcs_layers.layer_mask(self._target)
-        if shown.shape != self._made.shape or np.array_equal(shown, self._made):
-            return
-        self._remember()
-        last = self._steps[-1] if self._steps else None
-        result = self._result
-        if (
-            isinstance(last, PaintedStep)
-            and last.enabled
-            and last.source == BY_HAND
-            and last.shape == shown.shape
-            and result is not None
-        ):
-            painted = paint(
-                last,
-                shown != self._made,
-                ~shown,
-                before=result.before(len(self._steps) - 1),
-                shape=last.shape,
-            )
-            self._steps = (*self._steps[:-1], painted)
+        """Put what was painted since the last time, or given by somebody else, into the list."""
+        given, shown = self._mask.given_steps(), self._mask.strokes()
+        if given is not None:
+            self._mask.attach(given, self._mask.shown())
+            self._close_form()
+            self._history.change(given)
+        elif shown is not None:
+            self._history.change(self._mask.take_strokes(self._steps, self._result, shown))
         else:
-            self._steps = (*self._steps, painted_difference(self._made, shown, source=BY_HAND))
-        self._attach(shown)
-        # napari says nothing of an undone stroke, and bins shall follow that, too.
-        self._target.events.data(value=self._target.data)
+            return
         self._show_list()
         self._compute()
-
-    def _attach(self, made: Mask) -> None:
-        """Tell the layer what the steps of the list made."""
-        self._made = made
-        self._attached = self._steps
-        if self._target is not None:
-            xpcs_layers.attach_steps(self._target, self._steps, made)
-
-    def _took_given_steps(self) -> bool:
-        """Take over steps that somebody else, a recipe say, has given to the layer."""
-        found = () if self._target is None else xpcs_layers.layer_steps(self._target)
-        ours = self._attached
-        if self._target is None or not found or (ours and found[: len(ours)] == ours):
-            return False
-        self._remember()
-        self._steps = found
-        self._attach(xpcs_layers.layer_mask(self._target))
-        self._close_form()
-        self._show_list()
-        self._compute()
-        return True
 
     # -- doing the steps
 
@@ -395,8 +279,7 @@ class MaskWidget(Dock):
         self._runner.cancel()
         self._show_waiting(False)
         if self._result_of is not None and self._result is None:
-            self._remember()
-            self._steps = self._result_of[1].steps
+            self._history.change(self._result_of[1].steps)
         self._show_list()
         self._say("Cancelled; the mask is as before.")
 
@@ -417,22 +300,21 @@ class MaskWidget(Dock):
         source = self._source
         if source is None:
             return
-        if self._target is None:
+        if self._mask.layer is None:
             path = (
                 xpcs_layers.layer_source(source.layer)
                 if xpcs_layers.layer_role(source.layer)
                 else ""
             )
             data, arguments, _ = xpcs_layers.mask_layer(mask, source=path)
-            target = Labels(data, **arguments)
-            target.brush_size = BRUSH_PX
-            self._follow(target)
-            self._attach(mask)
-            self._viewer.add_layer(target)
+            layer = Labels(data, **arguments)
+            layer.brush_size = BRUSH_PX
+            self._mask.follow(layer)
+            self._mask.attach(self._steps, mask)
+            self._viewer.add_layer(layer)
             return
-        self._attach(mask)
-        if not np.array_equal(xpcs_layers.layer_mask(self._target), mask):
-            self._target.data = (~mask).astype(self._target.data.dtype)
+        self._mask.attach(self._steps, mask)
+        self._mask.show(mask)
 
     # -- what the user does
 
@@ -440,13 +322,13 @@ class MaskWidget(Dock):
         self._source = None
         self._refresh()
 
-    def _on_kind_chosen(self, action: Any) -> None:
-        if action is self._by_hand:
+    def _on_wanted(self, name: str) -> None:
+        if name == BY_HAND:
             self.paint_by_hand()
-        elif action is self._draw:
+        elif name == DRAW:
             self._draw_shapes()
         else:
-            self.open_form(str(action.data()))
+            self.open_form(name)
 
     def open_form(self, kind: str) -> None:
         """Show the form for a new step of ``kind``, a key of STEP_KINDS."""
@@ -465,9 +347,9 @@ class MaskWidget(Dock):
         """Give the brush of napari to the user, on the layer 'mask'."""
         if self._source is None:
             return
-        if self._target is None:
+        if self._mask.layer is None:
             self._show_mask(np.ones(self._source.shape, dtype=bool))
-        mask = self._target
+        mask = self._mask.layer
         if mask is not None:
             self._viewer.layers.selection.active = mask
             mask.visible = True
@@ -557,10 +439,9 @@ class MaskWidget(Dock):
 
     def save(self, path: Path) -> None:
         """Write the mask to ``path``; the file dialogue asked before overwriting."""
-        if self._target is not None:
-            source = xpcs_layers.layer_source(self._target)
-            shown = xpcs_layers.layer_mask(self._target)
-            self._saver.start(partial(save_job, path, shown, source))
+        if self._mask.layer is not None:
+            source = xpcs_layers.layer_source(self._mask.layer)
+            self._saver.start(partial(save_job, path, self._mask.shown(), source))
 
     def _on_saved(self, path: Path) -> None:
         self._say(f"Saved {path}")
@@ -581,10 +462,11 @@ class MaskWidget(Dock):
         outcomes = [None] * len(self._steps) if result is None else list(result.outcomes)
         self._list.show_steps(self._steps, outcomes)
         self._list.setVisible(bool(self._steps))
-        if self._made is None:
+        made = self._mask.made
+        if made is None:
             self._total.setText("")
         else:
-            bad, size = int(np.count_nonzero(~self._made)), self._made.size
+            bad, size = made.size - int(np.count_nonzero(made)), made.size
             self._total.setText(
                 f"{thousands(bad)} of {thousands(size)} pixels are masked ({bad / size:.2%})."
             )
@@ -593,13 +475,13 @@ class MaskWidget(Dock):
     def _enable(self) -> None:
         there = self._source is not None
         row = self._list.currentRow()
-        self._add.setEnabled(there)
-        self._save.setEnabled(self._target is not None)
-        self._remove.setEnabled(row >= 0)
-        self._up.setEnabled(row > 0)
-        self._down.setEnabled(0 <= row < len(self._steps) - 1)
-        self._undo.setEnabled(bool(self._done))
-        self._redo.setEnabled(bool(self._undone))
+        self._buttons.add.setEnabled(there)
+        self._save.setEnabled(self._mask.layer is not None)
+        self._buttons.remove.setEnabled(row >= 0)
+        self._buttons.up.setEnabled(row > 0)
+        self._buttons.down.setEnabled(0 <= row < len(self._steps) - 1)
+        self._buttons.undo.setEnabled(self._history.can_undo)
+        self._buttons.redo.setEnabled(self._history.can_redo)
 
     def _show_waiting(self, waiting: bool) -> None:
         self._bar.setVisible(waiting)
