@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_xpcs.backends import NumPyBackend, ensure_numpy
@@ -50,6 +50,7 @@ def test_shapes_over_the_edge_are_cut_and_beyond_it_empty():
     assert not drawn("polygon", ((60, 60), (60, 90), (90, 60))).any()
 
 
+@example(inner=(4.357153433759875e-257, 0.0), corners=[(0, 0), (0, 0), (-1, 1)])
 @settings(max_examples=30, deadline=None)
 @given(
     inner=st.tuples(st.floats(-5, 45), st.floats(-5, 55)),

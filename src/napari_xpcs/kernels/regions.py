@@ -142,12 +142,13 @@ def region_mask(
 def _polygon(vertices: np.ndarray, rows: np.ndarray, cols: np.ndarray, _: float) -> Mask:
     """Even-odd rule: a pixel is inside if an odd number of sides cross its row at or before it."""
     crossings = np.zeros((len(rows), len(cols) + 1), dtype=np.int32)
-    for (row0, col0), (row1, col1) in zip(vertices, np.roll(vertices, -1, axis=0), strict=True):
-        if row0 == row1:
+    for side in zip(vertices.tolist(), np.roll(vertices, -1, axis=0).tolist(), strict=True):
+        # From one end whichever way it runs: a side that two shapes share is rounded alike.
+        (low, col0), (high, col1) = sorted(side)
+        if low == high:
             continue
-        low, high = min(row0, row1), max(row0, row1)
         crossed = np.flatnonzero((rows >= low) & (rows < high))
-        at = col0 + (rows[crossed] - row0) * ((col1 - col0) / (row1 - row0))
+        at = col0 + (rows[crossed] - low) * ((col1 - col0) / (high - low))
         column = np.clip(np.ceil(at - cols[0]), 0, len(cols)).astype(int)
         crossings[crossed, column] += 1
     inside: Mask = np.cumsum(crossings[:, :-1], axis=1) % 2 == 1
