@@ -73,7 +73,7 @@ def test_all_bins_are_fitted_and_the_empty_one_shows_no_number(widget, layer, cu
     np.testing.assert_allclose(tau, 1 / (5e6 * curves.bins.q[:-1] ** 2), rtol=0.05)
     rows = widget._table.rows
     assert rows.rowCount() == len(curves.bins)
-    assert rows.data(rows.index(rows.rowCount() - 1, 3)) == ""
+    assert rows.data(rows.index(rows.rowCount() - 1, 2)) == ""
     assert widget.dispersion.D_m2_per_s == pytest.approx(5e-14, rel=0.02)
 
 
@@ -178,7 +178,7 @@ def test_what_is_typed_and_is_no_number_is_refused(widget, layer):
 
 def test_table_sorts_by_numbers_and_keeps_its_bins(widget, layer, qtbot):
     fit(widget, qtbot)
-    widget._table.sortByColumn(3, Qt.SortOrder.AscendingOrder)
+    widget._table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
     rows = widget._table.rows
     # tau falls with q, so the last bin that is fitted comes first, and the empty one last.
     assert [rows.row_at(place) for place in range(6)] == [4, 3, 2, 1, 0, 5]

@@ -79,6 +79,7 @@ class CurvePlot(Plot):
         self._live: G2Fit | None = None
         self._dragged: End | None = None
         self.setMouseTracking(True)
+        self.setToolTip("Drag the dashed lines to choose the delays that are fitted.")
 
     def show_curves(self, shown: Sequence[ShownCurve], fit_range: Range) -> None:
         """Show one curve, or the same bin of several runs; the first has the range."""
@@ -247,13 +248,7 @@ def draw_curves(
     if fitted or len(shown) > 1:
         top.legend(fontsize=7, framealpha=0.6)
     first = shown[0]
-    title = bin_title(first.curves, first.column)
-    if first.fit is not None and first.row is not None:
-        title += f"\n{first.fit.status[first.row]}"
-        chi2 = first.fit.reduced_chi2[first.row]
-        if np.isfinite(chi2):
-            title += f", χ²/dof = {chi2:.3g}"
-    top.set_title(title, wrap=True)
+    top.set_title(bin_title(first.curves, first.column))
     panels[-1].set_xlabel("delay (s)")
 
 

@@ -34,7 +34,7 @@ class Dock(QWidget):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = napari_viewer
-        content = QWidget()
+        content = _Content()
         self.column = QVBoxLayout(content)
         self.column.setContentsMargins(6, 6, 6, 6)
         area = QScrollArea()
@@ -85,6 +85,21 @@ class Dock(QWidget):
             self._backend_start.cancel()
             self._teardown()
         return bool(super().event(event))
+
+
+class _Content(QWidget):
+    """As high as its texts need at their width; a scroll area asks for less, and cuts lines."""
+
+    def event(self, event: QEvent) -> bool:
+        """Follow the width and the texts."""
+        done = bool(super().event(event))
+        layout = self.layout()
+        if layout is not None and event.type() in (
+            QEvent.Type.LayoutRequest,
+            QEvent.Type.Resize,
+        ):
+            self.setMinimumHeight(max(layout.minimumHeightForWidth(self.width()), 0))
+        return done
 
 
 def _backend_steps() -> Steps[str]:

@@ -15,11 +15,13 @@ def fit_table_columns(fit: G2Fit) -> tuple[list[Column], np.ndarray]:
     columns = [
         Column("bin", [str(each) for each in label], label),
         Column("q (1/Å)", [f"{each:.4g}" if np.isfinite(each) else "" for each in q], q),
-        Column("status", list(fit.status), np.array(fit.status)),
     ]
+    status = Column("status", list(fit.status), np.array(fit.status))
     if fit.sources:
         columns.insert(0, Column("run", list(fit.sources), np.array(fit.sources)))
-    for i in [*range(2, len(fit.names)), 1, 0]:
+    for place, i in enumerate([*range(2, len(fit.names)), 1, 0]):
+        if place == 1:
+            columns.append(status)  # beside what is sought, within 300 pixels
         unit = f" ({fit.units[i]})" if fit.units[i] else ""
         texts = [
             value_text(value, error)
@@ -52,3 +54,10 @@ def fit_summary(fit: G2Fit) -> str:
         found = value_text(one.value, one.error) or one.status
         text += f"\n{one.name}{of} = {found}{unit}"
     return text
+
+
+def bin_summary(fit: G2Fit, row: int) -> str:
+    """Return what the fit of one bin is worth."""
+    chi2 = fit.reduced_chi2[row]
+    text = fit.status[row].replace("_", " ", 1)
+    return f"{text}; χ²/dof = {chi2:.3g}" if np.isfinite(chi2) else text

@@ -37,7 +37,7 @@ from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.fit_export import ExportPanel
 from napari_xpcs.plugin.fit_parameters import ParameterTable
 from napari_xpcs.plugin.fit_request import FitRequest, compile_steps, fit_steps
-from napari_xpcs.plugin.fit_table import fit_summary, fit_table_columns
+from napari_xpcs.plugin.fit_table import bin_summary, fit_summary, fit_table_columns
 from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.plugin.model_choice import ModelChoice
 from napari_xpcs.plugin.range_panel import RangePanel
@@ -104,6 +104,9 @@ class FitWidget(Dock):
             column = QVBoxLayout(page)
             column.setContentsMargins(0, 0, 0, 0)
             column.addWidget(QLabel("Loading plots ..."))
+        self._status = QLabel(objectName="status")
+        self._status.setWordWrap(True)
+        self._curve_page.layout().addWidget(self._status)
         self._table = RowsView(objectName="table")
         self._tau = TauPanel()
         self._tabs.addTab(self._curve_page, "Curve")
@@ -374,9 +377,10 @@ class FitWidget(Dock):
         self._tau.take_plot(plots.TauPlot(theme, height=200))
         self._sampling.take_plot(posterior_plots.PosteriorPlot(theme, height=300))
         for page, plot in ((self._curve_page, self._curve_plot), (self._grid_page, self._grid)):
-            old = page.layout().takeAt(0).widget()
+            old = page.layout().itemAt(0).widget()
+            page.layout().replaceWidget(old, plot)
+            page.layout().setStretchFactor(plot, 1)
             old.deleteLater()
-            page.layout().addWidget(plot)
         self._show_curve()
 
     def _on_theme_changed(self) -> None:
@@ -390,6 +394,10 @@ class FitWidget(Dock):
     def _show_curve(self) -> None:
         self._range.show_bin(self._label)
         self._sampling.show_bin(self._label)
+        row = None if self._label is None else self._row(self._label)
+        self._status.setText(
+            "" if self._fit is None or row is None else bin_summary(self._fit, row)
+        )
         if self._curve_plot is None or self._grid is None:
             return
         curves, column = self.curves(), self._column()

@@ -284,18 +284,13 @@ class CloseGuard(QObject):
     removed.
     """
 
-    def __init__(self, window: QMainWindow) -> None:
-        super().__init__(window)
-        self._window = window
-        self.asks: Callable[[list[str]], bool] = self._ask
-
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - the name is Qt's
         """Hold the window back, or end its jobs and let it close."""
-        if watched is not self._window or event.type() != QEvent.Type.Close:
+        if event.type() != QEvent.Type.Close or watched is not self.parent():
             return False
-        runners = self._window.findChildren(Runner)
+        runners = watched.findChildren(Runner)
         names = [runner.name for runner in runners if runner.running and runner.name]
-        if names and not self.asks(names):
+        if names and not self.ask(names):
             event.ignore()
             return True
         for runner in runners:
@@ -308,8 +303,9 @@ class CloseGuard(QObject):
         QApplication.processEvents()  # napari asks for itself until it has heard of the end
         return False
 
-    def _ask(self, names: list[str]) -> bool:
-        box = QMessageBox(self._window)
+    def ask(self, names: list[str]) -> bool:
+        """Return whether the user wants to end the jobs of these names."""
+        box = QMessageBox(self.parent())
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("A job is running")
         box.setText(f"Still running: {', '.join(names)}.")

@@ -16,13 +16,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QTimer
-from qtpy.QtGui import QImage, QPixmap, QResizeEvent
+from qtpy.QtCore import QSize, QTimer
+from qtpy.QtGui import QImage, QPixmap, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_xpcs.errors import XpcsError
 from napari_xpcs.fitting.dispersion import Dispersion, relaxation_times
-from napari_xpcs.fitting.laws import Solvent
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.kernels.curves import G2Curves
@@ -49,8 +48,7 @@ class Plot(QLabel):
         super().__init__(parent)
         self.figure: Figure | None = None
         self._draw: Draw | None = None
-        # The picture follows the size of the label, not the other way round.
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self.setMinimumHeight(height)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._runner = Runner(self)
@@ -59,6 +57,14 @@ class Plot(QLabel):
         self._runner.finished.connect(self._on_drawn)
         self._runner.failed.connect(self._on_failed)
         self.set_theme(theme)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - the name is Qt's
+        """Return the least height: the picture follows the size, not the other way round."""
+        return QSize(0, self.minimumHeight())
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the same."""
+        return self.sizeHint()
 
     def set_theme(self, theme: str) -> None:
         """Take the colours of a napari theme."""
@@ -99,10 +105,16 @@ class Plot(QLabel):
             figure.savefig(unfinished, format=path.suffix[1:].lower() or "pdf")
         return path
 
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Draw what changed meanwhile."""
+        super().showEvent(event)
+        self._again()
+
     def _start(self) -> None:
         # A picture that is being drawn is finished and shown: what changes ten times a second
-        # would else never be seen.
-        if self._runner.running:
+        # would else never be seen.  One on a page that is not in front waits until it is.
+        in_front = self.isWindow() or self.isVisibleTo(self.window())
+        if self._runner.running or not in_front:
             self._outdated = True
         elif self._draw is not None:
             size, ratio = (self.width(), self.height()), self.devicePixelRatioF()
@@ -172,23 +184,20 @@ def _dress(axes: Axes, ink: str, paper: str) -> None:
 class TauPlot(Plot):
     """Relaxation time against q with the law that was fitted to it."""
 
-    def show_dispersion(
-        self, fit: G2Fit, dispersion: Dispersion, solvent: Solvent | None = None
-    ) -> None:
+    def show_dispersion(self, fit: G2Fit, dispersion: Dispersion) -> None:
         """Show tau(q) of the determined bins and the fitted law."""
         tau, _ = relaxation_times(fit)
         if not (np.isfinite(tau) & np.isfinite(fit.bins.q)).any():
             self.show_hint("No bin has a relaxation time that its g2 determines.")
             return
-        text = dispersion.text(solvent)
-        self.ask(partial(_draw_dispersion, fit=fit, dispersion=dispersion, text=text))
+        self.ask(partial(_draw_dispersion, fit=fit, dispersion=dispersion))
 
 
 def _draw_hint(figure: Figure, *, text: str) -> None:
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, wrap=True)
 
 
-def _draw_dispersion(figure: Figure, *, fit: G2Fit, dispersion: Dispersion, text: str) -> None:
+def _draw_dispersion(figure: Figure, *, fit: G2Fit, dispersion: Dispersion) -> None:
     q, (tau, error) = fit.bins.q, relaxation_times(fit)
     shown = np.isfinite(tau) & np.isfinite(q)
     axes = figure.subplots()
@@ -209,7 +218,6 @@ def _draw_dispersion(figure: Figure, *, fit: G2Fit, dispersion: Dispersion, text
     if dispersion.status == "ok":
         fine = np.geomspace(q[shown].min(), q[shown].max(), 100)
         axes.plot(fine, dispersion.tau(fine), color="tab:orange", lw=1.5)
-    axes.set_title(text.replace("; ", "\n"), wrap=True)
 
 
 def bin_title(curves: G2Curves, column: int) -> str:

@@ -136,11 +136,12 @@ def draw_pairs(figure: "Figure", *, posterior: "Posterior", row: int) -> None:
             # Small panels: two ticks, which a logarithmic axis chooses by itself.
             if scale == "linear" and (axis == "x" or i != j):
                 axes.locator_params(axis=axis, nbins=3)
+                axes.ticklabel_format(axis=axis, useOffset=False)
         if i == len(names) - 1:
             axes.set_xlabel(names[j])
         if j == 0 and i > 0:
             axes.set_ylabel(names[i])
-    figure.suptitle(_title(posterior, row), fontsize=8)
+    figure.suptitle(_title(posterior, row), fontsize=8, wrap=True)
 
 
 def draw_forest(figure: "Figure", *, posterior: "Posterior", name: str) -> None:
@@ -231,4 +232,6 @@ def _edges(posterior: "Posterior", row: int, name: str) -> Float[np.ndarray, " e
 
 
 def _title(posterior: "Posterior", row: int) -> str:
-    return f"bin {posterior.bins.label[row]}: {posterior.status[row]}"
+    """Return which bin it is; what its draws are worth stands beside the plot."""
+    word = posterior.status[row].partition(":")[0].replace("_", " ")
+    return f"bin {posterior.bins.label[row]}: {word}"

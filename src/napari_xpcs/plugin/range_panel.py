@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QWidget,
 )
@@ -40,9 +39,9 @@ class RangePanel(QWidget):
         self._high.setObjectName("delay_high")
         self._low.setPlaceholderText("first")
         self._high.setPlaceholderText("last")
-        self._only = QCheckBox("only the shown bin", objectName="only_this_bin")
+        self._only = QCheckBox("this range for the shown bin only", objectName="only_this_bin")
         self._only.setToolTip("Off: the range, typed or dragged, is that of all bins.")
-        self._reset = QPushButton("All delays", objectName="all_delays")
+        self._reset = QPushButton("All delays again", objectName="all_delays")
         self._robust = QCheckBox("outliers count less", objectName="robust")
         self._robust.setToolTip("The residuals follow Student's t with 4 degrees of freedom.")
         self._floor = NumberEdit(objectName="error_floor")
@@ -57,11 +56,17 @@ class RangePanel(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Delays (s)", _line(self._low, QLabel("to"), self._high))
-        form.addRow("", _line(self._only, self._reset))
+        form.addRow("Delays (s)", _line(self._low, self._high))
+        form.addRow(self._only)
+        form.addRow(self._reset)
         form.addRow("Error floor", _line(self._floor, self._auto))
         form.addRow("Errors", self._errors)
         form.addRow(self._robust)
+        for number in (self._low, self._high, self._floor):
+            number.setMinimumWidth(40)
+        self._errors.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         for field in (self._low, self._high):
             field.editingFinished.connect(self._on_range_typed)
         self._only.toggled.connect(self._on_only_toggled)

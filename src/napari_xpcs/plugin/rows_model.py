@@ -105,10 +105,13 @@ class RowsView(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.verticalHeader().setVisible(False)
+        self.verticalHeader().setDefaultSectionSize(22)
+        self.setWordWrap(False)
+        self.setStyleSheet("QTableView, QHeaderView { font-size: 11px; }")
         self.horizontalHeader().setResizeContentsPrecision(_MOST_MEASURED)
         self.setSortingEnabled(True)
 
-    def show_rows(self, columns: Sequence[Column], faint: np.ndarray, widest: int = 160) -> None:
+    def show_rows(self, columns: Sequence[Column], faint: np.ndarray, widest: int = 110) -> None:
         """Show ``columns``, none wider than ``widest`` pixels, in the order they come in."""
         self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.rows.show(columns, faint)

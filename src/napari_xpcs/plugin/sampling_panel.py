@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from napari_xpcs.plugin.posterior_plots import PosteriorPlot
 
 VIEWS = {
-    "pairs": "parameters against each other",
-    "new data": "g2 as it would be measured again",
-    "trace": "draws in their order",
-    "rank": "do the chains agree?",
-    "forest": "all bins",
+    "pairs": "parameter pairs",
+    "new data": "curve and new data",
+    "trace": "trace: draws in order",
+    "rank": "rank: do chains agree?",
+    "forest": "forest: all bins",
 }
 FIRST_FIT = "Fit first: the posterior is sampled about the fit."
 BIN_BY_BIN = (
@@ -91,7 +91,7 @@ class SamplingPanel(QWidget):
         self._verdict.setWordWrap(True)
         self._view = QComboBox(objectName="view")
         for name, meaning in VIEWS.items():
-            self._view.addItem(f"{name}: {meaning}", name)
+            self._view.addItem(meaning, name)
         self._parameter = QComboBox(objectName="forest_parameter")
         for box in (self._view, self._parameter):
             box.setSizeAdjustPolicy(

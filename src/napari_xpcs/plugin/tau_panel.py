@@ -84,9 +84,9 @@ class TauPanel(QWidget):
         except XpcsError as error:
             self._text.setText(str(error))
             return
-        self._text.setText(self.dispersion.text(solvent))
+        self._text.setText(self.dispersion.text(solvent).replace("; ", "\n"))
         if self.plot is not None:
-            self.plot.show_dispersion(self._fit, self.dispersion, solvent)
+            self.plot.show_dispersion(self._fit, self.dispersion)
 
     def _solvent(self) -> Solvent | None:
         temperature, viscosity = self._temperature.value(), self._viscosity.value()
