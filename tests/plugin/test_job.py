@@ -158,7 +158,7 @@ def test_window_with_a_running_job_asks_and_stays_if_told_to(window, qtbot, tmp_
 
     job.start(steps)
     guard, answers, asked = window.findChild(CloseGuard), [False, True], []
-    guard.asks = lambda names: asked.append(names) or answers.pop(0)
+    guard.ask = lambda names: asked.append(names) or answers.pop(0)
     qtbot.waitUntil(kept.exists, timeout=5000)
     window.show()
     assert not window.close()
@@ -172,7 +172,7 @@ def test_window_with_nothing_to_lose_closes_without_a_question(window, qtbot):
     job = JobButton("Correlate", window)
     job.start(counting("result"))
     qtbot.waitUntil(lambda: not job.runner.running, timeout=5000)
-    window.findChild(CloseGuard).asks = pytest.fail
+    window.findChild(CloseGuard).ask = pytest.fail
     window.show()
     assert window.close()
 

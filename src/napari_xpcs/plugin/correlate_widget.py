@@ -10,19 +10,15 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSpinBox,
-    QToolButton,
-    QWidget,
 )
 
 from napari_xpcs.errors import XpcsError
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin._reader import read_layers
 from napari_xpcs.plugin.bin_choice import BinChoice
 from napari_xpcs.plugin.cluster_panel import ClusterPanel
 from napari_xpcs.plugin.correlate_options import CorrelateOptions
@@ -38,6 +34,7 @@ from napari_xpcs.plugin.curve_family import columns_to_show, draw_family
 from napari_xpcs.plugin.dock import Dock, LayerComboBox, NumberEdit
 from napari_xpcs.plugin.frame_sum import FrameSum
 from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.layer_row import LayerRow
 from napari_xpcs.plugin.plot_area import PlotArea
 from napari_xpcs.plugin.result_layers import show_result
 from napari_xpcs.progress import Progress
@@ -73,9 +70,12 @@ class CorrelateWidget(Dock):
         self._bins = BinChoice(self._viewer)
         self._form = QFormLayout()
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._open_frames, self._open_bins = _open_button("frames"), _open_button("bins")
-        self._form.addRow("Frames", _beside(self._frames, self._open_frames))
-        self._form.addRow("Bins", _beside(self._partition, self._open_bins))
+        self._rows = [
+            LayerRow(self._frames, self._viewer, "frames"),
+            LayerRow(self._partition, self._viewer, "bins"),
+        ]
+        for name, row in zip(("Frames", "Bins"), self._rows, strict=True):
+            self._form.addRow(name, row)
         self._form.addRow("Frame time (s)", self._frame_time)
         self._form.addRow("Compute", self._kind)
         self._form.addRow("Two-time bins", self._bins)
@@ -144,8 +144,8 @@ class CorrelateWidget(Dock):
         self._options.changed.connect(self._refresh)
         for spin in (self._begin, self._end, self._stride, self._average):
             spin.valueChanged.connect(self._refresh)
-        self._open_frames.clicked.connect(self._on_open_clicked)
-        self._open_bins.clicked.connect(self._on_open_clicked)
+        for row in self._rows:
+            row.failed.connect(self._summary.setText)
         self._job.clicked.connect(self._on_job_clicked)
         self._job.runner.progressed.connect(self._on_job_progressed)
         self._job.finished.connect(self._on_job_finished)
@@ -207,19 +207,6 @@ class CorrelateWidget(Dock):
                 f"Time from one raw frame to the next, s.\nFrom: {sourced.origin}"
             )
         self._refresh()
-
-    def _on_open_clicked(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open frames or bins")
-        if path:
-            self.open(Path(path))
-
-    def open(self, path: Path) -> None:
-        """Add the layers of a file; one that cannot be read says why."""
-        try:
-            for one in read_layers(str(path)):
-                self._viewer.add_layer(Layer.create(*one))
-        except XpcsError as fault:
-            self._summary.setText(str(fault))
 
     def selection(self) -> FrameSelection:
         """Return the frames that the controls ask for."""
@@ -401,20 +388,6 @@ def _is_frames(layer: Layer) -> bool:
 
 def _is_partition(layer: Layer) -> bool:
     return xpcs_layers.layer_role(layer) == "partition"
-
-
-def _open_button(what: str) -> QToolButton:
-    button = QToolButton(objectName=f"open_{what}")
-    button.setText("...")
-    button.setToolTip(f"Open a file with {what}.")
-    return button
-
-
-def _beside(left: QWidget, right: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.addWidget(left, stretch=1)
-    row.addWidget(right)
-    return row
 
 
 def _bin_name(curves: G2Curves, column: int) -> str:

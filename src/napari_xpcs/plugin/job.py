@@ -317,7 +317,7 @@ class CloseGuard(QObject):
         stay = box.addButton("Keep it running", QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(stay)
         box.exec()
-        return box.clickedButton() is end
+        return bool(box.clickedButton() == end)
 
 
 def guard_window_of(child: QObject) -> None:

@@ -31,6 +31,10 @@ CONTRAST = (0.02, 0.995)
 class Maps(Protocol):
     """Two-time maps of some bins, in a file or in memory."""
 
+    def __hash__(self) -> int:
+        """Tell these maps from others."""
+        ...
+
     @property
     def bins(self) -> np.ndarray:
         """Labels of the bins."""
@@ -113,7 +117,7 @@ class TwoTimeImage:
     dtype = np.dtype(np.float32)
 
     def __init__(self, maps: Maps, position: int, frames: int) -> None:
-        self.maps, self.position = maps, position
+        self.maps, self.position, self.frames = maps, position, frames
         self.step = -(-frames // MOST_ROWS)
         rows = -(-frames // self.step)
         self.shape = (rows, rows)

@@ -14,12 +14,14 @@ from napari_xpcs.plugin.correlate_widget import CorrelateWidget
 from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.mask_widget import MaskWidget
 from napari_xpcs.plugin.partition_widget import PartitionWidget
+from napari_xpcs.plugin.twotime_widget import TwoTimeWidget
 
 DISPLAY_NAME = "XPCS"
 DOCKS = {
     "XPCS: Geometry & partition": PartitionWidget,
     "XPCS: Mask": MaskWidget,
     "XPCS: Correlate": CorrelateWidget,
+    "XPCS: Two-time": TwoTimeWidget,
     "XPCS: Fit g2": FitWidget,
 }
 DOCK_WIDTH_PX = 420
