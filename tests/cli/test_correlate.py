@@ -1,0 +1,166 @@
+"""``napari-xpcs correlate`` on many files: patterns, recipes, what is kept and what fails."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_xpcs.backends import NumPyBackend, reset_backend, set_backend
+from napari_xpcs.cli import main
+from napari_xpcs.io.open import open_path
+from napari_xpcs.kernels.partition import PartitionSpec
+from napari_xpcs.kernels.simulate import Simulation
+from napari_xpcs.pipeline import partition_file, simulate_file
+from napari_xpcs.progress import run
+
+RECIPE = """
+napari_xpcs_recipe: 1
+mask:
+  - {kind: threshold, low: 0, high: 1e6}
+bins: {dq: 2, sq: 4}
+correlate: {begin: 4, stride: 2, normalization: pixel-weighted}
+"""
+
+
+@pytest.fixture(autouse=True)
+def numpy_backend():
+    set_backend("numpy")
+    yield
+    reset_backend()
+
+
+@pytest.fixture
+def correlate(capsys, monkeypatch):
+    """Run the command; return exit status, what was printed, and what was said on stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["napari-xpcs", "correlate", *map(str, arguments)])
+        status = 0
+        try:
+            main()
+        except SystemExit as stop:
+            status = stop.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """Two runs, something that is no run, and bins."""
+    folder = tmp_path_factory.mktemp("night")
+    for seed in (1, 2):
+        small = Simulation(frames=40, rows=16, cols=16, seed=seed)
+        run(simulate_file(folder / f"run{seed}.h5", small, xp=NumPyBackend()))
+    (folder / "run3.h5").write_text("no run")
+    partition_file(
+        folder / "bins.hdf",
+        frames=folder / "run1.h5",
+        values={},
+        spec=PartitionSpec(dq=2, sq=4),
+        xp=NumPyBackend(),
+    )
+    return folder
+
+
+def rows(printed: str) -> dict[str, tuple[str, list[str]]]:
+    return {Path(row["frames"]).name: (row["status"], row["notes"]) for row in json.loads(printed)}
+
+
+def test_a_night_of_runs(correlate, night, tmp_path):
+    out = tmp_path / "out"
+    pattern = night / "run[12]*.h5"
+    status, printed, _ = correlate(
+        pattern, night / "run3.h5", "--qmap", night / "bins.hdf", "-o", out, "--json"
+    )
+    assert status == 1
+    assert {name: row[0] for name, row in rows(printed).items()} == {
+        "run1.h5": "done", "run2.h5": "done", "run3.h5": "failed",
+    }  # fmt: skip
+    assert "not an HDF5 file" in rows(printed)["run3.h5"][1][0]
+    assert sorted(path.name for path in out.iterdir()) == ["run1_results.hdf", "run2_results.hdf"]
+
+    single = tmp_path / "single.hdf"
+    assert correlate(night / "run2.h5", "--qmap", night / "bins.hdf", "-o", single)[0] == 0
+    of_batch, alone = (open_path(path).curves.g2 for path in (out / "run2_results.hdf", single))
+    np.testing.assert_array_equal(of_batch, alone)
+
+
+def test_results_of_the_same_call_are_kept(correlate, night, tmp_path):
+    frames, bins = [night / "run1.h5", night / "run2.h5"], ("--qmap", night / "bins.hdf")
+    assert correlate(*frames, *bins, "-o", tmp_path)[0] == 0
+    made = (tmp_path / "run1_results.hdf").stat().st_mtime_ns
+
+    status, printed, _ = correlate(*frames, *bins, "-o", tmp_path, "--json")
+    assert status == 0
+    assert {row[0] for row in rows(printed).values()} == {"skipped"}
+    assert "same options" in rows(printed)["run1.h5"][1][0]
+
+    status, printed, _ = correlate(*frames, *bins, "-o", tmp_path, "--stride", 2, "--json")
+    assert status == 1
+    assert {row[0] for row in rows(printed).values()} == {"failed"}
+    assert (tmp_path / "run1_results.hdf").stat().st_mtime_ns == made
+
+    status, printed, _ = correlate(*frames, *bins, "-o", tmp_path, "--stride", 2, "--force")
+    assert status == 0
+    assert printed.count("done") == 2
+    assert open_path(tmp_path / "run1_results.hdf").config["stride_frame"] == 2
+
+
+def test_a_single_result_that_is_there_says_how_it_was_made(correlate, night, tmp_path):
+    command = (night / "run1.h5", "--qmap", night / "bins.hdf", "-o", tmp_path / "one.hdf")
+    assert correlate(*command)[0] == 0
+    status, _, told = correlate(*command)
+    assert status == 1
+    assert "exists already, made from the same files with the same options" in told
+    status, _, told = correlate(*command, "--begin", 3)
+    assert status == 1
+    assert "exists already; choose another name" in told
+
+
+def test_a_recipe_makes_bins_and_chooses_and_the_command_line_wins(correlate, night, tmp_path):
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
+    recipe.write_text(RECIPE)
+    frames = [night / "run1.h5", night / "run2.h5"]
+    status, _, told = correlate(*frames, "--recipe", recipe, "-o", out, "--begin", 6)
+    assert status == 0, told
+    result = open_path(out / "run2_results.hdf")
+    assert (result.config["avg_frame"], result.config["stride_frame"]) == (1, 2)
+    assert (result.config["begin_frame"], result.config["normalization"]) == (6, "pixel-weighted")
+    assert len(result.partition.dynamic) == len(open_path(out / "run2_qmap.hdf").partition.dynamic)
+
+    again, printed, _ = correlate(*frames, "--recipe", recipe, "-o", out, "--begin", 6, "--json")
+    assert again == 0
+    assert {row[0] for row in rows(printed).values()} == {"skipped"}
+    recipe.write_text(RECIPE.replace("dq: 2, sq: 4", "dq: 3, sq: 6"))
+    changed, printed, _ = correlate(*frames, "--recipe", recipe, "-o", out, "--json")
+    assert changed == 1
+    assert "other bins than those of the recipe" in rows(printed)["run1.h5"][1][0]
+
+
+def test_one_file_with_a_recipe(correlate, night, tmp_path):
+    recipe, result = tmp_path / "recipe.yaml", tmp_path / "one.hdf"
+    recipe.write_text(RECIPE)
+    status, printed, told = correlate(night / "run1.h5", "--recipe", recipe, "-o", result)
+    assert status == 0, told
+    assert f"wrote {result}" in printed
+    assert open_path(tmp_path / "one_qmap.hdf").partition.mask.any()
+
+
+def test_usage(correlate, night, tmp_path):
+    run1, bins = night / "run1.h5", night / "bins.hdf"
+    assert correlate(run1, "-o", tmp_path / "one.hdf")[0] == 2
+    status, _, told = correlate(run1, run1, "--qmap", bins, "-o", tmp_path / "one.hdf")
+    assert status == 2
+    assert "folder" in told
+    status, _, told = correlate(night / "none*.h5", "--qmap", bins, "-o", tmp_path)
+    assert status == 1
+    assert "No file of frames is called" in told
+    copy = shutil.copy(run1, tmp_path / "run1.h5")
+    status, _, told = correlate(run1, copy, "--qmap", bins, "-o", tmp_path / "out")
+    assert status == 1
+    assert "would both be written to run1_results.hdf" in told
