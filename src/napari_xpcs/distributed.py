@@ -8,6 +8,7 @@ computer bit for bit.  A part that fails is done again, and a worker that is los
 The scheduler holds no frames and no states, and the client gets the finished result alone.
 """
 
+import logging
 import pickle
 import threading
 import time
@@ -64,6 +65,9 @@ RETRIES = 2
 
 CONNECT_S = 20.0
 """How long a scheduler may take to answer."""
+
+_LEAVE_CTRL_C_TO_THE_CLIENT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""For processes of the scheduler ``local``: a terminal interrupts all of them at once."""
 
 _POLL_S = 0.1
 _REPORT_S = 0.5
@@ -148,6 +152,8 @@ def _connected(scheduler: str) -> Steps[Cluster]:
                 n_workers=processes,
                 threads_per_worker=max(cores // processes, 1),
                 dashboard_address=None,
+                silence_logs=logging.ERROR,
+                preload=[_LEAVE_CTRL_C_TO_THE_CLIENT],
             )
         try:
             client = distributed.Client(started or scheduler, timeout=CONNECT_S)
@@ -468,6 +474,10 @@ def _prepared(packed: bytes) -> _Prepared:
     return _Prepared(run=run, pixels=used_pixels(run.partition, run.shape[1:]))
 
 
+class _UnwantedError(Exception):
+    """Ends a task that nobody waits for."""
+
+
 class _Teller:
     """Tells the client how far a task is, and the task when nobody wants it any more."""
 
@@ -489,12 +499,12 @@ class _Teller:
 
         Raises
         ------
-        CancelledError
+        _UnwantedError
             The task was cancelled, or its client has gone.
         """
         task = self._worker.state.tasks.get(self._task)
         if task is None or task.state == "cancelled":
-            raise CancelledError
+            raise _UnwantedError
         now = time.monotonic()
         if last or now - self._told > _REPORT_S:
             self._worker.log_event(self._topic, {"part": self._part, "done": done})
