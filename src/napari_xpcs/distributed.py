@@ -436,7 +436,8 @@ def _result_of(
     client.subscribe_topic(topic, heard)
     try:
         while not future.done():
-            yield Progress(min(sum(done.values()), total), total, "frames")
+            frames = min(sum(done.values()), total)
+            yield Progress(frames, total, "frames" if frames < total else "joining parts")
             time.sleep(_POLL_S)
         result = client.gather(future, direct=direct)
     except KilledWorker as fault:

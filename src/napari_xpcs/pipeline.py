@@ -357,10 +357,11 @@ def correlate_file(
             **results,
         )
     checkpoint.remove()
+    here = ("Two-time maps were made on this computer.",) if twotime and cluster else ()
     if not multitau:
-        return ()
+        return here
     made_by = "Engine {engine} on {device}: {engine_reason}.".format_map(results["multitau"].engine)
-    return (made_by, *results["multitau"].remarks())
+    return (made_by, *results["multitau"].remarks(), *here)
 
 
 def read_bins(qmap: Path) -> Partition:

@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as ProgressBar
+from rich.text import Text
 
 from napari_xpcs.progress import Progress, Steps, run
 
@@ -19,12 +27,23 @@ err = Console(stderr=True)
 Result = TypeVar("Result")
 
 
+class _Count(ProgressColumn):
+    """How many of all, and how many in a second."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None or task.total <= 1:
+            return Text("")
+        rate = "" if task.speed is None else f", {task.speed:.0f}/s"
+        return Text(f"{task.completed:.0f} of {task.total:.0f}{rate}")
+
+
 def with_progress(steps: Steps[Result]) -> Result:
     """Drain ``steps`` with a bar on stderr, which a file or pipe does not get."""
     with ProgressBar(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
+        _Count(),
         TimeRemainingColumn(),
         console=err,
         transient=True,
