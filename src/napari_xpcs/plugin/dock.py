@@ -5,7 +5,7 @@ from typing import Any
 
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, QLocale, Qt, Signal
+from qtpy.QtCore import QEvent, QLocale, Qt, QTimer, Signal
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
     QComboBox,
@@ -20,6 +20,9 @@ from qtpy.QtWidgets import (
 from napari_xpcs.backends import status_line
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
+
+BACKEND_AFTER_MS = 1000
+"""Importing JAX takes seconds of the processor; what a panel does at once comes first."""
 
 
 class Dock(QWidget):
@@ -53,7 +56,9 @@ class Dock(QWidget):
         self._backend_start = Runner(self)
         self._backend_start.finished.connect(self._backend.setText)
         self._backend_start.failed.connect(self._backend.setText)
-        self._backend_start.start(_backend_steps)
+        self._backend_delay = QTimer(self, singleShot=True, interval=BACKEND_AFTER_MS)
+        self._backend_delay.timeout.connect(self._on_backend_wanted)
+        self._backend_delay.start()
         for layer in napari_viewer.layers:
             layer.events.metadata.connect(self._refresh)
         napari_viewer.layers.events.inserted.connect(self._on_layers_inserted)
@@ -75,6 +80,9 @@ class Dock(QWidget):
         """Let go of what would outlive a closed dock: jobs and mouse callbacks."""
         raise NotImplementedError
 
+    def _on_backend_wanted(self) -> None:
+        self._backend_start.start(_backend_steps)
+
     def _on_layers_inserted(self, event: Any) -> None:
         event.value.events.metadata.connect(self._refresh)
         self._refresh()
@@ -82,6 +90,7 @@ class Dock(QWidget):
     def event(self, event: QEvent) -> bool:
         """Tear down when the dock is closed: napari then only takes the parent away."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._backend_delay.stop()
             self._backend_start.cancel()
             self._teardown()
         return bool(super().event(event))

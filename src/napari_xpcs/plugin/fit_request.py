@@ -1,10 +1,14 @@
 """What the fit dock asks for, and who computes it: NumPy at once, JAX when it is compiled."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+import numpy as np
+
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
+from napari_xpcs.fitting.global_fit import fit_global
+from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.models import G2Model
 from napari_xpcs.fitting.options import DEFAULT, FitOptions
 from napari_xpcs.fitting.results import G2Fit
@@ -45,9 +49,6 @@ class FitRequest:
 
     def steps(self, xp: BackendProtocol) -> Steps[G2Fit]:
         """Fit; runs in the thread."""
-        from napari_xpcs.fitting.global_fit import fit_global
-        from napari_xpcs.fitting.least_squares import fit_g2
-
         if self.together:
             return fit_global(
                 self.several,
@@ -68,19 +69,32 @@ class FitRequest:
             xp=xp,
         )
 
-    def one_bin(self, label: int) -> Steps[G2Fit]:
-        """Fit one bin by itself, in milliseconds: for what is dragged."""
-        from napari_xpcs.fitting.least_squares import fit_g2
+    def one_bin(self, label: int, last: G2Fit | None = None) -> Steps[G2Fit]:
+        """Fit one bin by itself, in milliseconds: for what is dragged.
 
+        It sets out from the ``last`` fit of the bin with this model, if there is one.
+        """
         return fit_g2(
             self.several[0],
             self.model,
             bins=[label],
             fixed=self.fixed,
             bounds=self.bounds,
-            options=self.options,
+            options=self._near(label, last),
             xp=NumPyBackend(),
         )
+
+    def _near(self, label: int, last: G2Fit | None) -> FitOptions:
+        """Return the options with the end of the last fit as the only start."""
+        rows = [] if last is None else list(np.flatnonzero(last.bins.label == label))
+        if last is None or not rows or last.names != self.model.names:
+            return self.options
+        start = {
+            each.name: float(value)
+            for each, value in zip(self.model.parameters, last.optimum[rows[0]], strict=True)
+            if np.isfinite(value) and each.name not in self.fixed and (value > 0 or not each.log)
+        }
+        return replace(self.options, start=start, starts=1) if start else self.options
 
 
 def compile_steps(request: FitRequest) -> Steps[tuple[object, ...]]:

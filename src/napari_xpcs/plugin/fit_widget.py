@@ -345,7 +345,7 @@ class FitWidget(Dock):
         self._range.set_range(low, high)
         request, label = self.request(), self._label
         if request is not None and label is not None and not self._one_bin.running:
-            self._one_bin.start(partial(request.one_bin, label))
+            self._one_bin.start(partial(request.one_bin, label, self._fit))
 
     def _on_one_bin_fitted(self, fit: G2Fit) -> None:
         if self._curve_plot is not None and int(fit.bins.label[0]) == self._label:
