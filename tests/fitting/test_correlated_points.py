@@ -8,6 +8,7 @@ import pytest
 from napari_xpcs.backends import BackendProtocol, JAXBackend, NumPyBackend
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.models import G2_MODELS
+from napari_xpcs.fitting.options import FitOptions
 from napari_xpcs.kernels.curves import BinTable, G2Curves
 from napari_xpcs.kernels.multitau import multitau_lags
 from napari_xpcs.progress import run
@@ -55,11 +56,10 @@ def test_uncorrelated_points_have_the_errors_that_they_state(model, simulate):
     curves, _ = simulate(model, 40, seed=5, noise=0.002)
     diagonal = np.einsum("db,de->bde", curves.error**2, np.eye(len(curves.delay_s)))
     fit = run(fit_g2(replace(curves, covariance=diagonal), model, xp=XP))
-    stated = run(fit_g2(curves, model, xp=XP))
-    scale = np.sqrt(np.maximum(stated.reduced_chi2, 1.0))[:, None]
+    stated = run(fit_g2(curves, model, options=FitOptions(errors="stated"), xp=XP))
     used = stated.ok & fit.ok
     assert used.mean() > 0.8
-    np.testing.assert_allclose(fit.error[used], (stated.error / scale)[used], rtol=1e-6)
+    np.testing.assert_allclose(fit.error[used], stated.error[used], rtol=1e-6)
 
 
 def test_both_solvers_state_the_same_errors(simulate):

@@ -12,6 +12,7 @@ from napari_xpcs.fitting._lm_numpy import jacobian, residuals
 from napari_xpcs.fitting._problem import Problem
 from napari_xpcs.fitting._setup import prepare, select_bins
 from napari_xpcs.fitting._target import CurveData, Likelihood, Target, whitened
+from napari_xpcs.fitting.identifiability import excess_noise
 from napari_xpcs.fitting.models import G2Model
 from napari_xpcs.fitting.options import DEFAULT, FitOptions
 from napari_xpcs.fitting.posterior import Diagnostics, Method, Posterior, SamplerTrace
@@ -222,7 +223,8 @@ def _noise(
         # Outliers are what this likelihood expects; the median does not see them.
         reduced = _median_square(residual, problem.root_weight)
     alone = problem.scale_from_scatter
-    scaled = {"stated": np.ones_like(reduced), "scaled": reduced, "auto": np.maximum(1, reduced)}
+    beyond_chance = excess_noise(problem, reduced)
+    scaled = {"stated": np.ones_like(reduced), "scaled": reduced, "auto": beyond_chance}
     widened = np.where(alone, reduced, scaled[options.errors])
     derivative = jacobian(model, problem, x)
     matrix = np.matmul(derivative, np.swapaxes(derivative, 1, 2))

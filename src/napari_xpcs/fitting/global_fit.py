@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.errors import FitError
 from napari_xpcs.fitting import _arrow, _lm_numpy
 from napari_xpcs.fitting._arrow import Links
@@ -16,16 +16,21 @@ from napari_xpcs.fitting._problem import AT_BOUND, Problem
 from napari_xpcs.fitting._report import fit_table
 from napari_xpcs.fitting._setup import Setup, model_named, prepare, select_bins
 from napari_xpcs.fitting.identifiability import (
+    ALL_OF_DECAY,
     MIN_GAIN_OVER_CONSTANT,
+    MOST_OF_DECAY,
     Joint,
     Verdict,
+    chi2_quantile,
+    decay_seen,
+    excess_noise,
     judge,
     spread_of_gradient,
 )
 from napari_xpcs.fitting.joined_curves import join_curves
 from napari_xpcs.fitting.laws import EXPONENT_BOUNDS, LAWS, RELAXATION, Law, law_named
 from napari_xpcs.fitting.least_squares import fit_block
-from napari_xpcs.fitting.models import G2Model
+from napari_xpcs.fitting.models import G2Model, averaged_shape, natural
 from napari_xpcs.fitting.options import DEFAULT, FitOptions
 from napari_xpcs.fitting.record import record_of
 from napari_xpcs.fitting.results import G2Fit, Shared
@@ -42,9 +47,6 @@ _WIDE = 1e3
 _SCANNED_CURVES, _SCANNED_POINTS = 40, 2000
 _TRIED = 3
 """From how many points of the scan the common parameters set out."""
-
-_CHANCE_GAIN = 4.0
-"""What a bin of noise may gain from a free decay; more than that, all bins together must show."""
 
 _NO_DECAY = "not_identifiable: all bins together show no decay within the delays"
 
@@ -155,7 +157,7 @@ def fit_global(
         ties.model, setup, rows, problem, links, best, alone.robust_noise, options
     )
     verdict = replace(verdict, reduced_chi2=verdict.reduced_chi2 * stretch**2)
-    shown = _decay_shown(verdict)
+    shown = _decay_shown(ties.model, problem, best.x)
     if not shown:
         verdict = _without_decay(verdict, problem)
     fit = fit_table(
@@ -262,8 +264,7 @@ def _weighted(
     problem = replace(setup.problem.take(rows), root_weight=root_weight)
     stretch = np.ones(len(rows))
     if options.errors != "stated" and not options.robust:
-        noise = np.nan_to_num(verdict.reduced_chi2, nan=1.0)
-        stretch = np.sqrt(np.maximum(noise, 1.0))
+        stretch = np.sqrt(excess_noise(problem, np.nan_to_num(verdict.reduced_chi2, nan=1.0)))
     return replace(problem, root_weight=root_weight / stretch[:, None]), stretch
 
 
@@ -455,7 +456,7 @@ def _verdict(
         [best.common <= links.lower + room, best.common >= links.upper - room], axis=1
     )
     free = np.asarray(~pressed.any(axis=1))
-    noise = np.where(problem.scale_from_scatter, reduced, np.maximum(1.0, reduced))
+    noise = excess_noise(problem, reduced)
     if options.errors == "stated":
         noise = np.where(problem.scale_from_scatter, reduced, 1.0)
     if robust_noise is not None:
@@ -489,13 +490,31 @@ def _verdict(
     return replace(verdict, determined=verdict.determined & ~depends), common, pressed
 
 
-def _decay_shown(verdict: Verdict) -> bool:
-    """Return whether the bins whose decay is inside the delays show one, taken together.
+def _decay_shown(model: G2Model, problem: Problem, x: Float[np.ndarray, "curve param"]) -> bool:
+    """Return whether the bins with most of their decay inside the delays show one, together.
 
-    A drift that all bins end with would else pass for a slow decay that a law describes.
+    In noise the contrast of a bin, in units of its error, is a normal deviate of either sign.
+    The squares of the positive ones are held to the chi2 that one bin by itself must reach; the
+    negative ones tell by how much slow drifts, which point scatter does not show, widen it.
     """
-    gain = verdict.decay_gain[np.isfinite(verdict.decay_gain)]
-    return bool(gain.sum() >= MIN_GAIN_OVER_CONSTANT + _CHANCE_GAIN * len(gain))
+    xp = NumPyBackend()
+    at_first, at_last = decay_seen(model, problem, x).T
+    inside = np.flatnonzero((at_last >= MOST_OF_DECAY) & (at_first <= ALL_OF_DECAY))
+    if not len(inside):
+        return False
+    some, x = problem.take(inside), x[inside]
+    reduced = np.sum(_lm_numpy.residuals(model, some, x) ** 2, axis=1) / some.freedom
+    weight = some.root_weight**2 / excess_noise(some, reduced)[:, None]
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        theta = natural(model, x, xp=xp)[2:]
+        shape = np.asarray(averaged_shape(model, some.t, some.averaging, theta, xp=xp))
+    shape = shape - np.average(shape, axis=1, weights=weight)[:, None]
+    level = np.average(some.g2, axis=1, weights=weight)[:, None]
+    size = np.sqrt(np.sum(weight * shape**2, axis=1))
+    pull = np.sum(weight * shape * (some.g2 - level), axis=1) / np.maximum(size, 1e-300)
+    noise = max(1.0, 2 * float(np.mean(np.minimum(pull, 0.0) ** 2)))
+    gain = float(np.sum(np.maximum(pull, 0.0) ** 2)) / noise
+    return gain >= float(chi2_quantile(len(pull), np.sqrt(MIN_GAIN_OVER_CONSTANT)))
 
 
 def _without_decay(verdict: Verdict, problem: Problem) -> Verdict:

@@ -38,7 +38,8 @@ class FitOptions:
         where it would be above.
     errors
         ``auto``: the errors of the parameters follow from those of g2, times
-        sqrt(reduced chi2) where that is above 1.  ``stated``: never scaled.  ``scaled``: always.
+        sqrt(reduced chi2) where that is above 1 by more than chance (5 %).  ``stated``: never
+        scaled.  ``scaled``: always.
     """
 
     tied: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
