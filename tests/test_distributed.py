@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,12 +17,15 @@ import pytest
 from napari_xpcs import distributed
 from napari_xpcs.backends import get_backend
 from napari_xpcs.correlate.multitau_run import correlate_multitau
+from napari_xpcs.correlate.twotime_maps import MapsInMemory
+from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.distributed import (
     LONGEST_PART,
     SHORTEST_PART,
     Cluster,
     _connected,
     correlate_multitau_on,
+    correlate_twotime_on,
     on_cluster,
     part_length,
 )
@@ -145,6 +149,23 @@ def test_a_worker_that_is_killed_costs_its_part(cluster: Cluster, tmp_path: Path
     assert_same(
         there, run(correlate_multitau(frames, rings(), frame_time_s=1e-3, xp=get_backend()))
     )
+
+
+@pytest.mark.parametrize("bins", [None, [3, 1]])
+def test_two_time_maps(
+    cluster: Cluster, frames_path: Path, monkeypatch: pytest.MonkeyPatch, bins: list[int] | None
+) -> None:
+    frames, there = open_path(frames_path).frames, MapsInMemory()
+    options = {"frame_time_s": 1e-3, "bins": bins, "selection": FrameSelection(end=300)}
+    of_cluster = run(
+        correlate_twotime_on(cluster, frames_path, frames, rings(), sink=there, **options)
+    )
+    here = run(correlate_twotime(frames, rings(), xp=get_backend(), **options))
+    np.testing.assert_array_equal(there.maps, here.maps)
+    assert_same(replace(of_cluster, maps=()), replace(here, maps=()))
+    monkeypatch.setattr(distributed, "MAP_BYTES", 1000.0)
+    with pytest.raises(CorrelationError, match="--scheduler none"):
+        run(correlate_twotime_on(cluster, frames_path, frames, rings(), sink=there, **options))
 
 
 def tasks_of(cluster: Cluster) -> int:

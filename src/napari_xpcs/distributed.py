@@ -13,9 +13,9 @@ import pickle
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib import metadata
@@ -32,11 +32,18 @@ from napari_xpcs.correlate.accumulate import Accumulation, waiting
 from napari_xpcs.correlate.binning import BinSums
 from napari_xpcs.correlate.engines import EngineChoice, choose_engine, usable_cores
 from napari_xpcs.correlate.event_engine import EventAccumulation, few_events
-from napari_xpcs.correlate.finish import Reduction, finish, snapshot
+from napari_xpcs.correlate.finish import Reduction, check_frame_time, finish, snapshot
 from napari_xpcs.correlate.multitau_run import prefers_gpu
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan, RunState, merge, up_to_now
+from napari_xpcs.correlate.twotime_maps import MapSink
+from napari_xpcs.correlate.twotime_run import (
+    TILE_FRAMES,
+    check_smoothing,
+    correlate_twotime,
+    labels_with_pixels,
+)
 from napari_xpcs.errors import CorrelationError, FileFormatError
 from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.open import open_path
@@ -44,7 +51,9 @@ from napari_xpcs.kernels.multitau import MultiTauResult
 from napari_xpcs.kernels.multitau_state import ALIGNMENT
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.twotime import TwoTimeResult
 from napari_xpcs.progress import Progress, Steps
+from napari_xpcs.progress import run as drain
 
 Result = TypeVar("Result")
 
@@ -63,6 +72,9 @@ THREADS_OF_A_PROCESS = 8
 RETRIES = 2
 """How often a part that failed is done again; a file system may have been out for a moment."""
 
+MAP_BYTES = 1.7e9
+"""Two-time maps of a task; one of 20 000 frames fits."""
+
 CONNECT_S = 20.0
 """How long a scheduler may take to answer."""
 
@@ -71,6 +83,7 @@ _LEAVE_CTRL_C_TO_THE_CLIENT = "import signal; signal.signal(signal.SIGINT, signa
 
 _POLL_S = 0.1
 _REPORT_S = 0.5
+_TICKS = 1000
 
 _one_part = threading.Lock()
 """Held by the part that a worker computes: it uses all threads, others of the process wait."""
@@ -343,6 +356,109 @@ def correlate_multitau_on(
     return replace(result, engine={**result.engine, "device": device, "seconds": seconds})
 
 
+def correlate_twotime_on(
+    cluster: Cluster,
+    path: Path,
+    frames: Frames,
+    partition: Partition,
+    *,
+    sink: MapSink,
+    frame_time_s: float,
+    dataset: str | None = None,
+    bins: Sequence[int] | None = None,
+    selection: FrameSelection | None = None,
+    smoothing: str = "static",
+) -> Steps[TwoTimeResult]:
+    """Make two-time maps on a cluster, some bins on each worker, to the values of one computer.
+
+    Every worker reads the run once for its bins.  Maps arrive one at a time and go into ``sink``.
+
+    Parameters
+    ----------
+    cluster, path, frames, dataset
+        As in :func:`correlate_multitau_on`.
+    partition, sink, frame_time_s, bins, selection, smoothing
+        As in :func:`~napari_xpcs.correlate.twotime_run.correlate_twotime`.
+
+    Raises
+    ------
+    CorrelationError
+        As there; or a map does not fit into the memory of a worker.
+    """
+    check_smoothing(smoothing)
+    check_frame_time(frame_time_s)
+    labels = labels_with_pixels(used_pixels(partition, frames.shape[1:]), bins)
+    plan = RunPlan(selection=(selection or FrameSelection()).within(frames.shape[0]))
+    of_map = 4.0 * plan.frames**2
+    if of_map > MAP_BYTES:
+        msg = (
+            f"A two-time map of {plan.frames} frames takes {of_map / 1e9:.3g} GB, and a worker "
+            f"makes maps of {MAP_BYTES / 1e9:.3g} GB at most; use --scheduler none, which writes "
+            "them tile by tile, or fewer frames by a stride or an average."
+        )
+        raise CorrelationError(msg)
+    size = max(min(-(-len(labels) // cluster.workers), int(MAP_BYTES // of_map)), 1)
+    groups = [labels[start : start + size] for start in range(0, len(labels), size)]
+    topic = f"napari-xpcs-{uuid4().hex[:12]}"
+    run = _Run(
+        path=path.absolute(),
+        dataset=dataset,
+        modified_ns=path.stat().st_mtime_ns,
+        shape=tuple(frames.shape),
+        partition=partition,
+        plan=plan,
+        engine=EngineChoice(name="two-time", reason=""),
+        skip_corrupt=False,
+        topic=topic,
+    )
+    total = _TICKS * len(groups)
+    sink.start(len(labels), plan.frames, TILE_FRAMES)
+    graph = _Graph(cluster.client, run)
+    made: list[Any] = []
+    results: list[TwoTimeResult] = []
+    with _listening(cluster, topic) as done:
+
+        def told() -> Progress:
+            return Progress(min(sum(done.values()), total), total, "two-time maps")
+
+        try:
+            for number, group in enumerate(groups):
+                # Maps wait in the memory of workers: not more than one group ahead of each.
+                while len(made) < min(len(groups), number + cluster.workers + 1):
+                    position = len(made)
+                    inputs = (graph.prepared, position, groups[position], frame_time_s, smoothing)
+                    made.append(graph.submit("accumulate", _maps_of_bins, *inputs))
+                rest = graph.submit("averages", _without_maps, made[number])
+                results.append((yield from _fetched(cluster, rest, told, direct=False)))
+                for which, label in enumerate(group):
+                    one = graph.submit("map", _one_map, made[number], which)
+                    half = yield from _fetched(cluster, one, told, direct=True)
+                    for row, col, tile in _tiles_of(half):
+                        sink.put(labels.index(label), row, col, tile)
+                        yield told()
+                    _let_go(cluster, [one])
+                _let_go(cluster, [made[number], rest])
+        finally:
+            _let_go(cluster, made)
+    yield Progress(total, total, "two-time maps")
+    return replace(
+        results[0],
+        processed_bins=np.array(labels),
+        g2=np.concatenate([one.g2 for one in results], axis=1),
+        g2_err=np.concatenate([one.g2_err for one in results], axis=1),
+        g2_ratio=np.concatenate([one.g2_ratio for one in results], axis=1),
+        segments=np.concatenate([one.segments for one in results], axis=2),
+        engine=f"{results[0].engine}, {cluster.workers} workers of {cluster.name}",
+    )
+
+
+def _tiles_of(half: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield the tiles of the upper half of a map with their first row and column."""
+    for row in range(0, len(half), TILE_FRAMES):
+        for col in range(row, len(half), TILE_FRAMES):
+            yield row, col, half[row : row + TILE_FRAMES, col : col + TILE_FRAMES]
+
+
 def part_length(frames: int, workers: int, stops: int | None = None) -> int:
     """Return the frames of a part, a power of two.
 
@@ -426,35 +542,61 @@ def _result_of(
     direct
         Fetch it past the scheduler: it is large.
     """
-    from distributed import KilledWorker
+    with _listening(cluster, topic) as done:
 
-    client, done = cluster.client, {}
+        def told() -> Progress:
+            frames = min(sum(done.values()), total)
+            return Progress(frames, total, "frames" if frames < total else "joining parts")
+
+        try:
+            result = yield from _fetched(cluster, future, told, direct=direct)
+        finally:
+            _let_go(cluster, [future])
+    yield Progress(total, total, "frames")
+    return result
+
+
+@contextmanager
+def _listening(cluster: Cluster, topic: str) -> Iterator[dict[int, int]]:
+    """Give what the tasks of a run tell: for each part, how far it is."""
+    done: dict[int, int] = {}
 
     def heard(event: tuple[float, dict[str, int]]) -> None:
         done[event[1]["part"]] = event[1]["done"]
 
-    client.subscribe_topic(topic, heard)
+    cluster.client.subscribe_topic(topic, heard)
+    try:
+        yield done
+    finally:
+        cluster.client.unsubscribe_topic(topic)
+
+
+def _let_go(cluster: Cluster, futures: Iterable[Any]) -> None:
+    """Cancel tasks and what only they need, or forget their results."""
+    if cluster.client.status == "running":
+        cluster.client.cancel(list(futures))
+
+
+def _fetched(
+    cluster: Cluster, future: Any, told: Callable[[], Progress], *, direct: bool
+) -> Steps[Any]:
+    """Wait for a future, telling how far the work is, and return its value."""
+    from distributed import KilledWorker
+
     try:
         while not future.done():
-            frames = min(sum(done.values()), total)
-            yield Progress(frames, total, "frames" if frames < total else "joining parts")
+            yield told()
             time.sleep(_POLL_S)
-        result = client.gather(future, direct=direct)
+        return cluster.client.gather(future, direct=direct)
     except KilledWorker as fault:
         msg = (
-            f"Workers were lost {cluster.name} again and again at the same task, the last one "
+            f"Workers of {cluster.name} were lost again and again at the same task, the last one "
             f"{fault.last_worker.address}; give them more memory, or fewer on a computer."
         )
         raise CorrelationError(msg) from fault
     except CancelledError as fault:
         msg = f"The scheduler {cluster.name} was lost or has dropped the run; start it again."
         raise CorrelationError(msg) from fault
-    finally:
-        client.unsubscribe_topic(topic)
-        if client.status == "running":
-            future.cancel()
-    yield Progress(total, total, "frames")
-    return result
 
 
 # -- what runs on workers
@@ -588,3 +730,40 @@ def _finished(
             "device": " and ".join(sorted(whole.devices)),
         },
     )
+
+
+def _maps_of_bins(
+    prepared: _Prepared, part: int, bins: Sequence[int], frame_time_s: float, smoothing: str
+) -> TwoTimeResult:
+    """Make the two-time maps of some bins."""
+    run = prepared.run
+    teller = _Teller(run.topic, part)
+    teller.take_turn()
+    try:
+        steps = correlate_twotime(
+            run.frames(),
+            run.partition,
+            frame_time_s=frame_time_s,
+            xp=get_backend(),
+            bins=bins,
+            selection=run.plan.selection,
+            smoothing=smoothing,
+        )
+
+        def tell(progress: Progress) -> None:
+            teller.tell(_TICKS * progress.done // max(progress.total, 1))
+
+        with closing(steps):
+            result = drain(steps, tell)
+        teller.tell(_TICKS, last=True)
+        return result
+    finally:
+        _one_part.release()
+
+
+def _without_maps(result: TwoTimeResult) -> TwoTimeResult:
+    return replace(result, maps=())
+
+
+def _one_map(result: TwoTimeResult, number: int) -> np.ndarray:
+    return result.maps[number]

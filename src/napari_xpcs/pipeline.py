@@ -24,8 +24,9 @@ from napari_xpcs.correlate.multitau_twotime_run import (
     ages_instead_of_maps,
     correlate_multitau_twotime,
 )
+from napari_xpcs.correlate.twotime_maps import MapSink
 from napari_xpcs.correlate.twotime_run import correlate_twotime
-from napari_xpcs.distributed import Cluster, correlate_multitau_on
+from napari_xpcs.distributed import Cluster, correlate_multitau_on, correlate_twotime_on
 from napari_xpcs.errors import FileFormatError, FitError, PartitionError, XpcsError
 from napari_xpcs.fitting.dispersion import Dispersion, fit_dispersion
 from napari_xpcs.fitting.least_squares import fit_g2
@@ -325,23 +326,17 @@ def correlate_file(
                 **options,
                 **common,
             )
-        if twotime and ages_instead_of_maps(maps, selection.within(len(opened.frames)).count()):
-            results["ages"] = yield from correlate_multitau_twotime(
-                opened.frames,
+        if twotime:
+            results |= yield from _correlate_in_time(
+                frames,
+                opened,
                 partition,
-                bins=bins,
-                smoothing=smoothing,
+                result_file.maps,
+                dataset=dataset,
+                maps=maps,
                 delays_per_level=delays_per_level,
-                **common,
-            )
-        elif twotime:
-            results["twotime"] = yield from correlate_twotime(
-                opened.frames,
-                partition,
-                bins=bins,
-                smoothing=smoothing,
-                sink=result_file.maps,
-                **common,
+                cluster=cluster,
+                options={"bins": bins, "smoothing": smoothing, **common},
             )
         result_file.write(
             source=str(frames),
@@ -357,11 +352,41 @@ def correlate_file(
             **results,
         )
     checkpoint.remove()
-    here = ("Two-time maps were made on this computer.",) if twotime and cluster else ()
+    here = ("g2 of every age was made on this computer.",) if "ages" in results and cluster else ()
     if not multitau:
         return here
     made_by = "Engine {engine} on {device}: {engine_reason}.".format_map(results["multitau"].engine)
     return (made_by, *results["multitau"].remarks(), *here)
+
+
+def _correlate_in_time(
+    path: Path,
+    opened: FramesFile,
+    partition: Partition,
+    sink: MapSink,
+    *,
+    dataset: str | None,
+    maps: str,
+    delays_per_level: int,
+    cluster: Cluster | None,
+    options: Mapping[str, Any],
+) -> Steps[dict[str, Any]]:
+    """Return two-time maps, or ages of a long run, by their name in the result file."""
+    run = opened.frames
+    if ages_instead_of_maps(maps, options["selection"].within(len(run)).count()):
+        ages = yield from correlate_multitau_twotime(
+            run, partition, delays_per_level=delays_per_level, **options
+        )
+        return {"ages": ages}
+    if cluster is None:
+        twotime = yield from correlate_twotime(run, partition, sink=sink, **options)
+    else:
+        # Workers choose their own backend.
+        options = {name: value for name, value in options.items() if name != "xp"}
+        twotime = yield from correlate_twotime_on(
+            cluster, path, run, partition, sink=sink, dataset=dataset, **options
+        )
+    return {"twotime": twotime}
 
 
 def read_bins(qmap: Path) -> Partition:
