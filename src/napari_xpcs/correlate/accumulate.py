@@ -181,20 +181,16 @@ class Accumulation:
         self._engine.prepare(empty.dtype, weighted=self._plan.normalize_frame)
 
     def _add(self, block: FrameBlock, pool: ThreadPoolExecutor) -> None:
-        sums, here = self._sums, slice(self._seen, self._seen + len(block.raw_frames))
         frames = plain(block.counts)
         flat = frames.reshape(len(frames), frames.shape[1] * frames.shape[2])
         counts = _frame_counts(flat, self._pixels, pool, self._threads)
-        sums.counts[here] = counts
-        sums.raw_frames[here] = block.raw_frames
-        for start, stop, span in _spans(block.begin, len(flat), sums.span):
-            part = _add_up(flat[start:stop], pool, self._threads)
-            with np.errstate(invalid="ignore"):  # infinities outside the used pixels
-                sums.total.reshape(-1)[:] += part
-            if span < len(sums.spans):
-                sums.spans[span] += np.bincount(
-                    self._pixels.static, part[self._pixels.index], sums.spans.shape[1]
-                )
+        self._sums.add(
+            self._pixels,
+            block.begin,
+            counts,
+            block.raw_frames,
+            lambda start, stop: _add_up(flat[start:stop], pool, self._threads),
+        )
         weight = None
         if self._plan.normalize_frame:
             mean = counts / len(self._pixels.index)
@@ -279,13 +275,3 @@ def _add_up(
         )
     )
     return total
-
-
-def _spans(begin: int, frames: int, span: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (start, stop, number) of the spans of time that a block lies in."""
-    start = 0
-    while start < frames:
-        number = (begin + start) // span
-        stop = min((number + 1) * span - begin, frames)
-        yield start, stop, number
-        start = stop

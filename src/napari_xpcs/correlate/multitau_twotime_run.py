@@ -9,10 +9,14 @@ from jaxtyping import Float, Float32
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.correlate.bin_values import SortedPixels, fluctuations, sort_by_bin
 from napari_xpcs.correlate.finish import check_frame_time
-from napari_xpcs.correlate.means import RunMeans
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
-from napari_xpcs.correlate.twotime_run import MEAN_SEGMENTS, check_smoothing, labels_with_pixels
+from napari_xpcs.correlate.twotime_run import (
+    add_averaged,
+    check_smoothing,
+    labels_with_pixels,
+    sums_of_run,
+)
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau import multitau_lags
 from napari_xpcs.kernels.multitau_twotime import (
@@ -85,7 +89,7 @@ def correlate_multitau_twotime(
     reader = FrameReader(frames, selection or FrameSelection(), pixels.mask)
     labels = labels_with_pixels(pixels, bins)
     in_order = sort_by_bin(pixels)
-    means = RunMeans(pixels, reader.count, max(reader.count // MEAN_SEGMENTS, 1))
+    sums = sums_of_run(pixels, reader.count)
     levels = _empty_levels(reader.count, len(labels), delays_per_level)
     chosen = [_BinOfRun(in_order, label - 1, smoothing) for label in labels]
     lines = [
@@ -98,23 +102,21 @@ def correlate_multitau_twotime(
     with closing(reader.blocks(block)) as blocks:
         for frames_of_block in blocks:
             counts = in_order.take(frames_of_block)
-            means.add(frames_of_block, counts)
+            add_averaged(sums, pixels, start, frames_of_block, counts)
             start += len(counts)
             for one, of_bin in zip(chosen, lines, strict=True):
                 fresh = one.values(counts)
                 for line in of_bin:
                     fresh = line.add(fresh)
                 yield Progress(start, reader.count, "frames")
+    sums.without_value[:] = reader.without_value
     return MultiTauTwoTimeResult(
         ages=MultiTauTwoTime(
             levels=levels,
             processed_bins=np.array(labels),
             frame_time_s=frame_time_s * reader.selection.step,
         ),
-        mean_frame=means.mean_frame(reader.without_value),
-        scattering_1d=means.scattering_1d(),
-        scattering_1d_segments=means.segments(),
-        intensity_vs_time=means.intensity_vs_time(),
+        **sums.averages(pixels),
         selection=reader.selection,
         frame_time_s=frame_time_s,
         normalization=smoothing,

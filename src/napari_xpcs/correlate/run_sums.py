@@ -3,10 +3,12 @@
 Kept as sums of counts, so that parts of a run add up to the whole without a rest.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.correlate.pixels import UsedPixels
@@ -64,6 +66,58 @@ class RunSums:
         there = np.flatnonzero(self.raw_frames)
         mean = self.counts[there] / (self.raw_frames[there] * len(pixels.index))
         return np.stack([there.astype(np.float64), mean])
+
+    def averages(self, pixels: UsedPixels) -> dict[str, Any]:
+        """Return all of these, by the names that they have in a result."""
+        return {
+            "mean_frame": self.mean_frame(),
+            "scattering_1d": self.scattering_1d(pixels),
+            "scattering_1d_segments": self.scattering_1d_segments(pixels),
+            "intensity_vs_time": self.intensity_vs_time(pixels),
+        }
+
+    def add(
+        self,
+        pixels: UsedPixels,
+        first: int,
+        counts: Float[np.ndarray, " frame"],
+        raw_frames: Int[np.ndarray, " frame"],
+        add_up: Callable[[int, int], Float[np.ndarray, " place"]],
+    ) -> None:
+        """Add a block of frames.
+
+        Parameters
+        ----------
+        first
+            Number of its first frame among the used frames of the run.
+        counts
+            Counts of the used pixels of every frame.
+        raw_frames
+            Raw frames that every frame was added up from.
+        add_up
+            Returns the sum of the frames from one to before another of the block at every place
+            of the flattened detector.
+        """
+        here = slice(first - self.begin, first - self.begin + len(counts))
+        self.counts[here] = counts
+        self.raw_frames[here] = raw_frames
+        for start, stop, number in _parts_of_spans(first, len(counts), self.span):
+            part = add_up(start, stop)
+            with np.errstate(invalid="ignore"):  # infinities outside the used pixels
+                self.total.reshape(-1)[:] += part
+            if number < len(self.spans):
+                of_pixels = part[pixels.index]
+                self.spans[number] += np.bincount(pixels.static, of_pixels, self.spans.shape[1])
+
+
+def _parts_of_spans(first: int, frames: int, span: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (start, stop, number) of the spans of time that a block lies in."""
+    start = 0
+    while start < frames:
+        number = (first + start) // span
+        stop = min((number + 1) * span - first, frames)
+        yield start, stop, number
+        start = stop
 
 
 def empty_sums(pixels: UsedPixels, *, begin: int, frames: int, span: int, spans: int) -> RunSums:

@@ -17,11 +17,10 @@ from napari_xpcs.correlate.bin_values import (
 )
 from napari_xpcs.correlate.event_engine import EventRun, few_events, selected_events
 from napari_xpcs.correlate.finish import check_frame_time
-from napari_xpcs.correlate.means import RunMeans
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan
-from napari_xpcs.correlate.run_sums import empty_sums
+from napari_xpcs.correlate.run_sums import RunSums, empty_sums
 from napari_xpcs.correlate.sparse_bin import SPARSE_BELOW, SparseBin, sparse_values
 from napari_xpcs.correlate.twotime_maps import Diagonals, MapSink, MapsInMemory
 from napari_xpcs.errors import CorrelationError
@@ -164,12 +163,12 @@ def _values_of_frames(
     """Read the run; return what the maps of bins are made of, and the means of the result."""
     widths = [in_order.bins[label - 1].stop - in_order.bins[label - 1].start for label in labels]
     matrices = room_for_values(reader.count, widths, room)
-    means = RunMeans(pixels, reader.count, _span(reader.count))
+    sums = sums_of_run(pixels, reader.count)
     start = 0
     with closing(reader.blocks(reader.block_length(block))) as blocks:
         for frames_of_block in blocks:
             counts = in_order.take(frames_of_block)
-            means.add(frames_of_block, counts)
+            add_averaged(sums, pixels, start, frames_of_block, counts)
             here = slice(start, start + len(counts))
             for label, matrix in zip(labels, matrices, strict=True):
                 of_bin = counts[:, in_order.bins[label - 1]]
@@ -180,12 +179,8 @@ def _values_of_frames(
             start += len(counts)
             yield Progress(start, steps, "frames")
     values: list[BinValues] = [DenseBin(one, smoothing == "static", xp) for one in matrices]
-    return values, {
-        "mean_frame": means.mean_frame(reader.without_value),
-        "scattering_1d": means.scattering_1d(),
-        "scattering_1d_segments": means.segments(),
-        "intensity_vs_time": means.intensity_vs_time(),
-    }
+    sums.without_value[:] = reader.without_value
+    return values, sums.averages(pixels)
 
 
 def _values_of_events(
@@ -200,8 +195,8 @@ def _values_of_events(
     xp: BackendProtocol,
 ) -> Steps[tuple[list[BinValues], dict[str, Any]]]:
     """Read a run of events; return the same as :func:`_values_of_frames`."""
-    count, span = selection.count(), _span(selection.count())
-    sums = empty_sums(pixels, begin=0, frames=count, span=span, spans=count // span)
+    count = selection.count()
+    sums = sums_of_run(pixels, count)
     place = np.full(pixels.mask.size, -1, np.int64)
     place[in_order.index] = np.arange(len(in_order.index))
     static = pixels.static[np.searchsorted(pixels.index, in_order.index)]
@@ -215,8 +210,8 @@ def _values_of_events(
         inside = place[pixel] >= 0
         frame, pixel, counts = frame[inside], place[pixel[inside]], counts[inside]
         sums.counts[:] += np.bincount(frame, counts, count)
-        full = frame < count // span * span
-        np.add.at(sums.spans, (frame[full] // span, static[pixel[full]]), counts[full])
+        full = frame < len(sums.spans) * sums.span
+        np.add.at(sums.spans, (frame[full] // sums.span, static[pixel[full]]), counts[full])
         kept.append((frame, pixel.astype(np.int32), counts))
         yield Progress(share.end, steps, "frames")
     frame, pixel, counts = (np.concatenate(parts) for parts in zip(*kept, strict=True))
@@ -233,17 +228,27 @@ def _values_of_events(
             here.stop - here.start,
         )
         values.append(SparseBin(matrix, xp))
-    return values, {
-        "mean_frame": sums.mean_frame(),
-        "scattering_1d": sums.scattering_1d(pixels),
-        "scattering_1d_segments": sums.scattering_1d_segments(pixels),
-        "intensity_vs_time": sums.intensity_vs_time(pixels),
-    }
+    return values, sums.averages(pixels)
 
 
-def _span(frames: int) -> int:
-    """Return the frames of one of the equal spans of time that I(q) is given for."""
-    return max(frames // MEAN_SEGMENTS, 1)
+def sums_of_run(pixels: UsedPixels, frames: int) -> RunSums:
+    """Return the sums of a run before its first frame."""
+    span = max(frames // MEAN_SEGMENTS, 1)
+    return empty_sums(pixels, begin=0, frames=frames, span=span, spans=frames // span)
+
+
+def add_averaged(
+    sums: RunSums, pixels: UsedPixels, first: int, frames: np.ndarray, counts: np.ndarray
+) -> None:
+    """Add a block of used frames, each the mean of its raw frames, with its used pixels."""
+    flat = frames.reshape(len(frames), -1)
+    sums.add(
+        pixels,
+        first,
+        counts.sum(axis=1, dtype=np.float64),
+        np.ones(len(flat), dtype=np.int64),
+        lambda start, stop: flat[start:stop].sum(axis=0, dtype=np.float64),
+    )
 
 
 def _map_of_bin(
