@@ -14,21 +14,20 @@ import h5py
 import numpy as np
 import pytest
 
-from napari_xpcs import distributed
 from napari_xpcs.backends import get_backend
 from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.correlate.twotime_maps import MapsInMemory
 from napari_xpcs.correlate.twotime_run import correlate_twotime
-from napari_xpcs.distributed import (
+from napari_xpcs.distributed import cluster as cluster_module
+from napari_xpcs.distributed import twotime as twotime_module
+from napari_xpcs.distributed.cluster import Cluster, connected, on_cluster
+from napari_xpcs.distributed.multitau import (
     LONGEST_PART,
     SHORTEST_PART,
-    Cluster,
-    _connected,
     correlate_multitau_on,
-    correlate_twotime_on,
-    on_cluster,
     part_length,
 )
+from napari_xpcs.distributed.twotime import correlate_twotime_on
 from napari_xpcs.errors import CorrelationError, CorruptFramesError, FileFormatError
 from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.multitau import MultiTauResult
@@ -43,7 +42,7 @@ DAMAGED = 2100
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two worker processes, as ``--scheduler local`` starts them."""
-    with closing(run(_connected("local"))) as started:
+    with closing(run(connected("local"))) as started:
         yield started
 
 
@@ -163,7 +162,7 @@ def test_two_time_maps(
     here = run(correlate_twotime(frames, rings(), xp=get_backend(), **options))
     np.testing.assert_array_equal(there.maps, here.maps)
     assert_same(replace(of_cluster, maps=()), replace(here, maps=()))
-    monkeypatch.setattr(distributed, "MAP_BYTES", 1000.0)
+    monkeypatch.setattr(twotime_module, "MAP_BYTES", 1000.0)
     with pytest.raises(CorrelationError, match="--scheduler none"):
         run(correlate_twotime_on(cluster, frames_path, frames, rings(), sink=there, **options))
 
@@ -217,7 +216,7 @@ def test_a_part_is_a_power_of_two_between_bounds() -> None:
 
 
 def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "CONNECT_S", 0.5)
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 0.5)
     steps = on_cluster("tcp://127.0.0.1:9", lambda _: iter(()))
     with pytest.raises(CorrelationError, match=r"at tcp://127\.0\.0\.1:9"):
         run(steps)
@@ -230,8 +229,6 @@ def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dask_is_not_imported_unasked() -> None:
-    code = (
-        "import sys, napari_xpcs.distributed as d; print({'distributed', 'dask'} & {*sys.modules})"
-    )
+    code = "import sys, napari_xpcs.pipeline; print({'distributed', 'dask'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -26,7 +26,9 @@ from napari_xpcs.correlate.multitau_twotime_run import (
 )
 from napari_xpcs.correlate.twotime_maps import MapSink
 from napari_xpcs.correlate.twotime_run import correlate_twotime
-from napari_xpcs.distributed import Cluster, correlate_multitau_on, correlate_twotime_on
+from napari_xpcs.distributed.cluster import Cluster
+from napari_xpcs.distributed.multitau import correlate_multitau_on
+from napari_xpcs.distributed.twotime import correlate_twotime_on
 from napari_xpcs.errors import FileFormatError, FitError, PartitionError, XpcsError
 from napari_xpcs.fitting.dispersion import Dispersion, fit_dispersion
 from napari_xpcs.fitting.least_squares import fit_g2

@@ -130,7 +130,7 @@ def correlate(
     """Correlate frames in the bins of a Q-map: g2 with errors, I(q), I(t), two-time maps."""
     from napari_xpcs.backends import DeviceConfig, NumPyBackend, get_backend
     from napari_xpcs.batch import bins_of_recipe, correlate_files, expand, is_pattern
-    from napari_xpcs.distributed import on_cluster
+    from napari_xpcs.distributed.cluster import on_cluster
     from napari_xpcs.io.atomic import refuse_to_overwrite
     from napari_xpcs.io.recipe import CorrelateChoices, Recipe, read_recipe
     from napari_xpcs.kernels.selection import FrameSelection

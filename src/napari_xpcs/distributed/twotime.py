@@ -1,0 +1,174 @@
+"""Two-time maps on a cluster: some bins on each worker."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from napari_xpcs.backends import get_backend
+from napari_xpcs.correlate.engines import EngineChoice
+from napari_xpcs.correlate.finish import check_frame_time
+from napari_xpcs.correlate.pixels import used_pixels
+from napari_xpcs.correlate.reading import Frames
+from napari_xpcs.correlate.run_state import RunPlan
+from napari_xpcs.correlate.twotime_maps import MapSink
+from napari_xpcs.correlate.twotime_run import (
+    TILE_FRAMES,
+    check_smoothing,
+    correlate_twotime,
+    labels_with_pixels,
+)
+from napari_xpcs.distributed.cluster import Cluster, fetched, let_go, listening
+from napari_xpcs.distributed.tasks import PreparedRun, Run, Tasks, Teller
+from napari_xpcs.errors import CorrelationError
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.twotime import TwoTimeResult
+from napari_xpcs.progress import Progress, Steps
+from napari_xpcs.progress import run as drain
+
+MAP_BYTES = 1.7e9
+"""Two-time maps of a task; one of 20 000 frames fits."""
+
+_TICKS = 1000
+
+
+def correlate_twotime_on(
+    cluster: Cluster,
+    path: Path,
+    frames: Frames,
+    partition: Partition,
+    *,
+    sink: MapSink,
+    frame_time_s: float,
+    dataset: str | None = None,
+    bins: Sequence[int] | None = None,
+    selection: FrameSelection | None = None,
+    smoothing: str = "static",
+) -> Steps[TwoTimeResult]:
+    """Make two-time maps on a cluster, some bins on each worker, to the values of one computer.
+
+    Every worker reads the run once for its bins.  Maps arrive one at a time and go into ``sink``.
+
+    Parameters
+    ----------
+    cluster, path, frames, dataset
+        As in :func:`correlate_multitau_on`.
+    partition, sink, frame_time_s, bins, selection, smoothing
+        As in :func:`~napari_xpcs.correlate.twotime_run.correlate_twotime`.
+
+    Raises
+    ------
+    CorrelationError
+        As there; or a map does not fit into the memory of a worker.
+    """
+    check_smoothing(smoothing)
+    check_frame_time(frame_time_s)
+    labels = labels_with_pixels(used_pixels(partition, frames.shape[1:]), bins)
+    plan = RunPlan(selection=(selection or FrameSelection()).within(frames.shape[0]))
+    of_map = 4.0 * plan.frames**2
+    if of_map > MAP_BYTES:
+        msg = (
+            f"A two-time map of {plan.frames} frames takes {of_map / 1e9:.3g} GB, and a worker "
+            f"makes maps of {MAP_BYTES / 1e9:.3g} GB at most; use --scheduler none, which writes "
+            "them tile by tile, or fewer frames by a stride or an average."
+        )
+        raise CorrelationError(msg)
+    size = max(min(-(-len(labels) // cluster.workers), int(MAP_BYTES // of_map)), 1)
+    groups = [labels[start : start + size] for start in range(0, len(labels), size)]
+    topic = f"napari-xpcs-{uuid4().hex[:12]}"
+    run = Run(
+        path=path.absolute(),
+        dataset=dataset,
+        modified_ns=path.stat().st_mtime_ns,
+        shape=tuple(frames.shape),
+        partition=partition,
+        plan=plan,
+        engine=EngineChoice(name="two-time", reason=""),
+        skip_corrupt=False,
+        topic=topic,
+    )
+    total = _TICKS * len(groups)
+    sink.start(len(labels), plan.frames, TILE_FRAMES)
+    graph = Tasks(cluster.client, run)
+    made: list[Any] = []
+    results: list[TwoTimeResult] = []
+    with listening(cluster, topic) as done:
+
+        def told() -> Progress:
+            return Progress(min(sum(done.values()), total), total, "two-time maps")
+
+        try:
+            for number, group in enumerate(groups):
+                # Maps wait in the memory of workers: not more than one group ahead of each.
+                while len(made) < min(len(groups), number + cluster.workers + 1):
+                    position = len(made)
+                    inputs = (graph.prepared, position, groups[position], frame_time_s, smoothing)
+                    made.append(graph.submit("accumulate", _maps_of_bins, *inputs))
+                rest = graph.submit("averages", _without_maps, made[number])
+                results.append((yield from fetched(cluster, rest, told, direct=False)))
+                for which, label in enumerate(group):
+                    one = graph.submit("map", _one_map, made[number], which)
+                    half = yield from fetched(cluster, one, told, direct=True)
+                    for row, col, tile in _tiles_of(half):
+                        sink.put(labels.index(label), row, col, tile)
+                        yield told()
+                    let_go(cluster, [one])
+                let_go(cluster, [made[number], rest])
+        finally:
+            let_go(cluster, made)
+    yield Progress(total, total, "two-time maps")
+    return replace(
+        results[0],
+        processed_bins=np.array(labels),
+        g2=np.concatenate([one.g2 for one in results], axis=1),
+        g2_err=np.concatenate([one.g2_err for one in results], axis=1),
+        g2_ratio=np.concatenate([one.g2_ratio for one in results], axis=1),
+        segments=np.concatenate([one.segments for one in results], axis=2),
+        engine=f"{results[0].engine}, {cluster.workers} workers of {cluster.name}",
+    )
+
+
+def _tiles_of(half: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield the tiles of the upper half of a map with their first row and column."""
+    for row in range(0, len(half), TILE_FRAMES):
+        for col in range(row, len(half), TILE_FRAMES):
+            yield row, col, half[row : row + TILE_FRAMES, col : col + TILE_FRAMES]
+
+
+def _maps_of_bins(
+    prepared: PreparedRun, part: int, bins: Sequence[int], frame_time_s: float, smoothing: str
+) -> TwoTimeResult:
+    """Make the two-time maps of some bins."""
+    run = prepared.run
+    teller = Teller(run.topic, part)
+    with teller.turn():
+        steps = correlate_twotime(
+            run.frames(),
+            run.partition,
+            frame_time_s=frame_time_s,
+            xp=get_backend(),
+            bins=bins,
+            selection=run.plan.selection,
+            smoothing=smoothing,
+        )
+
+        def tell(progress: Progress) -> None:
+            teller.tell(_TICKS * progress.done // max(progress.total, 1))
+
+        with closing(steps):
+            result = drain(steps, tell)
+        teller.tell(_TICKS, last=True)
+        return result
+
+
+def _without_maps(result: TwoTimeResult) -> TwoTimeResult:
+    return replace(result, maps=())
+
+
+def _one_map(result: TwoTimeResult, number: int) -> np.ndarray:
+    return result.maps[number]
