@@ -3,9 +3,13 @@
 ``XPCS_FUZZ_CASES=5000 pytest tests/io/test_fuzz.py`` tries as many cases per property.
 """
 
+import json
 import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fabio
 import h5py
@@ -15,10 +19,24 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.correlate.multitau_run import correlate_multitau
+from napari_xpcs.correlate.multitau_twotime_run import correlate_multitau_twotime
+from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.errors import XpcsError
+from napari_xpcs.io.average import average_files
 from napari_xpcs.io.describe import describe
-from napari_xpcs.io.files import FramesFile
+from napari_xpcs.io.files import FramesFile, ResultFile
 from napari_xpcs.io.open import open_path, sniff
+from napari_xpcs.io.partition_file import read_partition, write_partition
+from napari_xpcs.io.recipe import Recipe, read_recipe, recipe_to_plain
+from napari_xpcs.io.result_file import unfinished_result
+from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.label_bins import regions_partition
+from napari_xpcs.kernels.mask_steps import ThresholdStep, painted_difference, steps_to_dicts
+from napari_xpcs.kernels.partition import Partition, PartitionSpec
+from napari_xpcs.kernels.regions import Region
+from napari_xpcs.progress import run
 
 CASES = int(os.environ.get("XPCS_FUZZ_CASES", "150"))
 COUNTS = np.random.default_rng(5).poisson(2, (6, 12, 16)).astype(np.uint16)
@@ -96,7 +114,7 @@ def lima(path: Path) -> None:
         detector["acquisition/latency_time"] = 0.001
 
 
-def partition(path: Path) -> None:
+def shared_partition(path: Path) -> None:
     labels = np.repeat(np.arange(4, dtype=np.uint8)[:, None], 16, axis=1).repeat(3, axis=0)
     with h5py.File(path, "w") as file:
         group = file.create_group("qmap")
@@ -112,7 +130,7 @@ def partition(path: Path) -> None:
 
 
 def results(path: Path) -> None:
-    partition(path)
+    shared_partition(path)
     with h5py.File(path, "r+") as file:
         file.move("qmap", "xpcs/qmap")
         file["xpcs/multitau/delay_list"] = np.arange(1, 6)
@@ -123,14 +141,78 @@ def results(path: Path) -> None:
         put(file, entry__instrument__detector_1__frame_time=0.01)
 
 
+REGIONS = (
+    Region(kind="sector", phi_range_deg=(150.0, -150.0), name="left"),
+    Region(kind="polygon", vertices=((1.0, 1.0), (1.0, 9.0), (8.0, 9.0))),
+)
+STEPS = (
+    ThresholdStep(low=0.0, high=9.0),
+    painted_difference(np.ones((12, 16), bool), np.indices((12, 16))[0] > 0, source="brush"),
+)
+
+
+def own_bins() -> Partition:
+    geometry = Geometry(
+        shape=(12, 16),
+        energy_kev=10.0,
+        distance_m=5.0,
+        pixel_row_m=75e-6,
+        pixel_col_m=75e-6,
+        center_row_px=5.0,
+        center_col_px=7.0,
+    )
+    used = np.indices((12, 16))[0] > 0
+    spec = PartitionSpec(dq=2, sq=4)
+    made = regions_partition(REGIONS, geometry, used, spec, bins="each", xp=NumPyBackend())
+    return replace(made, mask_steps=STEPS)
+
+
+def own_partition(path: Path) -> None:
+    write_partition(path, own_bins())
+
+
+def own_results(path: Path, correlate: Callable[..., Any] = correlate_twotime) -> None:
+    """What this program alone writes: covariance, streamed maps or ages, steps, regions."""
+    bins = own_bins()
+    options: dict[str, Any] = {"frame_time_s": 0.01, "xp": NumPyBackend()}
+    frames = np.concatenate([COUNTS] * 4)
+    with unfinished_result(path) as result:
+        ages = correlate is correlate_multitau_twotime
+        sink = {} if ages else {"sink": result.maps}
+        second = run(correlate(frames, bins, **sink, **options))
+        result.write(
+            source="run.h5",
+            partition=bins,
+            multitau=run(correlate_multitau(frames, bins, **options)),
+            **{"ages" if ages else "twotime": second},
+        )
+
+
+def own_ages(path: Path) -> None:
+    own_results(path, correlate_multitau_twotime)
+
+
+def own_average(path: Path) -> None:
+    repeats = [path.with_name(f"{number}_repeat.hdf") for number in (1, 2)]
+    own_results(repeats[0])
+    shutil.copy(*repeats)
+    run(average_files(repeats, path))
+    for repeat in repeats:
+        repeat.unlink()
+
+
 HDF5: dict[str, Callable[[Path], None]] = {
     "aps_raw.h5": aps_raw,
     "dectris_master.h5": dectris,
     "virtual.h5": virtual,
     "run_m1_part00000.nxs": lambda_module,
     "eiger1_0000.h5": lima,
-    "qmap.hdf": partition,
+    "qmap.hdf": shared_partition,
     "a_results.hdf": results,
+    "own_qmap.hdf": own_partition,
+    "own_results.hdf": own_results,
+    "own_ages.hdf": own_ages,
+    "own_average.hdf": own_average,
 }
 
 
@@ -186,6 +268,12 @@ def look(path: Path) -> None:
             assert frames[0:2].shape[1:] == frames.shape[1:]
         except XpcsError:
             pass
+    maps = opened.twotime if isinstance(opened, ResultFile) else None
+    for position in range(0 if maps is None else len(maps)):
+        try:
+            maps.read(position)
+        except XpcsError:
+            continue
 
 
 @fuzz
@@ -254,7 +342,7 @@ def replace_dataset(file: h5py.File, place: str, how: str) -> None:
 @fuzz
 @given(
     name=st.sampled_from(sorted(HDF5)),
-    which=st.integers(0, 60),
+    which=st.integers(0, 200),
     how=st.sampled_from(["deleted", "group", *INSTEAD]),
 )
 def test_datasets_deleted_or_of_another_kind(
@@ -268,7 +356,7 @@ def test_datasets_deleted_or_of_another_kind(
     look(path)
 
 
-@pytest.mark.parametrize("name", sorted(HDF5))
+@pytest.mark.parametrize("name", sorted(set(HDF5) - {"own_ages.hdf", "own_average.hdf"}))
 def test_what_is_deleted_becomes_unknown(tmp_path: Path, whole: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes((whole / name).read_bytes())
@@ -283,3 +371,98 @@ def test_what_is_deleted_becomes_unknown(tmp_path: Path, whole: Path, name: str)
             continue
         for key, row in after["geometry"].items():
             assert row["value"] in (None, before[key]), (place, key)
+
+
+ODD = st.sampled_from([None, True, -1, 0, 1e308, float("nan"), "", "soon", [], [[]], {}, {"a": 1}])
+
+
+def leaves(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the ways to everything in ``value``."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, item in items:
+        found.append((*place, key))
+        if isinstance(item, dict | list):
+            found += leaves(item, (*place, key))
+    return found
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, whole_text: str) -> str:
+    """One or two values are others, or absent, or the text is cut."""
+    content = json.loads(whole_text)
+    for _ in range(draw(st.integers(1, 2))):
+        *way, last = draw(st.sampled_from(leaves(content)))
+        parent = content
+        for key in way:
+            parent = parent[key]
+        if draw(st.booleans()):
+            parent[last] = draw(ODD)
+        else:
+            del parent[last]
+        if not leaves(content):
+            break
+    text = json.dumps(content)
+    return text if draw(st.integers(0, 4)) else text[: draw(st.integers(0, len(text)))]
+
+
+RECIPE = json.dumps(
+    recipe_to_plain(
+        Recipe(geometry={"distance_m": 5.0}, mask=STEPS, bins=PartitionSpec(), regions=REGIONS)
+    )
+)
+
+
+@fuzz
+@given(text=spoilt(RECIPE))
+def test_spoilt_recipes(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(text)
+    try:
+        read_recipe(path)
+    except XpcsError as fault:
+        assert "\n" not in str(fault), fault  # noqa: PT017
+
+
+MASK_TEXT = json.dumps({"version": 1, "steps": steps_to_dicts(STEPS)})
+
+
+@fuzz
+@given(data=st.data())
+def test_spoilt_steps_and_regions_leave_the_bins(
+    tmp_path: Path, whole: Path, data: st.DataObject
+) -> None:
+    path = tmp_path / "own_qmap.hdf"
+    path.write_bytes((whole / "own_qmap.hdf").read_bytes())
+    name = data.draw(st.sampled_from(["mask_steps", "regions", "spec"]))
+    with h5py.File(path, "r+") as file:
+        group = file["qmap/napari_xpcs"]
+        if name in group:
+            text = data.draw(spoilt(group[name].asstr()[()]))
+            del group[name]
+            group[name] = text
+    made = read_partition(path)
+    before = read_partition(whole / "own_qmap.hdf")
+    np.testing.assert_array_equal(made.dynamic.labels, before.dynamic.labels)
+    np.testing.assert_array_equal(made.mask, before.mask)
+
+
+@fuzz
+@given(
+    name=st.sampled_from(["own_qmap.hdf", "own_results.hdf", "own_ages.hdf", "own_average.hdf"]),
+    which=st.integers(0, 200),
+    how=st.sampled_from(["text", "bytes", "nan", "negative", "vector", "no entry", "deleted"]),
+)
+def test_attributes_of_another_kind(
+    tmp_path: Path, whole: Path, name: str, which: int, how: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes((whole / name).read_bytes())
+    with h5py.File(path, "r+") as file:
+        found: list[tuple[str, str]] = []
+        file.visititems(lambda place, item: found.extend((place, key) for key in item.attrs))
+        place, key = found[which % len(found)]
+        del file[place].attrs[key]
+        if how != "deleted":
+            file[place].attrs[key] = INSTEAD[how](None)
+    look(path)
