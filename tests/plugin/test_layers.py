@@ -8,8 +8,10 @@ from napari.layers import Layer
 
 from napari_xpcs.io.files import PartitionFile
 from napari_xpcs.io.open import open_path
+from napari_xpcs.io.raw_file import write_frames
 from napari_xpcs.kernels.mask_steps import ThresholdStep, painted_difference
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.progress import run
 
 
 def add(viewer, layer_data):
@@ -102,3 +104,21 @@ def test_a_q_map_with_steps_shows_the_mask_that_they_make(partition, tmp_path):
     (data, arguments, kind), _ = xpcs_layers.partition_file_to_layers(with_steps)
     np.testing.assert_array_equal(data == 0, good)
     assert xpcs_layers.layer_steps(Layer.create(data, arguments, kind)) == (step,)
+
+
+def test_pixels_without_a_value_are_masked_where_the_file_has_no_mask(viewer, tmp_path, known):
+    counts = np.random.default_rng(0).poisson(3, (7, 48, 64)).astype(np.uint16)
+    counts[:, 5, 6] = counts[:, 20, 30:34] = 65535
+    path = run(write_frames(tmp_path / "run.h5", [counts], shape=counts.shape, known=known))
+    frames, mask = (
+        add(viewer, layer) for layer in xpcs_layers.frames_file_to_layers(open_path(path))
+    )
+    used = xpcs_layers.layer_mask(mask)
+    np.testing.assert_array_equal(used, counts[0] != 65535)
+    assert np.isnan(np.asarray(frames.data[3])[~used]).all()
+
+
+def test_frames_of_counts_alone_have_no_mask(viewer, tmp_path, known):
+    counts = np.zeros((7, 48, 64), np.uint8) + np.uint8(255)
+    path = run(write_frames(tmp_path / "run.h5", [counts], shape=counts.shape, known=known))
+    assert len(xpcs_layers.frames_file_to_layers(open_path(path))) == 1

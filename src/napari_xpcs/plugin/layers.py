@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
 
 from napari_xpcs._typing import Image, Mask
 from napari_xpcs.backends.io_adapter import napari_adapter
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.fitting.results import FitStatus, G2Fit
+from napari_xpcs.io.events import EventFrames
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
 from napari_xpcs.kernels.curves import BinTable, G2Curves
 from napari_xpcs.kernels.geometry import Geometry, KnownGeometry
+from napari_xpcs.kernels.mask import marked_pixels
 from napari_xpcs.kernels.mask_steps import MaskStep, painted_difference
 from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTime
 from napari_xpcs.kernels.partition import Partition
@@ -30,6 +32,8 @@ from napari_xpcs.plugin.sectors import ranges_of, shape_of
 from napari_xpcs.plugin.twotime_image import CONTRAST, Maps, TwoTimeImage, ages_image
 
 LAYER_KEY = "xpcs"
+MARK_FRAMES = 3
+"""Frames that are looked at for pixels without a value: first, middle and last."""
 SCATTERING_FLOOR = 1e-3
 """Mean counts below this part of the brightest are shown on a linear scale."""
 CHI2 = "reduced chi2"
@@ -365,14 +369,26 @@ def lines_layer(
 
 
 def frames_file_to_layers(file: FramesFile) -> list[LayerData]:
-    """Return the layers of a frames file."""
+    """Return the layers of a frames file.
+
+    Where the file has no mask, the pixels that hold "no value" in some frames become one.
+    """
+    mask = file.mask
+    if mask is None and not isinstance(file.frames, EventFrames):
+        marked = marked_pixels(file.frames, sample=MARK_FRAMES)
+        if marked.any():
+            mask = ~marked
+            show_info(
+                f"{file.path.name}: {np.count_nonzero(marked)} pixels hold no value in the frames "
+                "looked at (the largest number of their type, or none): they are masked."
+            )
     layers = [
         frames_layer(
-            file.frames, known=file.known, mask=file.mask, truth=file.truth, source=str(file.path)
+            file.frames, known=file.known, mask=mask, truth=file.truth, source=str(file.path)
         )
     ]
-    if file.mask is not None:
-        layers.append(mask_layer(file.mask, source=str(file.path)))
+    if mask is not None:
+        layers.append(mask_layer(mask, source=str(file.path)))
     return layers
 
 
