@@ -9,6 +9,7 @@ from napari_xpcs.backends import NumPyBackend, ensure_numpy
 from napari_xpcs.errors import MaskError
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask_of_steps import MaskInputs, do_steps, mask_of_steps
+from napari_xpcs.kernels.mask_outliers import outlier_pixels
 from napari_xpcs.kernels.mask_parameters import (
     Condition,
 )
@@ -295,6 +296,14 @@ def test_outliers_of_a_ring_by_hand():
     cutoff = 19.5 / 5.25**0.5
     assert found(rule="percentile", cutoff=cutoff - 1e-9) == [9]
     assert found(rule="percentile", cutoff=cutoff + 1e-9) == []
+
+
+def test_two_pixels_of_a_ring_tell_no_outlier():
+    image = np.array([[1.0, 50.0, 3.0, 4.0]])
+    regions = np.array([[1, 1, 2, 2]])
+    for rule in ("percentile", "mad"):
+        steps = outlier_pixels(image, regions, np.ones((1, 4), dtype=bool), rule, 1.5)
+        assert not run(steps).any()
 
 
 def test_tiles_leave_the_remainder_and_what_counts_nothing():

@@ -1,5 +1,7 @@
 """Options, table, ruler, regions and recipes of the dock, driven as a person does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.layers import Layer
@@ -8,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QPushButton,
 
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.io.partition_file import read_partition
-from napari_xpcs.io.recipe import read_recipe
+from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.partition import PartitionSpec
 from napari_xpcs.kernels.regions import Region
@@ -54,10 +56,10 @@ def shown(widget):
 
 
 SPECS = [
-    PartitionSpec(dq=5, sq=20),
+    PartitionSpec(dq=5, sq=200_000),
     PartitionSpec(dq=5, sq=20, dp=4, sp=8, spacing="log", q_range=(1e-3, 2e-3)),
     PartitionSpec(mode="x-y", dq=3, sq=6, dp=4, sp=8),
-    PartitionSpec(mode="eq-ephi", dq=3, sq=3, ellipse=(20.0, 30.0, 15.0, 10.0, 30.0)),
+    PartitionSpec(mode="eq-ephi", dq=3, sq=3, ellipse=(20.123456789, 30.0, 15.0, 10.0, 30.0)),
     PartitionSpec(mode="qx-qy", dq=3, sq=3, dp=2, sp=2, min_pixels=7, edges="equal-count"),
     PartitionSpec(
         dp=3, sp=3, phi_range_deg=(150.0, -150.0), phi_offset_deg=12.5, q_convention="sin2theta"
@@ -155,6 +157,11 @@ def test_ruler_rings_lie_at_their_q(laid, viewer, geometry):
     assert xpcs_layers.layers_with_role(viewer.layers, "ruler") == []
 
 
+def test_a_ruler_on_the_pixel_that_the_beam_hits_has_no_values(geometry):
+    alone = replace(geometry, shape=(1, 1), center_row_px=0.0, center_col_px=0.0)
+    assert round_values(alone).size == 0
+
+
 def test_round_values_of_the_ruler_are_on_the_detector(geometry):
     values = round_values(geometry)
     assert 3 <= len(values) <= 10
@@ -246,6 +253,34 @@ def test_recipe_brings_back_what_was_clicked(laid, viewer, qtbot, tmp_path):
     laid.load_recipe(path)
     qtbot.waitUntil(lambda: laid._bins.spec() == recipe.bins, timeout=10000)
     assert laid.known()["distance_m"].origin == "recipe night.yaml"
+
+
+def test_recipe_brings_wedges_and_names_and_takes_regions_away(laid, viewer, qtbot, tmp_path):
+    wedge = Region(kind="sector", phi_range_deg=(-60.0, -10.0), name="below")
+    far = Region(kind="sector", q_range=(1e-3, 50.0), phi_range_deg=(0.0, 90.0))
+    drawn = Region(kind="line", vertices=((3.0, 4.0), (9.0, 9.0)), width_px=3.0, name="scratch")
+    write_recipe(tmp_path / "regions.yaml", Recipe(regions=(wedge, far, drawn)))
+    write_recipe(tmp_path / "plain.yaml", Recipe(bins=PartitionSpec(dq=4, sq=8)))
+    laid.load_recipe(tmp_path / "regions.yaml")
+    qtbot.waitUntil(lambda: shown(laid).regions == (wedge, far, drawn), timeout=10000)
+    assert len(shown(laid).dynamic) == 3
+    # What the frames tell of their times is no choice for other runs.
+    assert "frame_time_s" not in laid.recipe().geometry
+    laid.load_recipe(tmp_path / "plain.yaml")
+    qtbot.waitUntil(lambda: shown(laid).regions == (), timeout=10000)
+    assert len(shown(laid).dynamic) == 4
+
+
+def test_a_handle_of_a_wedge_turns_its_limit_and_gives_it_no_range_of_q(geometry):
+    wedge = Region(kind="sector", phi_range_deg=(20.0, 60.0))
+    wider = replace(wedge, phi_range_deg=(20.0, 70.0))
+    outline = sector_outline(wedge, geometry)
+    arc = len(outline) // 2
+    moved = outline.copy()
+    moved[arc - 1] = sector_outline(wider, geometry)[len(sector_outline(wider, geometry)) // 2 - 1]
+    after = moved_sector(wedge, moved, geometry)
+    assert after.q_range is None
+    assert after.phi_range_deg == pytest.approx((20.0, 70.0))
 
 
 def test_recipe_that_is_none_is_told(laid, qtbot, tmp_path):

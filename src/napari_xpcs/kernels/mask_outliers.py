@@ -103,6 +103,8 @@ def _by_deviation(values: Values, cutoff: float) -> Bool[np.ndarray, " pixel"]:
 def _by_percentiles(values: Values, cutoff: float) -> Bool[np.ndarray, " pixel"]:
     low, high = np.percentile(values, PERCENTILES)
     core = values[(values >= low) & (values <= high)] if low < high else values
+    if not core.size:  # of two values neither lies within their percentiles
+        return np.zeros(values.shape, dtype=bool)
     mean, spread = core.mean(), core.std()
     if spread < NEGLIGIBLE:
         return np.zeros(values.shape, dtype=bool)

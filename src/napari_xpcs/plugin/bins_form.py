@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.io.edges_file import read_edges_text
 from napari_xpcs.kernels.axis_bins import AXIS_UNITS, Intervals, Spacing
-from napari_xpcs.kernels.partition import Partition, PartitionSpec
+from napari_xpcs.kernels.partition import MOST_BINS, Partition, PartitionSpec
 from napari_xpcs.plugin.dock import NumberEdit
 from napari_xpcs.plugin.section import Section
 
@@ -86,7 +86,7 @@ class BinsForm(QWidget):
             grid.addWidget(self._names[axis], 3 + axis, 0)
             for place, name in enumerate(names, start=1):
                 box_ = QSpinBox(objectName=name)
-                box_.setRange(1, 100_000)
+                box_.setRange(1, MOST_BINS)
                 box_.setMinimumWidth(NARROW_PX)
                 box_.setKeyboardTracking(True)
                 box_.setToolTip(
@@ -279,7 +279,7 @@ class BinsForm(QWidget):
         self._offset.set_value(spec.phi_offset_deg)
         self._fold.setValue(spec.phi_fold)
         self._least.setValue(spec.min_pixels)
-        self._ellipse.setText(" ".join(f"{value:g}" for value in spec.ellipse or ()))
+        self._ellipse.setText(" ".join(f"{value!r}" for value in spec.ellipse or ()))
         self._sin.setChecked(spec.q_convention == "sin2theta")
         self._show_layout()
         self.blockSignals(before)

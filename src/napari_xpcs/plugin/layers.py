@@ -28,7 +28,7 @@ from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTime
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin.display import DisplayFrames, contrast_limits, image_contrast, log_view
-from napari_xpcs.plugin.sectors import ranges_of, shape_of
+from napari_xpcs.plugin.sectors import features_of, shape_of
 from napari_xpcs.plugin.twotime_image import CONTRAST, Maps, TwoTimeImage, ages_image
 
 LAYER_KEY = "xpcs"
@@ -324,7 +324,7 @@ def regions_layer(regions: Sequence[Region], geometry: Geometry | None) -> Layer
         "edge_width": widths,
         "edge_color": "yellow",
         "face_color": "transparent",
-        "features": pd.DataFrame([ranges_of(region) for region in regions]),
+        "features": pd.DataFrame([features_of(region) for region in regions]),
         "axis_labels": ("y", "x"),
         "metadata": {LAYER_KEY: {"role": "regions"}},
     }

@@ -18,7 +18,12 @@ from qtpy.QtWidgets import (
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import GeometryError, XpcsError
 from napari_xpcs.io.recipe import Recipe
-from napari_xpcs.kernels.geometry import Geometry, KnownGeometry, complete_geometry
+from napari_xpcs.kernels.geometry import (
+    POSSIBLE,
+    Geometry,
+    KnownGeometry,
+    complete_geometry,
+)
 from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin import layers as xpcs_layers
@@ -537,7 +542,7 @@ class PartitionWidget(Dock):
             geometry={
                 name: sourced.value
                 for name, sourced in self.known().items()
-                if sourced.value is not None
+                if sourced.value is not None and name in POSSIBLE
             },
             mask=() if mask is None else xpcs_layers.layer_steps(mask),
             bins=self._bins.spec(),
@@ -566,6 +571,8 @@ class PartitionWidget(Dock):
             self._bins.show_spec(recipe.bins)
         if recipe.regions:
             self._regions.put(recipe.regions, recipe.region_bins)
+        else:
+            self._regions.choose(None)
         layer, shape = self._image.layer(), self._shape()
         if recipe.mask and layer is not None and shape is not None:
             raw = xpcs_layers.layer_role(layer) == "frames"

@@ -15,6 +15,7 @@ from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.rings import detector_position, place_values
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.sectors import largest_q
 
 RULER = "q ruler"
 SETTLE_MS = 30
@@ -129,10 +130,9 @@ class _Ring:
 
 def round_values(geometry: Geometry) -> np.ndarray:
     """Return about five round q that the detector reaches, 1/angstrom."""
-    rows, cols = geometry.shape
-    corners = [(0.0, 0.0), (0.0, cols - 1.0), (rows - 1.0, 0.0), (rows - 1.0, cols - 1.0)]
-    xp = NumPyBackend()
-    largest = max(place_values(geometry, row, col, xp=xp).q for row, col in corners)
+    largest = largest_q(geometry)
+    if largest == 0.0:
+        return np.zeros(0)
     step = 10.0 ** np.floor(np.log10(largest / 5))
     step *= max(factor for factor in (1.0, 2.0, 5.0) if factor * step <= largest / 4)
     values: np.ndarray = np.arange(1, int(largest / step) + 1) * step

@@ -88,8 +88,8 @@ class RegionPanel(QWidget):
         layer = self._layer.layer()
         return layer is not None and xpcs_layers.layer_role(layer) == "regions"
 
-    def choose(self, layer: Layer) -> None:
-        """Let the shapes of ``layer`` make the bins."""
+    def choose(self, layer: Layer | None) -> None:
+        """Let the shapes of ``layer`` make the bins, or let them cover all of the detector."""
         self.refresh()
         self._layer.setCurrentIndex(self._layer.findData(layer))
 

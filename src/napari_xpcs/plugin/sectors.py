@@ -1,5 +1,6 @@
 """Rings and sectors of q and phi as shapes with handles, and back."""
 
+from dataclasses import replace
 from math import ceil, isfinite
 
 import numpy as np
@@ -17,6 +18,8 @@ STEP_DEG = 7.5
 MOVED_PX = 0.3
 RANGES = ("q_min", "q_max", "phi_min", "phi_max")
 """Columns of the features of a Shapes layer that make a shape a ring or a sector."""
+NAME = "name"
+"""Column of what a person calls a region."""
 
 
 def sector_angles(region: Region) -> np.ndarray:
@@ -27,20 +30,41 @@ def sector_angles(region: Region) -> np.ndarray:
 
 
 def sector_outline(region: Region, geometry: Geometry) -> np.ndarray:
-    """Return (row, column) of the handles: the outer arc, then the inner one backwards."""
-    low, high = region.q_range or (0.0, 1.0)
+    """Return (row, column) of the handles: the outer arc, then the inner one backwards.
+
+    A sector without a range of q reaches to the corner of the detector that is farthest from
+    the beam.  A handle that no photon can reach lies at the next one that can be reached.
+    """
+    low, high = region.q_range or (0.0, largest_q(geometry))
     phi = sector_angles(region)
     arcs = [
         detector_position(geometry, np.full(len(phi), q), phi, xp=NumPyBackend())
         for q in (high, max(low, 1e-9))
     ]
-    return np.concatenate([arcs[0], arcs[1][::-1]])
+    outline = np.concatenate([arcs[0], arcs[1][::-1]])
+    there = np.flatnonzero(np.isfinite(outline).all(axis=1))
+    if not there.size:
+        return np.zeros_like(outline)
+    nearest = np.abs(np.arange(len(outline))[:, None] - there[None, :]).argmin(axis=1)
+    reached: np.ndarray = outline[there[nearest]]
+    return reached
 
 
-def ranges_of(region: Region) -> dict[str, float]:
-    """Return the row of features that makes a shape this sector; NaN for drawn shapes."""
+def largest_q(geometry: Geometry) -> float:
+    """Return the largest q at a corner of the detector, 1/angstrom."""
+    last_row, last_col = (length - 1.0 for length in geometry.shape)
+    corners = [(row, col) for row in (0.0, last_row) for col in (0.0, last_col)]
+    return max(place_values(geometry, row, col, xp=NumPyBackend()).q for row, col in corners)
+
+
+def features_of(region: Region) -> dict[str, float | str]:
+    """Return the row of features of a shape: its name, and what makes it this sector.
+
+    The ranges are NaN for shapes that are drawn freely.
+    """
     pairs = (region.q_range or (np.nan, np.nan), region.phi_range_deg or (np.nan, np.nan))
-    return dict(zip(RANGES, (value for pair in pairs for value in pair), strict=True))
+    ranges = dict(zip(RANGES, (value for pair in pairs for value in pair), strict=True))
+    return {**ranges, NAME: region.name}
 
 
 def sector_of(features: pd.DataFrame, position: int) -> Region | None:
@@ -48,17 +72,26 @@ def sector_of(features: pd.DataFrame, position: int) -> Region | None:
     if not set(RANGES) <= set(features.columns):
         return None
     q_min, q_max, phi_min, phi_max = (float(features[name].iloc[position]) for name in RANGES)
-    if not isfinite(q_min) or not isfinite(q_max):
-        return None
+    q = (q_min, q_max) if isfinite(q_min) and isfinite(q_max) else None
     phi = (phi_min, phi_max) if isfinite(phi_min) and isfinite(phi_max) else None
-    return Region(kind="sector", q_range=(q_min, q_max), phi_range_deg=phi)
+    return (
+        None if q is None and phi is None else Region(kind="sector", q_range=q, phi_range_deg=phi)
+    )
+
+
+def _name_of(features: pd.DataFrame, position: int) -> str:
+    name = features[NAME].iloc[position] if NAME in features else ""
+    return name if isinstance(name, str) else ""
 
 
 def regions_of(layer: Shapes) -> tuple[Region, ...]:
     """Return what is drawn in ``layer``, rings and sectors as what they are."""
     drawn = drawn_regions(layer) if layer.nshapes else ()
     return tuple(
-        sector_of(layer.features, position) or region for position, region in enumerate(drawn)
+        replace(
+            sector_of(layer.features, position) or region, name=_name_of(layer.features, position)
+        )
+        for position, region in enumerate(drawn)
     )
 
 
@@ -66,7 +99,7 @@ def shape_of(region: Region, geometry: Geometry | None) -> tuple[np.ndarray, str
     """Return vertices and kind of the shape that shows a region."""
     if region.kind != "sector":
         return np.array(region.vertices), region.kind
-    if geometry is None or region.q_range is None:
+    if geometry is None:
         return np.zeros((3, 2)), "polygon"
     return sector_outline(region, geometry), "polygon"
 
@@ -76,9 +109,9 @@ def add_region(layer: Shapes, region: Region, geometry: Geometry) -> None:
     vertices, kind = shape_of(region, geometry)
     layer.add(vertices, shape_type=kind)
     features = layer.features.copy()
-    for name, value in ranges_of(region).items():
+    for name, value in features_of(region).items():
         if name not in features:
-            features[name] = np.nan
+            features[name] = "" if name == NAME else np.nan
         features.loc[features.index[-1], name] = value
     layer.features = features
 
@@ -90,7 +123,7 @@ def moved_sector(region: Region, vertices: np.ndarray, geometry: Geometry) -> Re
     the ends of an arc set the limit of phi too.  A sector moved as a whole keeps its widths.
     """
     before = sector_outline(region, geometry)
-    if vertices.shape != before.shape or region.q_range is None:
+    if vertices.shape != before.shape:
         return None
     off = np.hypot(*(vertices - before).T)
     moved = np.flatnonzero(off > MOVED_PX)
@@ -98,7 +131,7 @@ def moved_sector(region: Region, vertices: np.ndarray, geometry: Geometry) -> Re
         return None
     xp = NumPyBackend()
     arc = len(before) // 2
-    low, high = region.q_range
+    low, high = region.q_range or (0.0, largest_q(geometry))
     phi = region.phi_range_deg
     if len(moved) > 2:
         index = arc // 2
@@ -120,7 +153,7 @@ def moved_sector(region: Region, vertices: np.ndarray, geometry: Geometry) -> Re
                 phi = (phi[0], phi[1] + _turn(new.phi_deg - phi[1]))
     if not low < high:
         low, high = min(low, high), max(low, high) + 1e-9
-    return Region(kind="sector", q_range=(low, high), phi_range_deg=phi, name=region.name)
+    return replace(region, q_range=region.q_range and (low, high), phi_range_deg=phi)
 
 
 def _turn(angle_deg: float) -> float:
@@ -138,8 +171,9 @@ def follow_handles(layer: Shapes, geometry: Geometry) -> None:
         if after is None:
             continue
         shapes[position] = sector_outline(after, geometry)
-        for name, value in ranges_of(after).items():
-            features.loc[features.index[position], name] = value
+        for name, value in features_of(after).items():
+            if name in RANGES:
+                features.loc[features.index[position], name] = value
         changed = True
     if changed:
         selected, mode = set(layer.selected_data), layer.mode
