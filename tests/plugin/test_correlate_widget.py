@@ -7,7 +7,15 @@ import time
 import numpy as np
 import pytest
 from napari.layers import Layer
-from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QSpinBox
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QSpinBox,
+)
 from typer.testing import CliRunner
 
 from napari_xpcs.backends import NumPyBackend
@@ -16,6 +24,7 @@ from napari_xpcs.io.open import open_path
 from napari_xpcs.io.raw_file import write_raw
 from napari_xpcs.kernels.partition import PartitionSpec, make_partition
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin._reader import read_layers
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
 from napari_xpcs.progress import run
 
@@ -327,6 +336,45 @@ def test_command_for_a_cluster_does_the_same(widget, viewer, frames, known, bins
     qtbot.waitUntil(lambda: xpcs_layers.layer_curves(bins) is not None, timeout=20000)
     of_command = open_path(tmp_path / "a run_results.hdf").curves
     np.testing.assert_allclose(of_command.g2, xpcs_layers.layer_curves(bins).g2, rtol=1e-6)
+
+
+def test_parts_and_pixels_of_a_result_file_are_shown(
+    widget, viewer, frames, known, bins, tmp_path, qtbot
+):
+    layer = add_frames(viewer, frames, known, source=str(tmp_path / "run.h5"))
+    widget.findChild(QSpinBox, "partials").setValue(4)
+    widget.findChild(QCheckBox, "pixel_averages").setChecked(True)
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    result = widget._result.multitau
+    widget.save(tmp_path / "results.hdf")
+    summary = widget.findChild(QLabel, "summary")
+    qtbot.waitUntil(lambda: summary.text().startswith("Saved"), timeout=10000)
+    for old in (layer, bins):
+        viewer.layers.remove(old)
+    for one in read_layers(str(tmp_path / "results.hdf")):
+        viewer.add_layer(Layer.create(*one))
+    part = widget.findChild(QComboBox, "part")
+    qtbot.waitUntil(lambda: part.count() > 1, timeout=10000)
+    assert part.itemText(1) == f"first {result.partial_frames[0]} frames"
+    part.setCurrentIndex(1)
+    part.activated.emit(1)
+    opened = widget._partition.layer()
+    curves = xpcs_layers.layer_curves(opened)
+    np.testing.assert_allclose(curves.g2, result.partial_g2[0], rtol=1e-6)
+    part.setCurrentIndex(0)
+    part.activated.emit(0)
+    np.testing.assert_allclose(xpcs_layers.layer_curves(opened).g2, result.g2, rtol=1e-6)
+    widget.findChild(QPushButton, "show_pixels").click()
+    qtbot.waitUntil(lambda: bool(xpcs_layers.layers_with_role(viewer.layers, "map")), timeout=10000)
+    (image,) = xpcs_layers.layers_with_role(viewer.layers, "map")
+    used = xpcs_layers.layer_partition(opened).mask
+    product, past, future = result.pixel_averages.image(0)
+    inside = used & (past * future > 0)
+    np.testing.assert_allclose(
+        image.data[inside], (product / np.where(inside, past * future, 1))[inside], rtol=1e-5
+    )
+    assert np.isnan(image.data[~used]).all()
 
 
 def choose_kind(widget, kind):

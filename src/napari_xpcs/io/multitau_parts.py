@@ -1,16 +1,105 @@
 """The multi-tau part of a result file."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+from jaxtyping import Float, Float32, Int
 
 from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.io import layouts
-from napari_xpcs.io.hdf5 import put_array
+from napari_xpcs.io.hdf5 import holds, open_dataset, open_hdf5, put_array, read_array, reading
 
 if TYPE_CHECKING:
     from napari_xpcs.kernels.multitau import MultiTauResult, PixelAverages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MultiTauParts:
+    """What a result file holds of g2 beside the curves of the whole run.
+
+    Parameters
+    ----------
+    path
+        The file.
+    frames
+        Used frames of each part; all start at the first one.
+    g2
+        (part, delay, bin), NaN where a part does not reach or nothing was counted.
+    pixel_delays
+        Delays for which averages of every pixel are there, 0 for none.
+    """
+
+    path: Path
+    frames: Int[np.ndarray, " part"]
+    g2: Float[np.ndarray, "part delay bin"]
+    pixel_delays: int
+
+    def pixel_g2(self, delay: int) -> Float32[np.ndarray, "row col"]:
+        """Return g2 of every pixel at the delay of this number, NaN where nothing was counted.
+
+        Raises
+        ------
+        FileFormatError
+            It cannot be read.
+        """
+        with open_hdf5(self.path) as file:
+            dataset = open_dataset(file, layouts.MULTITAU_PIXELS)
+            with reading(self.path, layouts.MULTITAU_PIXELS):
+                product, later, earlier = np.asarray(dataset[delay], dtype=np.float32)
+        return pixel_ratio(product, later, earlier)
+
+
+def read_parts(path: Path) -> MultiTauParts | None:
+    """Return what the result file at ``path`` holds beside the curves, ``None`` if nothing.
+
+    Raises
+    ------
+    FileFormatError
+        It cannot be read.
+    """
+    with open_hdf5(path) as file:
+        g2 = read_array(file, layouts.MULTITAU_PARTIAL)
+        frames = read_array(file, layouts.MULTITAU_PARTIAL_FRAMES)
+        pixels = holds(file, layouts.MULTITAU_PIXELS)
+        shape: tuple[int, ...] = ()
+        if pixels:
+            shape = tuple(open_dataset(file, layouts.MULTITAU_PIXELS).shape)
+    there = g2 is not None and g2.ndim == 3 and frames is not None and len(frames) == len(g2)
+    delays = shape[0] if len(shape) == 4 and shape[1] == len(PIXEL_SLOTS) else 0
+    if not there and not delays:
+        return None
+    if g2 is None or frames is None or not there:
+        g2, frames = np.empty((0, 0, 0)), np.empty(0)
+    return MultiTauParts(
+        path=path,
+        frames=frames.astype(np.int64),
+        g2=np.where(g2 == 0.0, np.nan, g2),
+        pixel_delays=delays,
+    )
+
+
+def parts_text(parts: MultiTauParts) -> str:
+    """Return in words what there is."""
+    said = []
+    if len(parts.frames):
+        said.append(f"g2 of {len(parts.frames)} parts of the run")
+    if parts.pixel_delays:
+        said.append(f"g2 of every pixel at {parts.pixel_delays} delays")
+    return " and ".join(said)
+
+
+def pixel_ratio(
+    product: Float32[np.ndarray, "row col"],
+    later: Float32[np.ndarray, "row col"],
+    earlier: Float32[np.ndarray, "row col"],
+) -> Float32[np.ndarray, "row col"]:
+    """Return G2 / (IP IF), NaN where nothing was counted."""
+    both = later * earlier
+    return np.where(both > 0, product / np.where(both > 0, both, 1.0), np.nan).astype(np.float32)
+
 
 PIXEL_SLOTS = ("G2", "later frames", "earlier frames")
 """Order in which boost_corr stores the averages of a pixel, whatever it calls them."""

@@ -39,9 +39,10 @@ def read_layers(path: Path_) -> list[LayerData]:
     FileFormatError
         The file cannot be read or holds nothing of XPCS; the message says what was looked for.
     """
-    from napari.utils.notifications import show_warning
+    from napari.utils.notifications import show_info, show_warning
 
     from napari_xpcs.io.files import FramesFile, GeometryFile, MaskFile, PartitionFile
+    from napari_xpcs.io.multitau_parts import parts_text, read_parts
     from napari_xpcs.plugin import layers
 
     paths = [Path(path)] if isinstance(path, str) else sorted(map(Path, path))
@@ -63,6 +64,9 @@ def read_layers(path: Path_) -> list[LayerData]:
         return _calibrate_open_layers(file.path)
     else:
         found = layers.result_file_to_layers(file)
+        parts = read_parts(file.path) if file.layout == "aps-results" else None
+        if parts is not None:
+            show_info(f"{file.path.name} also holds {parts_text(parts)}; see XPCS: Correlate.")
     if file.problems:
         show_warning(f"{paths[0].name}: " + " ".join(file.problems))
     if not found:

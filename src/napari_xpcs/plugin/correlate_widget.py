@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
 )
 
@@ -35,6 +36,7 @@ from napari_xpcs.plugin.dock import Dock, LayerComboBox, NumberEdit
 from napari_xpcs.plugin.frame_sum import FrameSum
 from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.plugin.layer_row import LayerRow
+from napari_xpcs.plugin.parts_panel import PartsPanel
 from napari_xpcs.plugin.plot_area import PlotArea
 from napari_xpcs.plugin.result_layers import show_result
 from napari_xpcs.progress import Progress
@@ -79,8 +81,17 @@ class CorrelateWidget(Dock):
         self._form.addRow("Frame time (s)", self._frame_time)
         self._form.addRow("Compute", self._kind)
         self._form.addRow("Two-time bins", self._bins)
+        for box in (self._frames, self._partition, self._kind):
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(6)
+        self._frame_sum = FrameSum(self._viewer)
         self.column.addLayout(self._form)
         self.column.addLayout(self._build_range())
+        sums = QFormLayout()
+        sums.addRow("Show sums of", self._frame_sum)
+        self.column.addLayout(sums)
         self._options = CorrelateOptions()
         self._estimate = QLabel(objectName="estimate")
         self._job = JobButton("Correlate")
@@ -94,6 +105,7 @@ class CorrelateWidget(Dock):
         self._save = QPushButton("Save result file ...", objectName="save")
         self._save.setToolTip("HDF5 in the layout of APS 8-ID, with how it was made.")
         self._cluster = ClusterPanel()
+        self._parts = PartsPanel(self._viewer)
         for widget in (
             self._options,
             self._estimate,
@@ -103,6 +115,7 @@ class CorrelateWidget(Dock):
             self._forget,
             self._save,
             self._cluster,
+            self._parts,
         ):
             self.column.addWidget(widget)
         self._plot.setVisible(False)
@@ -116,7 +129,7 @@ class CorrelateWidget(Dock):
         grid = QGridLayout()
         for place, (spin, low, name, tip) in enumerate(
             (
-                (self._begin, 0, "From frame", "First frame, counted from 0."),
+                (self._begin, 0, "Frames", "First frame, counted from 0."),
                 (self._end, 0, "to", "The frame behind the last one; 'all': to the end."),
                 (self._stride, 1, "Every", "Use every n-th frame."),
                 (self._average, 1, "sum of", "Add n frames up before they are correlated."),
@@ -124,13 +137,11 @@ class CorrelateWidget(Dock):
         ):
             spin.setRange(low, 2_000_000_000)
             spin.setToolTip(tip)
-            spin.setMinimumWidth(60)
+            spin.setStyleSheet("QSpinBox { min-width: 40px; }")  # four abreast in 300 px
+            spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             row, side = divmod(place, 2)
             grid.addWidget(QLabel(name), row, 2 * side)
             grid.addWidget(spin, row, 2 * side + 1)
-        self._frame_sum = FrameSum(self._viewer)
-        grid.addWidget(QLabel("Show sums of"), 2, 0)
-        grid.addWidget(self._frame_sum, 2, 1, 1, 3)
         for side in (1, 3):
             grid.setColumnStretch(side, 1)
         return grid
@@ -155,6 +166,7 @@ class CorrelateWidget(Dock):
         self._save.clicked.connect(self._on_save_clicked)
         self._saver.finished.connect(self._on_saved)
         self._saver.failed.connect(self._summary.setText)
+        self._parts.overlaid.connect(self._on_parts_overlaid)
         self._cluster.wanted.connect(self._on_command_wanted)
 
     def _refresh(self, event: object = None) -> None:
@@ -168,6 +180,7 @@ class CorrelateWidget(Dock):
         ]
         self._partition.show_layers(same)
         self._bins.follow(self._partition.layer())
+        self._parts.follow(self._partition.layer())
         self._form.setRowVisible(self._bins, self._kind.currentData() != "multitau")
         self._save.setEnabled(self._result is not None)
         if not self._job.runner.running:
@@ -321,6 +334,7 @@ class CorrelateWidget(Dock):
             return
         frames, bins, request = self._asked
         self._result = result
+        self._parts.follow(None)  # what the file of these bins holds is of another run now
         curves = show_result(self._viewer, result, frames, bins)
         said = []
         if result.multitau is not None and curves is not None:
@@ -347,6 +361,20 @@ class CorrelateWidget(Dock):
             )
         self._summary.setText(" ".join(said))
         self._refresh()
+
+    def _on_parts_overlaid(self, overlaid: tuple[G2Curves, list[str], str]) -> None:
+        curves, names, title = overlaid
+        self._plot.setVisible(True)
+        self._plot.ask(
+            partial(
+                draw_family,
+                curves=curves,
+                columns=list(range(len(names))),
+                names=names,
+                title=title,
+                front=False,
+            )
+        )
 
     # -- saving, and the same elsewhere
 

@@ -39,7 +39,7 @@ def draw_family(
     """Draw ``columns`` of ``curves``; the first one in front with its errors, where ``front``."""
     axes = figure.subplots()
     axes.set(xscale="log", xlabel="delay (s)", ylabel="g2")
-    shades = matplotlib_adapter.to_numpy(np.linspace(0.15, 0.95, max(len(columns), 2)))
+    shades = matplotlib_adapter.to_numpy(np.linspace(0.0, 1.0, max(len(columns), 2)))
     for place, (column, name) in enumerate(zip(columns, names, strict=True)):
         g2 = matplotlib_adapter.to_numpy(curves.g2[:, column])
         counted = np.isfinite(g2)
@@ -47,7 +47,7 @@ def draw_family(
         error = np.nan_to_num(matplotlib_adapter.to_numpy(curves.error[:, column])[counted])
         if front and place == 0:
             axes.errorbar(
-                delay, g2[counted], error, fmt="o-", ms=3, lw=1.2, color="tab:orange", label=name
+                delay, g2[counted], error, fmt="o-", ms=3, lw=1.4, color="tab:red", label=name
             )
         else:
             axes.plot(
@@ -58,6 +58,7 @@ def draw_family(
     axes.set_title(title, wrap=True)
 
 
-def _shade(part: float) -> tuple[float, float, float]:
-    """Return a blue to cyan that is seen on light and on dark paper."""
-    return 0.1, 0.35 + 0.4 * part, 0.95 - 0.2 * part
+def _shade(part: float) -> tuple[float, ...]:
+    """Return blue at 0, green half-way and orange at 1: seen on light and on dark paper."""
+    stops = np.array([(0.25, 0.45, 1.0), (0.1, 0.7, 0.45), (0.95, 0.55, 0.1)])
+    return tuple(float(np.interp(part, (0.0, 0.5, 1.0), stops[:, hue])) for hue in range(3))

@@ -27,6 +27,9 @@ from napari_xpcs.progress import Progress, Steps, run
 
 Job = Callable[[], Steps[Any]]
 
+TELL_S = 0.1
+"""Time between two texts of a progress: each is laid out anew."""
+
 CLOSING_S = 5.0
 """A window that closes waits so long for its jobs to end."""
 
@@ -154,7 +157,8 @@ class JobButton(QWidget):
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._text = text
-        self._started_at = 0.0
+        self._started_at = self._told_at = 0.0
+        self._told = ""
         self._reason = ""
         self._build()
         self._connect()
@@ -189,6 +193,7 @@ class JobButton(QWidget):
     def start(self, job: Job) -> None:
         """Run ``job`` and turn the button into Cancel."""
         self._started_at = time.monotonic()
+        self._told = ""
         self._pace = Pace()
         self.button.setText("Cancel")
         self.bar.setRange(0, 0)
@@ -210,9 +215,14 @@ class JobButton(QWidget):
             self.clicked.emit()
 
     def _on_runner_progressed(self, progress: Progress) -> None:
+        now = time.monotonic()
+        text = self._pace.text(progress, now)
+        if progress.what == self._told and now - self._told_at < TELL_S:
+            return
+        self._told, self._told_at = progress.what, now
         self.bar.setRange(0, max(progress.total, 1))
         self.bar.setValue(progress.done)
-        self.message.setText(self._pace.text(progress, time.monotonic()))
+        self.message.setText(text)
 
     def _on_runner_finished(self, result: Any) -> None:
         self._end(f"Done in {time.monotonic() - self._started_at:.1f} s.")

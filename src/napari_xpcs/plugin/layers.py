@@ -494,6 +494,21 @@ def _bin_values(label: int, bins: BinTable | None) -> dict[str, Any]:
     }
 
 
+def pixel_g2_layer(image: Image, delay_s: float, *, source: str = "") -> LayerData:
+    """Return g2 of every pixel at one delay as an Image, transparent where nothing was counted."""
+    counted = image[np.isfinite(image)]
+    low, high = np.quantile(counted, CONTRAST) if counted.size else (1.0, 1.5)
+    arguments = {
+        "name": f"g2 of pixels at {delay_s:.3g} s",
+        "rgb": False,
+        "axis_labels": ("y", "x"),
+        "contrast_limits": (float(low), float(high) if high > low else float(low) + 0.1),
+        "colormap": "viridis",
+        "metadata": {LAYER_KEY: {"role": "map", "source": source}},
+    }
+    return napari_adapter.to_numpy(image), arguments, "image"
+
+
 def age_line_layer(line: np.ndarray, width: float) -> LayerData:
     """Return a line across a two-time map at one age, to be dragged."""
     arguments = {
@@ -528,7 +543,7 @@ def age_bands_layer(
         labels[np.abs(ages - age) <= width_s / 2] = label
     arguments = {
         "name": f"g2 at {len(ages_s)} ages, bin {layer_bin(of_map)}",
-        "opacity": 0.35,
+        "opacity": 0.8,
         "scale": tuple(pixel),
         "translate": (top + pixel[0] / 2, left + pixel[1] / 2),
         "features": pd.DataFrame(

@@ -5,7 +5,15 @@ from functools import partial
 import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QLabel, QPushButton, QSlider, QSpinBox
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSlider,
+    QSpinBox,
+)
 
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin import layers as xpcs_layers
@@ -36,6 +44,7 @@ class TwoTimeWidget(Dock):
         self._following = False
         self._outdated = False
         self._map = LayerComboBox("no two-time maps yet", _is_map, objectName="map")
+        self._map.setMinimumContentsLength(8)
         self._row = LayerRow(self._map, self._viewer, "two-time maps")
         self._alone = QPushButton("Show the map alone", objectName="alone")
         self._alone.setCheckable(True)
@@ -218,6 +227,7 @@ class TwoTimeWidget(Dock):
                 self._viewer.layers.remove(old)
         bands = self._viewer.add_labels(data, **arguments)
         bands.visible = bool(layer.visible)
+        bands.contour = 2  # outlines leave the map to be seen
         columns = [c for c in range(len(ages)) if np.isfinite(curves.g2[:, c]).any()]
         names = [f"{ages[column]:.3g} s" for column in columns]
         title = f"bin {xpcs_layers.layer_bin(layer)}, g2 at {len(columns)} ages"
@@ -314,6 +324,7 @@ def _seconds(name: str) -> QDoubleSpinBox:
     spin = QDoubleSpinBox(objectName=name)
     spin.setKeyboardTracking(False)
     spin.setMinimumWidth(90)
+    spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return spin
 
 
