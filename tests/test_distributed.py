@@ -33,7 +33,9 @@ from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.multitau import MultiTauResult
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.kernels.selection import FrameSelection
-from napari_xpcs.progress import Progress, run
+from napari_xpcs.kernels.simulate import Simulation
+from napari_xpcs.pipeline import simulate_file
+from napari_xpcs.progress import Progress, Steps, run
 
 FRAMES, ROWS, COLS = 5000, 12, 20
 DAMAGED = 2100
@@ -128,6 +130,34 @@ def test_array_engine(cluster: Cluster, frames_path: Path) -> None:
     there, here = both(cluster, frames_path, engine="array", selection=FrameSelection(end=2500))
     assert there.engine["engine"] == "array"
     assert_same(there, here)
+
+
+def test_events(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "few.cmp"
+    few = Simulation(frames=2100, rows=ROWS, cols=COLS, mean_counts=0.01)
+    run(simulate_file(path, few, xp=get_backend(), events=True))
+    there, here = both(cluster, path, errors="segments")
+    assert there.engine["engine"] == "events"
+    assert_same(there, here)
+
+
+def test_a_scheduler_by_its_address_is_left_running(cluster: Cluster, frames_path: Path) -> None:
+    frames = open_path(frames_path).frames
+
+    def job(one: Cluster | None) -> Steps[MultiTauResult]:
+        assert one is not None
+        return correlate_multitau_on(one, frames_path, frames, rings(), frame_time_s=1e-3)
+
+    address = cluster.client.scheduler_info()["address"]
+    result = run(on_cluster(address, job))
+    assert f"2 workers of {address}" in result.engine["device"]
+    assert cluster.workers == 2
+
+
+def test_workers_of_another_version(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "__version__", "99.0")
+    with pytest.raises(CorrelationError, match=r"has napari-xpcs .*, and this is 99\.0"):
+        run(on_cluster(cluster.client.scheduler_info()["address"], lambda _: iter(())))
 
 
 def test_a_worker_that_is_killed_costs_its_part(cluster: Cluster, tmp_path: Path) -> None:

@@ -98,6 +98,9 @@ def connected(scheduler: str) -> Steps[Cluster]:
         )
         raise MissingSchedulerError(msg) from fault
 
+    # A scheduler that is lost is told as a fault, not by a traceback in between.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+
     def connect() -> Cluster:
         started = None
         if scheduler == LOCAL:
