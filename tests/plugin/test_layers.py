@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_xpcs.io.files import PartitionFile
+from napari_xpcs.io.files import PartitionFile, ResultFile
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.raw_file import write_frames
 from napari_xpcs.kernels.mask_steps import ThresholdStep, painted_difference
+from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.progress import run
 
@@ -122,3 +123,13 @@ def test_frames_of_counts_alone_have_no_mask(viewer, tmp_path, known):
     counts = np.zeros((7, 48, 64), np.uint8) + np.uint8(255)
     path = run(write_frames(tmp_path / "run.h5", [counts], shape=counts.shape, known=known))
     assert len(xpcs_layers.frames_file_to_layers(open_path(path))) == 1
+
+
+def test_regions_come_back_from_results_too(viewer, partition, known, tmp_path):
+    drawn = Region(kind="polygon", vertices=((1.0, 1.0), (1.0, 20.0), (30.0, 20.0)), name="left")
+    bins = replace(partition, regions=(drawn,), region_bins="each")
+    result = ResultFile(path=tmp_path / "a_results.hdf", layout="test", partition=bins, known=known)
+    found = [add(viewer, layer) for layer in xpcs_layers.result_file_to_layers(result)]
+    regions = xpcs_layers.layers_with_role(found, "regions")
+    assert len(regions) == 1
+    np.testing.assert_allclose(regions[0].data[0], drawn.vertices)

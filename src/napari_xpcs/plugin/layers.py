@@ -393,7 +393,7 @@ def frames_file_to_layers(file: FramesFile) -> list[LayerData]:
 
 
 def result_file_to_layers(file: ResultFile) -> list[LayerData]:
-    """Return the layers of a result file: what is there of scattering, mask and partition."""
+    """Return the layers of a result file: what is there of scattering, mask, bins and regions."""
     source = str(file.path)
     layers: list[LayerData] = []
     if file.scattering is not None:
@@ -403,6 +403,8 @@ def result_file_to_layers(file: ResultFile) -> list[LayerData]:
         layers.append(
             partition_layer(file.partition, known=file.known, curves=file.curves, source=source)
         )
+        if file.partition.regions:
+            layers.append(regions_layer(file.partition.regions, file.partition.geometry))
     bins = None if file.partition is None else file.partition.table()
     if file.twotime is not None:
         layers.extend(twotime_layers(file.twotime, source, bins))
