@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs.backends import status_line
+from napari_xpcs.plugin.collection import collection_paused
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 
@@ -114,7 +115,8 @@ class _Content(QWidget):
 def _backend_steps() -> Steps[str]:
     """Start the backend and tell which it is; runs in the thread."""
     yield Progress(0, 1, "backend")
-    return status_line()
+    with collection_paused():
+        return status_line()
 
 
 class LayerComboBox(QComboBox):

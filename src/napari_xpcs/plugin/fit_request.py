@@ -13,6 +13,7 @@ from napari_xpcs.fitting.models import G2Model
 from napari_xpcs.fitting.options import DEFAULT, FitOptions
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.plugin.collection import collection_paused
 from napari_xpcs.progress import Progress, Steps
 
 _NOTHING: Mapping[str, float] = MappingProxyType({})
@@ -105,9 +106,10 @@ def compile_steps(request: FitRequest) -> Steps[tuple[object, ...]]:
     from napari_xpcs.backends import get_backend
 
     yield Progress(0, 1, "compiling")
-    xp = get_backend()
-    if xp.supports_grad:
-        yield from request.steps(xp)
+    with collection_paused():
+        xp = get_backend()
+        if xp.supports_grad:
+            yield from request.steps(xp)
     return request.program
 
 

@@ -26,6 +26,7 @@ from napari_xpcs.fitting.laws import LAWS, RELAXATION
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.collection import collection_paused
 from napari_xpcs.plugin.curve_sources import (
     FileButton,
     OpenedCurves,
@@ -497,6 +498,7 @@ class FitWidget(Dock):
 def _load_plots() -> Steps[Any]:
     """Import matplotlib, which takes seconds; runs in the thread."""
     yield Progress(0, 1, "plots")
-    from napari_xpcs.plugin import curve_grid, curve_plot, plots, posterior_plots
+    with collection_paused():
+        from napari_xpcs.plugin import curve_grid, curve_plot, plots, posterior_plots
 
     return plots, curve_plot, curve_grid, posterior_plots

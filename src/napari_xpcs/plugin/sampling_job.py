@@ -1,13 +1,16 @@
 """Sampling and comparing models, as jobs of the fit dock."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting.models import G2_MODELS
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.plugin.collection import collection_paused
 from napari_xpcs.plugin.fit_request import FitRequest
 from napari_xpcs.progress import Progress, Steps
 
@@ -38,10 +41,12 @@ def sampling_steps(request: SamplingRequest) -> "Steps[Posterior]":
 
     ``partial`` is the instant posterior until NUTS has draws of some bin.
     """
-    from napari_xpcs.backends import get_backend
-    from napari_xpcs.fitting.laplace import sample_laplace
-    from napari_xpcs.fitting.nuts import sample_nuts
+    with collection_paused():
+        from napari_xpcs.backends import get_backend
+        from napari_xpcs.fitting.laplace import sample_laplace
+        from napari_xpcs.fitting.nuts import sample_nuts
 
+        import_module("arviz_stats.base")  # before the first bin, so that no bin waits for it
     common: Mapping[str, Any] = {
         "priors": request.priors,
         "likelihood": request.likelihood,
@@ -60,17 +65,19 @@ def sampling_steps(request: SamplingRequest) -> "Steps[Posterior]":
         xp=get_backend(),
         **common,
     )
-    try:
+    with closing(steps), ExitStack() as compiling:
+        compiling.enter_context(collection_paused())
         while True:
-            progress = next(steps)
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
             partial: Any = progress.partial
             if partial is None or not partial.drawn.any():
                 progress = replace(progress, partial=instant)
+            else:
+                compiling.close()
             yield progress
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    finally:
-        steps.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

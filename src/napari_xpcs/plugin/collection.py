@@ -1,0 +1,29 @@
+"""Python's garbage collector stops every thread while it walks all objects there are.
+
+With napari, JAX and matplotlib in memory a full walk takes tenths of seconds, in which the window
+does not answer; importing and compiling make so many objects that it is done several times.
+"""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+_lock = Lock()
+_pauses = 0
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Collect nothing meanwhile; pauses of several threads may overlap."""
+    global _pauses
+    with _lock:
+        _pauses += 1
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _lock:
+            _pauses -= 1
+            if not _pauses:
+                gc.enable()
