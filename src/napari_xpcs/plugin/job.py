@@ -27,7 +27,7 @@ from napari_xpcs.progress import Progress, Steps, run
 
 Job = Callable[[], Steps[Any]]
 
-TELL_S = 0.1
+TELL_S = 0.25
 """Time between two texts of a progress: each is laid out anew."""
 
 CLOSING_S = 5.0
@@ -220,8 +220,11 @@ class JobButton(QWidget):
         if progress.what == self._told and now - self._told_at < TELL_S:
             return
         self._told, self._told_at = progress.what, now
+        # A bar repaints at once, and the whole window with it: let it wait for the text.
+        self.bar.setUpdatesEnabled(False)
         self.bar.setRange(0, max(progress.total, 1))
         self.bar.setValue(progress.done)
+        self.bar.setUpdatesEnabled(True)
         self.message.setText(text)
 
     def _on_runner_finished(self, result: Any) -> None:
