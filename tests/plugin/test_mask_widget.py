@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QListWidget, QPushButton, QToolButton
+from qtpy.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QPushButton,
+    QSpinBox,
+    QToolButton,
+)
 
 from napari_xpcs.io.masks import read_mask
 from napari_xpcs.io.partition_file import read_partition
-from napari_xpcs.kernels.mask_parameters import (
-    Condition,
-)
+from napari_xpcs.kernels.mask_parameters import Condition
 from napari_xpcs.kernels.mask_steps import (
     BeamStopStep,
     ConstraintStep,
@@ -24,6 +30,7 @@ from napari_xpcs.kernels.mask_steps import (
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.mask_widget import MaskWidget
 from napari_xpcs.plugin.partition_widget import PartitionWidget
+from napari_xpcs.plugin.step_form import StepForm
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
 
@@ -321,3 +328,13 @@ def test_mask_and_steps_are_saved_and_bins_follow(widget, viewer, image, qtbot, 
     layer.undo()
     qtbot.waitUntil(lambda: used() == whole - 4, timeout=10000)
     bins._teardown()
+
+
+def test_the_form_of_outliers_asks_for_rings_or_for_tiles(widget, image):
+    widget.open_form("outliers")
+    form = widget.findChild(StepForm)
+    rings, tile = form.findChild(QSpinBox, "rings"), form.findChild(QSpinBox, "tile_px")
+    assert (rings.isHidden(), tile.isHidden()) == (False, True)
+    form.findChild(QComboBox, "within").setCurrentText("tile")
+    assert (rings.isHidden(), tile.isHidden()) == (True, False)
+    assert form.step().within == "tile"

@@ -13,9 +13,7 @@ from napari_xpcs.errors import MaskError, XpcsError
 from napari_xpcs.kernels.mask import check_mask_shape, disc_pixels, not_counted, threshold_mask
 from napari_xpcs.kernels.mask_morphology import MORPHOLOGY, grown, mirrored
 from napari_xpcs.kernels.mask_outliers import outlier_pixels, ring_regions, tile_regions
-from napari_xpcs.kernels.mask_parameters import (
-    Condition,
-)
+from napari_xpcs.kernels.mask_parameters import Condition
 from napari_xpcs.kernels.mask_steps import (
     SAMPLED_FRAMES,
     BeamStopStep,
@@ -31,9 +29,7 @@ from napari_xpcs.kernels.mask_steps import (
     SymmetryStep,
     ThresholdStep,
 )
-from napari_xpcs.kernels.packed_pixels import (
-    unpack_pixels,
-)
+from napari_xpcs.kernels.packed_pixels import unpack_pixels
 from napari_xpcs.kernels.pixel_statistics import (
     PixelStatistics,
     dead_pixels,

@@ -22,7 +22,10 @@ ParameterType = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """What a parameter of a step may be, and how it is shown to a person."""
+    """What a parameter of a step may be, and how it is shown to a person.
+
+    With ``only_with`` it means something only where another parameter has a certain value.
+    """
 
     type: ParameterType
     label: str
@@ -31,6 +34,7 @@ class Parameter:
     low: float | None = None
     optional: bool = False
     choices: tuple[str, ...] = ()
+    only_with: tuple[str, str] | None = None
 
     def checked(self, value: Any) -> Any:
         """Return ``value`` in the type of the parameter.

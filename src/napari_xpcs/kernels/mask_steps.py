@@ -205,10 +205,13 @@ class OutliersStep(MaskStep):
         "ring", "choice", "Within", "Rings of equal width in q, or square tiles.",
         choices=("ring", "tile"),
     )  # fmt: skip
-    rings: int = _parameter(180, "whole", "Rings", "Number of rings over the range of q.", low=1.0)
+    rings: int = _parameter(
+        180, "whole", "Rings", "Number of rings over the range of q.", low=1.0,
+        only_with=("within", "ring"),
+    )  # fmt: skip
     tile_px: int = _parameter(
         32, "whole", "Tile", "Side of a tile; what is left over at the edge stays.", low=2.0,
-        unit="px",
+        unit="px", only_with=("within", "tile"),
     )  # fmt: skip
     rule: str = _parameter(
         "mad", "choice", "Rule",

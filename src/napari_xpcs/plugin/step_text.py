@@ -6,9 +6,7 @@ from typing import Any
 
 from napari_xpcs.kernels.axis_bins import AXIS_UNITS
 from napari_xpcs.kernels.mask_of_steps import StepOutcome
-from napari_xpcs.kernels.mask_parameters import (
-    Condition,
-)
+from napari_xpcs.kernels.mask_parameters import Condition
 from napari_xpcs.kernels.mask_steps import (
     BeamStopStep,
     ConstraintStep,
