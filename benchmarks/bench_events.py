@@ -8,17 +8,16 @@ pixel for events, four multiply-adds for each pixel and frame for the dense kern
 import argparse
 import json
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
+from correlation_case import cpu_s, pin_to_one_core, rings
 
 from napari_xpcs.correlate.engines import NumbaEngine
 from napari_xpcs.correlate.event_engine import EventAccumulation
-from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
+from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.kernels.multitau_state import empty_state
-from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.kernels.selection import FrameSelection
 
 SIDE = 512
@@ -55,38 +54,8 @@ class EventsInMemory:
         yield begin, end
 
 
-def cpu_s(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def rings() -> UsedPixels:
-    """74 % of the pixels in 18 dynamic bins of 10 static ones."""
-    row, col = np.mgrid[:SIDE, :SIDE]
-    radius = np.hypot(row, col)
-    edge = np.quantile(radius, 0.74)
-    static = np.where(radius < edge, (radius / edge * 180).astype(np.int32) + 1, 0)
-    dynamic = (static + 9) // 10
-    return used_pixels(
-        Partition(mask=static > 0, dynamic=_bins(dynamic), static=_bins(static)), (SIDE, SIDE)
-    )
-
-
-def _bins(labels: np.ndarray) -> Bins:
-    count = int(labels.max())
-    return Bins(
-        labels=labels.astype(np.int32),
-        grid=(count, 1),
-        index=np.arange(count),
-        centers=(np.arange(count, dtype=float), np.zeros(1)),
-        edges=None,
-        pixels=np.bincount(labels.ravel(), minlength=count + 1)[1:],
-    )
-
-
 def compare(mean: float, rounds: int, frames: int, dense_frames: int) -> dict[str, float]:
-    pixels = rings()
+    pixels = used_pixels(rings(SIDE), (SIDE, SIDE))
     counts = EventsInMemory(mean, frames, 1)
     plan = RunPlan(selection=FrameSelection().within(frames))
     block = counts[0:256]
@@ -124,11 +93,14 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--json", action="store_true", help="for machines")
     chosen = options.parse_args()
+    pin_to_one_core()
     table = {mean: compare(mean, chosen.rounds, chosen.frames, 1024) for mean in MEANS}
     if chosen.json:
         print(json.dumps(table, indent=1))
         return
-    print(f"{chosen.frames} frames of {SIDE} x {SIDE}, {len(rings().index)} used pixels, 1 thread")
+    print(
+        f"{chosen.frames} frames of {SIDE} x {SIDE}, {rings(SIDE).mask.sum()} used pixels, 1 thread"
+    )
     for mean, row in table.items():
         target = f", target {TARGET:g}" if mean == 0.003 else ""
         print(

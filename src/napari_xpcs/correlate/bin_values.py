@@ -60,8 +60,9 @@ def sort_by_bin(pixels: UsedPixels) -> SortedPixels:
 
 def fluctuations(
     counts: Shaped[np.ndarray, "frame pixel"],
+    where: slice,
     starts: Int[np.ndarray, " group"],
-    out: Float32[np.ndarray, "frame pixel"],
+    out: Float32[np.ndarray, "frame bin_pixel"],
 ) -> None:
     """Divide counts by the mean of the pixel's group in the same frame, and subtract 1.
 
@@ -69,15 +70,14 @@ def fluctuations(
 
     Parameters
     ----------
+    where
+        The pixels of ``counts`` that are wanted.
     starts
-        First pixel of each group.
+        First pixel of each group, counted from the first of these.
     """
-    for first, last in zip(starts, [*starts[1:], counts.shape[1]], strict=True):
-        part = counts[:, first:last]
-        factor = group_factor(part.sum(axis=1, dtype=np.float64), int(last - first))
-        here = out[:, first:last]
-        np.multiply(part, factor[:, None], out=here, casting="same_kind")
-        here -= 1.0
+    from napari_xpcs.correlate._numba_twotime import divide_by_group
+
+    divide_by_group(counts, where.start, starts, out)
 
 
 def group_factor(

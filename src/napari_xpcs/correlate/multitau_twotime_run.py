@@ -150,11 +150,10 @@ class _BinOfRun:
 
     def values(self, counts: np.ndarray) -> Float32[np.ndarray, "frame pixel"]:
         """Return the values of the pixels of this bin, less 1 where they are smoothed."""
-        here = counts[:, self._where]
         if self._smoothing == "none":
-            return here.astype(np.float32)
-        values = np.empty(here.shape, np.float32)
-        fluctuations(here, self._starts, values)
+            return counts[:, self._where].astype(np.float32)
+        values = np.empty((len(counts), self.pixels), np.float32)
+        fluctuations(counts, self._where, self._starts, values)
         return values
 
 

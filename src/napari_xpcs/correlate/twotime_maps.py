@@ -5,9 +5,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float, Float32
 
-from napari_xpcs._typing import Array
-from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.kernels.twotime import SEGMENTS, diagonal_sums
+from napari_xpcs.kernels.twotime import SEGMENTS
 
 _ROUNDING = 1e-6
 """Part of a sum of squares of float32 that may be left over by rounding."""
@@ -61,25 +59,20 @@ class Diagonals:
         self._squares = np.zeros(frames)
         self._segments = np.zeros((SEGMENTS, frames // SEGMENTS))
 
-    def add(self, row: int, col: int, products: Array, tile: Array, *, xp: BackendProtocol) -> None:
+    def add(
+        self,
+        row: int,
+        col: int,
+        products: Float32[np.ndarray, "row col"],
+        tile: Float32[np.ndarray, "row col"],
+    ) -> None:
         """Add a tile and the products that it was made of."""
-        for sums, entries in (
-            (self._products, products),
-            (self._sums, tile),
-            # Of the distance from 1, near which C2 lies: little is lost to rounding.
-            (self._squares, (tile - 1.0) ** 2),
-        ):
-            _add_diagonals(sums, entries, col - row, xp=xp)
-        length = self._segments.shape[1]
-        rows, cols = tile.shape
-        for part, sums in enumerate(self._segments):
-            first, last = part * length, (part + 1) * length
-            here = slice(max(first - row, 0), max(min(last - row, rows), 0))
-            there = slice(max(first - col, 0), max(min(last - col, cols), 0))
-            block = tile[here, there]
-            if 0 not in block.shape:
-                apart = (col + there.start) - (row + here.start)
-                _add_diagonals(sums, block, apart, xp=xp)
+        from napari_xpcs.correlate._numba_twotime import add_diagonals
+
+        # Squares of the distance from 1, near which C2 lies: little is lost to rounding.
+        add_diagonals(
+            products, tile, row, col, self._products, self._sums, self._squares, self._segments
+        )
 
     def g2(self) -> tuple[Float[np.ndarray, " frame"], ...]:
         """Return the means of C2, their standard errors, and the ratios of sums."""
@@ -103,17 +96,6 @@ class Diagonals:
             for sums, here in zip(self._segments, counted, strict=True)
         ]
         return np.stack(means, axis=1)
-
-
-def _add_diagonals(
-    sums: Float[np.ndarray, " delay"], entries: Array, apart: int, *, xp: BackendProtocol
-) -> None:
-    """Add sums along diagonals; ``apart`` frames lie between the corner's column and row."""
-    rows, cols = entries.shape
-    found = xp.to_numpy(diagonal_sums(entries, xp=xp))
-    first = apart - (rows - 1)
-    below = max(-first, 0)
-    sums[first + below : apart + cols] += found[below:]
 
 
 def _autocorrelation(series: Float[np.ndarray, " frame"]) -> Float[np.ndarray, " delay"]:

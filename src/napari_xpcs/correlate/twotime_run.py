@@ -171,11 +171,12 @@ def _values_of_frames(
             add_averaged(sums, pixels, start, frames_of_block, counts)
             here = slice(start, start + len(counts))
             for label, matrix in zip(labels, matrices, strict=True):
-                of_bin = counts[:, in_order.bins[label - 1]]
+                of_bin = in_order.bins[label - 1]
                 if smoothing == "static":
-                    fluctuations(of_bin, in_order.static_starts[label - 1], matrix[here])
+                    starts = in_order.static_starts[label - 1]
+                    fluctuations(counts, of_bin, starts, matrix[here])
                 else:
-                    matrix[here] = of_bin
+                    matrix[here] = counts[:, of_bin]
             start += len(counts)
             yield Progress(start, steps, "frames")
     values: list[BinValues] = [DenseBin(one, smoothing == "static", xp) for one in matrices]
@@ -270,8 +271,8 @@ def _map_of_bin(
         tick = begin + (end - begin) * done // whole
         products = yield from values.products(rows, cols, Progress(tick, steps, "maps"))
         c2 = normalized_tile(products, totals[rows], totals[cols], values.pixels, xp=xp)
-        diagonals.add(rows.start, cols.start, products, c2, xp=xp)
         half = xp.to_numpy(c2)
+        diagonals.add(rows.start, cols.start, xp.to_numpy(products), half)
         maps.put(position, rows.start, cols.start, np.triu(half) if rows == cols else half)
         done += (rows.stop - rows.start) * (cols.stop - cols.start) // (2 if rows == cols else 1)
     return diagonals
