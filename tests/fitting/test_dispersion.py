@@ -68,7 +68,7 @@ def test_power_law():
 def test_errors_cover_the_truth_even_where_the_bins_claim_too_much(stated):
     rng = np.random.default_rng(1)
     pulls = []
-    for _ in range(400):
+    for _ in range(200):
         law = fit_dispersion(fit_with(Q, TAU * np.exp(0.05 * rng.standard_normal(20)), stated))
         pulls.append(
             [

@@ -15,7 +15,6 @@ XP = NumPyBackend()
 @pytest.mark.parametrize(
     ("formula", "same"),
     [
-        ("exp(-2*t/tau_s)", "single"),
         ("exp(-(t/tau_s)**exponent)**2", "stretched"),
         ("(exp(-t/tau_s) * cos(2*pi*frequency_hz*t))**2", "damped"),
     ],

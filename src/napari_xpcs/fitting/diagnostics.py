@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from napari_xpcs.fitting.identifiability import MAX_LINEAR_ERROR, MAX_LOG_ERROR
 from napari_xpcs.fitting.posterior import Diagnostics, Posterior
@@ -169,9 +169,3 @@ def _undetermined(
         limit[1] *= np.mean(flat[:, 1])
         wide[k] |= size > limit
     return np.asarray(wide & posterior.free)
-
-
-def smallest_ess(posterior: Posterior) -> Float[np.ndarray, " bin"]:
-    """Return the smallest effective sample size, bulk or tail, of each bin."""
-    both = np.fmin(posterior.diagnostics.ess_bulk, posterior.diagnostics.ess_tail)
-    return np.asarray(np.min(np.where(posterior.free, both, np.inf), axis=1))

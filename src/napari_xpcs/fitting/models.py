@@ -425,6 +425,7 @@ _TABLE = (
         ),
         shape=_cumulant,
         grid=(0.4, (0.05, 0.3)),
+        starts=2,
     ),
     G2Model(
         name="flow",
