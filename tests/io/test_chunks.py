@@ -174,7 +174,11 @@ def test_corrupt_frames_are_named(tmp_path: Path, options: dict[str, Any], at: i
 
 
 @pytest.mark.parametrize("name", [name for name in FILTERS if name != "none"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     cuts=st.integers(0, 4000),
     flips=st.lists(st.tuples(st.integers(0, 3999), st.integers(1, 255)), max_size=4),
