@@ -241,6 +241,22 @@ def test_fit_stands_beside_the_bins_and_status_is_painted(widget, layer, viewer,
     assert painted[layer.data == 6][0] == xpcs_layers.STATUSES.index("no_data")
 
 
+def test_bands_of_ages_are_fitted_and_painted_like_bins(widget, viewer, curves, qtbot):
+    labels = np.repeat(np.arange(1, 7, dtype=np.uint16), 4)[None, :].repeat(8, axis=0)
+    metadata = {xpcs_layers.LAYER_KEY: {"role": "ages", "curves": curves, "source": "run.hdf"}}
+    bands = viewer.add_labels(labels, scale=(0.5, 0.5), metadata=metadata)
+    bands.features = {"index": np.arange(1, 7), "age (s)": np.arange(6.0)}
+    fitted = fit(widget, qtbot)
+    assert list(bands.features.columns[:3]) == ["index", "age (s)", "baseline"]
+    widget.findChild(QPushButton, "paint").click()
+    painted = viewer.layers["tau_s map"]
+    np.testing.assert_array_equal(painted.scale, bands.scale)
+    assert painted.data[0, 0] == pytest.approx(fitted.value[0, 2])
+    widget.findChild(QComboBox, "model").setCurrentText("stretched")
+    fit(widget, qtbot)
+    assert list(bands.features.columns).count("tau_s") == 1
+
+
 def test_click_on_a_small_picture_chooses_the_bin(widget, layer, qtbot):
     widget.show()
     widget.show_page("all")

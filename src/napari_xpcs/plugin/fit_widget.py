@@ -483,10 +483,7 @@ class FitWidget(Dock):
         if self._fit is None or not isinstance(layer, Labels):
             return
         data, arguments, _ = xpcs_layers.parameter_map_layer(
-            xpcs_layers.layer_partition(layer),
-            self._fit,
-            self._painted.currentText(),
-            source=xpcs_layers.layer_source(layer),
+            layer, self._fit, self._painted.currentText()
         )
         for old in xpcs_layers.layers_with_role(self._viewer.layers, "map"):
             if old.name == arguments["name"] and old.data.shape == data.shape:

@@ -209,16 +209,14 @@ def lit_colormap(colors: DirectLabelColormap, label: int) -> DirectLabelColormap
     return DirectLabelColormap(color_dict={**colors.color_dict, label: LIT})
 
 
-def parameter_map_layer(
-    partition: Partition, fit: G2Fit, name: str, *, source: str = ""
-) -> LayerData:
-    """Return a parameter of the fit as an Image over the detector, transparent where it has none.
+def parameter_map_layer(bins: Layer, fit: G2Fit, name: str) -> LayerData:
+    """Return a parameter of the fit as an Image over its bins, transparent where it has none.
 
     ``name`` is a parameter of the model, ``reduced chi2``, or ``status``: its place in
     :data:`STATUSES`.
     """
-    count = len(partition.dynamic)
-    values = fit_values(fit, name, count)
+    labels = np.asarray(bins.data)
+    values = fit_values(fit, name, int(labels.max(initial=0)))
     of_label = np.concatenate([[np.nan], values]).astype(np.float32)
     found = values[np.isfinite(values)]
     limits = (float(found.min()), float(found.max())) if found.size else (0.0, 1.0)
@@ -227,12 +225,14 @@ def parameter_map_layer(
     arguments = {
         "name": f"{name} map",
         "rgb": False,
-        "axis_labels": ("y", "x"),
+        "scale": bins.scale,
+        "translate": bins.translate,
+        "axis_labels": bins.axis_labels,
         "contrast_limits": limits if limits[0] < limits[1] else (limits[0], limits[0] + 1.0),
         "colormap": "viridis",
-        "metadata": {LAYER_KEY: {"role": "map", "source": source}},
+        "metadata": {LAYER_KEY: {"role": "map", "source": layer_source(bins)}},
     }
-    return napari_adapter.to_numpy(of_label[partition.dynamic.labels]), arguments, "image"
+    return napari_adapter.to_numpy(of_label[labels]), arguments, "image"
 
 
 def fit_values(fit: G2Fit, name: str, count: int) -> np.ndarray:
@@ -256,11 +256,14 @@ def show_fit_features(layer: Layer, fit: G2Fit) -> None:
 
     Columns of an earlier fit go.
     """
-    features = bin_features(layer_partition(layer))
-    for name in (*fit.names, CHI2):
+    ours = layer.metadata[LAYER_KEY]
+    features = layer.features.drop(columns=ours.get("fit_columns", []), errors="ignore")
+    names = [*fit.names, CHI2]
+    for name in names:
         features[name] = fit_values(fit, name, len(features))
     status = fit_values(fit, STATUS, len(features))
     features[STATUS] = [STATUSES[int(at)] if np.isfinite(at) else "" for at in status]
+    ours["fit_columns"] = [*names, STATUS]
     layer.features = features
 
 
