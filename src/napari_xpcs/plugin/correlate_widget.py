@@ -132,7 +132,7 @@ class CorrelateWidget(Dock):
                 (self._begin, 0, "Frames", "First frame, counted from 0."),
                 (self._end, 0, "to", "The frame behind the last one; 'all': to the end."),
                 (self._stride, 1, "Every", "Use every n-th frame."),
-                (self._average, 1, "sum of", "Add n frames up before they are correlated."),
+                (self._average, 1, "add up", "Add n frames up before they are correlated."),
             )
         ):
             spin.setRange(low, 2_000_000_000)

@@ -24,7 +24,9 @@ from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTimeResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.twotime import TwoTimeResult
+from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.job import time_text
+from napari_xpcs.plugin.twotime_image import MapsOfRun
 from napari_xpcs.progress import Progress, Steps
 
 KINDS = ("multitau", "twotime", "both")
@@ -113,12 +115,19 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Correlated:
-    """What came out of a request; what was not asked for is ``None``."""
+    """What came out of a request; what was not asked for is ``None``.
+
+    Parameters
+    ----------
+    maps
+        Layers of the two-time maps, made in the thread: those of a long run take a second.
+    """
 
     request: Request
     multitau: MultiTauResult | None = None
     twotime: TwoTimeResult | None = None
     ages: MultiTauTwoTimeResult | None = None
+    maps: tuple[xpcs_layers.LayerData, ...] = ()
 
 
 def correlation_steps(request: Request) -> Steps[Correlated]:
@@ -146,7 +155,20 @@ def correlation_steps(request: Request) -> Steps[Correlated]:
             found["twotime"] = yield from correlate_twotime(
                 request.frames, request.partition, memory_bytes=TWOTIME_BYTES, **common
             )
-    return Correlated(request=request, **found)
+    maps = _map_layers(request, found.get("twotime"), found.get("ages"))
+    return Correlated(request=request, maps=tuple(maps), **found)
+
+
+def _map_layers(
+    request: Request, twotime: TwoTimeResult | None, ages: MultiTauTwoTimeResult | None
+) -> list[xpcs_layers.LayerData]:
+    """Return the layers of two-time maps and ages."""
+    bins, found = request.partition.table(), []
+    if twotime is not None:
+        found += xpcs_layers.twotime_layers(MapsOfRun(twotime), request.source, bins)
+    if ages is not None:
+        found += xpcs_layers.ages_layers(ages.ages, request.source, bins)
+    return found
 
 
 def saving_steps(path: Path, correlated: Correlated) -> Steps[Path]:

@@ -9,7 +9,6 @@ from napari_xpcs.kernels.geometry import KnownGeometry
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.correlation import Correlated
-from napari_xpcs.plugin.twotime_image import MapsOfRun
 
 
 def show_result(
@@ -36,13 +35,7 @@ def show_result(
                 partition, known=known, curves=curves, source=source
             )
             bins = viewer.add_labels(data, **arguments)
-    maps: list[xpcs_layers.LayerData] = []
-    if result.twotime is not None:
-        run = MapsOfRun(result.twotime)
-        maps += xpcs_layers.twotime_layers(run, source, partition.table())
-    if result.ages is not None:
-        maps += xpcs_layers.ages_layers(result.ages.ages, source, partition.table())
-    for one in maps:
+    for one in result.maps:
         _renew(viewer, Layer.create(*one))
     means = result.multitau or result.twotime or result.ages
     if means is not None:
