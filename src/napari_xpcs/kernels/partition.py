@@ -10,22 +10,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from napari_xpcs._typing import Array, LabelImage, Mask
-from napari_xpcs.backends import BackendProtocol, ensure_numpy
+from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.kernels.axis_bins import (
     AXIS_UNITS,
     AxisBins,
     AxisRequest,
     Intervals,
-    SegmentLookup,
     Spacing,
     axis_bins,
-    bin_axis,
     extent,
     fold_centers,
-    padded_length,
     place,
 )
+from napari_xpcs.kernels.bin_labels import LabelTable, labels_of, number_pixels
 from napari_xpcs.kernels.curves import BinTable
 from napari_xpcs.kernels.ellipse import (
     EllipseShape,
@@ -38,7 +36,6 @@ from napari_xpcs.kernels.mask import check_mask_shape
 from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.qmap import QMaps, map_fields
 from napari_xpcs.kernels.regions import Region, RegionBins
-from napari_xpcs.kernels.row_blocks import over_rows
 from napari_xpcs.units import LARGEST
 
 _MAP_FIELDS = {
@@ -433,13 +430,13 @@ def _partition(
         axis_bins(pixels, used, request, xp=xp)
         for request, pixels in zip(requests, values, strict=True)
     ]
-    natural, counts = _number_pixels(values, used, axes, xp=xp)
+    natural, counts = number_pixels(values, used, axes, xp=xp)
     if not counts[1:].any():
         msg = "All unmasked pixels lie in gaps between the bins: move the edges."
         raise PartitionError(msg)
     grid = len(axes[0]), len(axes[1])
     counts, left_out = _without_small(counts, grid, (axes[0].parts, axes[1].parts), spec.min_pixels)
-    static = _Table.of(counts[1:], grid)
+    static = LabelTable.of(counts[1:], grid)
     dynamic = static.grouped(axes[0].parts, axes[1].parts)
 
     parts = (axes[0].parts, axes[1].parts)
@@ -447,7 +444,7 @@ def _partition(
         _centers(axis, request, pixels, placed, used, xp=xp)
         for axis, request, pixels, placed in zip(axes, requests, raw, values, strict=True)
     )
-    static_labels, dynamic_labels = _labels_of((static, dynamic), natural, xp=xp)
+    static_labels, dynamic_labels = labels_of((static, dynamic), natural, xp=xp)
     static_bins = Bins(
         labels=static_labels,
         grid=static.grid,
@@ -513,41 +510,6 @@ def no_bin_left(least: int) -> str:
     return f"No static bin has {least} pixels or more: lower the minimum, or make fewer bins."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Table:
-    """Compact labels of natural positions; ``label`` is per *static* natural position."""
-
-    grid: tuple[int, int]
-    label: Int[np.ndarray, " static"]
-    index: Int[np.ndarray, " bin"]
-    pixels: Int[np.ndarray, " bin"]
-
-    @classmethod
-    def of(
-        cls,
-        counts: Int[np.ndarray, " position"],
-        grid: tuple[int, int],
-        position: Int[np.ndarray, " static"] | None = None,
-    ) -> "_Table":
-        """Return compact labels; ``position`` maps static positions to those of ``counts``."""
-        index = np.flatnonzero(counts)
-        label = np.zeros(len(counts), dtype=np.int32)
-        label[index] = np.arange(1, len(index) + 1)
-        label = label if position is None else label[position]
-        return cls(grid=grid, label=label, index=index, pixels=counts[index])
-
-    def grouped(self, first: int, second: int) -> "_Table":
-        """Return the table of groups of ``first`` times ``second`` bins."""
-        rows, cols = self.grid[0] // first, self.grid[1] // second
-        along, across = np.divmod(np.arange(self.grid[0] * self.grid[1]), self.grid[1])
-        position = (along // first) * cols + across // second
-        counts = np.zeros(rows * cols, dtype=np.int64)
-        np.add.at(counts, position[self.index], self.pixels)
-        table = _Table.of(counts, (rows, cols), position)
-        # A static bin that was left out takes its pixels out of the dynamic bin too.
-        return replace(table, label=np.where(self.label > 0, table.label, 0))
-
-
 def _axis_values(
     maps: Mapping[str, Array],
     name: str,
@@ -584,91 +546,6 @@ def _nothing_inside(
         f"No unmasked pixel has {request.name} from {start:g} to {stop:g} {unit}: "
         f"they span {low:g} to {high:g}. Choose a range within."
     )
-
-
-def _number_pixels(
-    values: list[Float[Array, "row col"]],
-    used: Bool[Array, "row col"],
-    axes: list[AxisBins],
-    *,
-    xp: BackendProtocol,
-) -> tuple[Int[Array, "row col"], Int[np.ndarray, " position"]]:
-    """Return 1 + the natural static position of every pixel, and the pixels at each."""
-    positions = len(axes[0]) * len(axes[1]) + 1
-    # An axis of one bin needs no look at its values: every used pixel lies in it.
-    lookups = [
-        _scaled(axis.lookup(), across) if len(axis) > 1 else None
-        for axis, across in zip(axes, (len(axes[1]), 1), strict=True)
-    ]
-    tables = tuple(None if lookup is None else lookup.arrays(xp=xp) for lookup in lookups)
-    compiled = xp.jit(_natural_numbers, static_argnames=("steps", "length", "xp"))
-
-    def work(rows: slice) -> tuple[dict[str, Array], Array]:
-        natural, counts = compiled(
-            tuple(array[rows] for array in values),
-            used[rows],
-            tables,
-            steps=tuple(0 if lookup is None else lookup.steps for lookup in lookups),
-            length=padded_length(positions),
-            xp=xp,
-        )
-        return {"natural": natural}, counts
-
-    made, counts = over_rows(work, used.shape, xp=xp)
-    return made["natural"], np.sum([ensure_numpy(count)[:positions] for count in counts], axis=0)
-
-
-_GAP = -(1 << 29)
-"""Position of a gap: far enough below 0 for any sum with a position to stay there."""
-
-
-def _scaled(lookup: SegmentLookup, across: int) -> SegmentLookup:
-    """Return ``lookup`` with 0-based positions times ``across`` for the numbers of bins."""
-    numbers = lookup.numbers
-    return replace(lookup, numbers=np.where(numbers > 0, (numbers - 1) * across, _GAP))
-
-
-def _natural_numbers(
-    values: tuple[Array, Array],
-    used: Bool[Array, "row col"],
-    tables: tuple[Mapping[str, Array] | None, Mapping[str, Array] | None],
-    *,
-    steps: tuple[int, ...],
-    length: int,
-    xp: BackendProtocol,
-) -> tuple[Int[Array, "row col"], Int[Array, " position"]]:
-    first, second = (
-        0 if table is None else bin_axis(values[axis], table, steps=steps[axis], xp=xp)
-        for axis, table in enumerate(tables)
-    )
-    natural = xp.maximum(first + second + 1, 0) * used
-    return natural, xp.bincount(xp.ravel(natural), length=length)
-
-
-def _labels_of(
-    tables: tuple[_Table, ...], natural: Int[Array, "row col"], *, xp: BackendProtocol
-) -> list[LabelImage]:
-    """Return the label image of each table."""
-    size = padded_length(len(tables[0].label) + 1)
-    lookups = tuple(
-        xp.asarray(np.pad(table.label, (1, size - 1 - len(table.label)))) for table in tables
-    )
-    compiled = xp.jit(_take_each, static_argnames=("xp",))
-
-    def work(rows: slice) -> tuple[dict[str, Array], None]:
-        return compiled(lookups, natural[rows], xp=xp), None
-
-    made, _ = over_rows(work, natural.shape, xp=xp)
-    return [ensure_numpy(made[str(number)]) for number in range(len(tables))]
-
-
-def _take_each(
-    lookups: tuple[Int[Array, " position"], ...],
-    natural: Int[Array, "row col"],
-    *,
-    xp: BackendProtocol,
-) -> dict[str, Int[Array, "row col"]]:
-    return {str(number): xp.take(lookup, natural) for number, lookup in enumerate(lookups)}
 
 
 def _centers(
