@@ -296,6 +296,10 @@ def test_what_a_run_takes_is_told_before_it_starts(widget, viewer, frames, known
     widget.findChild(QSpinBox, "stride").setValue(3)
     assert estimate.text().startswith("200 frames")
     choose_kind(widget, "twotime")
+    bins.selected_label = 0
+    assert "No bin is chosen" in message(widget)
+    bins.selected_label = 2
+    assert run_button(widget).isEnabled()
     widget.findChild(QLineEdit, "skipped").setText("3-5")
     widget._refresh()
     assert "Two-time maps need every frame" in message(widget)

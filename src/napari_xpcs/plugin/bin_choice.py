@@ -68,7 +68,8 @@ class BinChoice(QWidget):
         if text.lower() == "all":
             return None
         if not text:
-            return () if self._layer is None else (int(self._layer.selected_label),)
+            selected = 0 if self._layer is None else int(self._layer.selected_label)
+            return (selected,) if selected else ()
         return tuple(dict.fromkeys(number_list(text, "labels of bins")))
 
     def _on_label_selected(self) -> None:
