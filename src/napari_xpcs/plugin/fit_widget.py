@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from napari_xpcs.plugin.plots import Plot
 
 NO_CURVES = "Open a result file, or compute g2 with XPCS: Correlate."
+NO_MODEL = "The formula above is not complete yet."
 CLICK_A_BIN = "Click a bin on the image, or a row of the table, to see its g2."
 PAGES = ("curve", "all", "table", "tau")
 COMPILE_AFTER_MS = 3000
@@ -203,7 +204,8 @@ class FitWidget(Dock):
             self._label = None if curves is None else int(curves.bins.label[0])
 
     def _allow(self) -> None:
-        self._job.allow(NO_CURVES if self.curves() is None else self._model.fault())
+        reason = NO_MODEL if self._model.fault() else ""
+        self._job.allow(NO_CURVES if self.curves() is None else reason)
 
     def _teardown(self) -> None:
         self._settle.stop()
