@@ -283,6 +283,13 @@ def test_a_handle_of_a_wedge_turns_its_limit_and_gives_it_no_range_of_q(geometry
     assert after.phi_range_deg == pytest.approx((20.0, 70.0))
 
 
+def test_bins_and_recipe_saved_at_once_are_both_there(laid, qtbot, tmp_path):
+    laid.save(tmp_path / "bins.hdf")
+    laid.save_recipe(tmp_path / "bins.yaml")
+    qtbot.waitUntil(lambda: (tmp_path / "bins.yaml").exists(), timeout=10000)
+    qtbot.waitUntil(lambda: (tmp_path / "bins.hdf").exists(), timeout=10000)
+
+
 def test_recipe_that_is_none_is_told(laid, qtbot, tmp_path):
     path = tmp_path / "other.yaml"
     path.write_text("hello: 1\n")

@@ -1,6 +1,5 @@
 """Fitted parameters as a table: for the screen, as CSV, and inside a result file."""
 
-import csv
 import json
 import shutil
 from math import isfinite
@@ -13,6 +12,7 @@ import numpy as np
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.csv_table import write_csv
 from napari_xpcs.io.hdf5 import open_hdf5, reading
 
 if TYPE_CHECKING:
@@ -79,13 +79,7 @@ def write_fit_csv(path: str | Path, fit: "G2Fit", force: bool = False) -> None:
     FileFormatError
         The file is there already and ``force`` is not set, or it cannot be written.
     """
-    with (
-        atomic_path(path, force) as unfinished,
-        unfinished.open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.DictWriter(file, fit_columns(fit), lineterminator="\n")
-        table.writeheader()
-        table.writerows(fit_rows(fit))
+    write_csv(path, fit_columns(fit), fit_rows(fit), force)
 
 
 def write_text(path: str | Path, text: str, force: bool = False) -> None:

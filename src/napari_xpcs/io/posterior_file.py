@@ -1,6 +1,5 @@
 """Posteriors as tables and inside a result file, with everything needed to draw them again."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.csv_table import write_csv
 from napari_xpcs.io.fit_table import Cell, fit_columns, fit_rows
 from napari_xpcs.io.hdf5 import open_hdf5, reading
 
@@ -52,13 +52,7 @@ def write_posterior_csv(path: str | Path, posterior: "Posterior", force: bool = 
     FileFormatError
         The file is there already and ``force`` is not set, or it cannot be written.
     """
-    with (
-        atomic_path(path, force) as unfinished,
-        unfinished.open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.DictWriter(file, posterior_columns(posterior), lineterminator="\n")
-        table.writeheader()
-        table.writerows(posterior_rows(posterior))
+    write_csv(path, posterior_columns(posterior), posterior_rows(posterior), force)
 
 
 def append_posterior(path: str | Path, posterior: "Posterior", force: bool = False) -> None:

@@ -82,7 +82,9 @@ class PartitionWidget(Dock):
         self._opened: Partition | None = None
         self._previewed = self._again = False
         self._run: tuple[Layer, RunImage] | None = None
-        self._runner, self._live, self._saver = Runner(self), Runner(self), Runner(self)
+        self._runner, self._live = Runner(self), Runner(self)
+        # Two savers: a recipe that is saved at once after the bins must not stop these.
+        self._saver, self._recipe_saver = Runner(self), Runner(self)
         self._painter, self._counter = Runner(self), Runner(self)
         self._loader, self._masker = Runner(self), Runner(self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
@@ -162,8 +164,9 @@ class PartitionWidget(Dock):
         self._loader.failed.connect(self._say)
         self._masker.finished.connect(self._on_recipe_masked)
         self._masker.failed.connect(self._say)
-        self._saver.finished.connect(self._on_saved)
-        self._saver.failed.connect(self._say)
+        for saver in (self._saver, self._recipe_saver):
+            saver.finished.connect(self._on_saved)
+            saver.failed.connect(self._say)
 
     def _refresh(self, event: object = None) -> None:
         if self._target is not None and self._target not in self._viewer.layers:
@@ -557,7 +560,7 @@ class PartitionWidget(Dock):
         except XpcsError as error:
             self._say(str(error))
             return
-        self._saver.start(partial(save_recipe_steps, path, recipe))
+        self._recipe_saver.start(partial(save_recipe_steps, path, recipe))
 
     def load_recipe(self, path: Path) -> None:
         """Take geometry, mask, bins and regions from ``path``."""
