@@ -121,7 +121,7 @@ def main() -> None:
             ratio = median(a[place] / b[place] for a, b in zip(rounds, ours, strict=True))
             line += f"  {what} {median(values):6.2f} {unit} ({ratio:4.1f} x ours)"
         print(line)
-    print("Targets: boost_corr 8 x in time and in memory. Limit: decompression, 2 ns per pixel.")
+    print("Targets: boost_corr 8 x in time and in memory. Limit: unpacking the frames.")
 
 
 if __name__ == "__main__":
