@@ -187,3 +187,9 @@ def test_two_blocks_are_in_memory_at_most() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 24 * 2**20  # all frames would be 50 MiB of uint16
+
+
+def test_a_detector_that_would_stand_nowhere_is_told() -> None:
+    with pytest.raises(SimulationError, match=r"would have to stand .* m away; give the distance"):
+        _ = Simulation(frame_time_s=1e-15).geometry
+    assert Simulation(frame_time_s=1e-15, distance_m=5.0).geometry.distance_m == 5.0

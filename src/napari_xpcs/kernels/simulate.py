@@ -41,7 +41,7 @@ from napari_xpcs._typing import Array, Mask
 from napari_xpcs.backends import BackendProtocol, NumPyBackend, ensure_numpy
 from napari_xpcs.errors import SimulationError
 from napari_xpcs.kernels.counting import poisson_counts
-from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.geometry import POSSIBLE, Geometry
 from napari_xpcs.kernels.qmap import q_maps
 from napari_xpcs.units import ANGSTROM_M, HC_KEV_ANGSTROM
 
@@ -137,6 +137,13 @@ class Simulation:
         if distance is None:
             q_corner = sqrt(_FASTEST_DECAY / (2.0 * self._diffusion * self.frame_time_s))
             distance = 2.0 * np.pi * self.energy_kev / HC_KEV_ANGSTROM * corner_m / q_corner
+            nearest, farthest = POSSIBLE["distance_m"]
+            if not nearest <= distance <= farthest:
+                msg = (
+                    "To see this diffusion at this time between frames the detector would have "
+                    f"to stand {distance:.3g} m away; give the distance, or change one of them."
+                )
+                raise SimulationError(msg)
         return Geometry(
             shape=(self.rows, self.cols),
             energy_kev=self.energy_kev,
