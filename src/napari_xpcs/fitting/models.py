@@ -424,7 +424,7 @@ _TABLE = (
             ),
         ),
         shape=_cumulant,
-        grid=(0.4, (0.05, 0.3)),
+        grid=(0.4, (0.05, 0.3, 0.8)),
         starts=2,
     ),
     G2Model(
