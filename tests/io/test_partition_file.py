@@ -260,7 +260,7 @@ def test_scalars_and_names_in_odd_shapes(tmp_path):
                 "beam_center_x": 1.0,
                 "beam_center_y": 1.0,
             },
-            "distance_m must be positive",
+            "distance_m must lie between",
         ),
     ],
 )
