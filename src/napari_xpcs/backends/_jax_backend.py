@@ -103,6 +103,11 @@ class JAXBackend(SharedMembers):
 
     # --- maths ------------------------------------------------------------------------
 
+    def sinc(self, x: Array) -> Array:
+        x = self._inexact(x)
+        # Compiled by JAX 0.12 it is 0 at infinity, where NumPy has no value.
+        return jnp.where(jnp.isinf(x), jnp.nan, jnp.sinc(x))
+
     def dot(self, x: Array, y: Array) -> Array:
         return jnp.dot(*self._promote(x, y), precision="highest")
 
