@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -373,7 +374,10 @@ def test_what_is_deleted_becomes_unknown(tmp_path: Path, whole: Path, name: str)
             assert row["value"] in (None, before[key]), (place, key)
 
 
-ODD = st.sampled_from([None, True, -1, 0, 1e308, float("nan"), "", "soon", [], [[]], {}, {"a": 1}])
+# A copy each: a list or mapping that one example fills must not reach the next.
+ODD = st.sampled_from(
+    [None, True, -1, 0, 1e308, float("nan"), "", "soon", [], [[]], {}, {"a": 1}]
+).map(deepcopy)
 
 
 def leaves(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
