@@ -59,6 +59,20 @@ def test_shared_errors_cover_the_truth():
     assert np.std(pulls, axis=0) == pytest.approx(1.0, abs=0.2)
 
 
+def test_scatter_between_the_bins_is_in_the_errors_of_what_they_share():
+    """Few speckles move all of a curve: its points then agree with each other, not with D."""
+    pulls = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        off = np.exp(0.05 * rng.normal(size=len(Q)))
+        curves = series(seed=seed, noise=0.001, tau_factor=off)
+        fit = run(fit_global(curves, law="diffusion", xp=XP))
+        value, error = value_of(fit, "D_m2_per_s")
+        pulls.append((value - D) / error)
+    assert abs(np.mean(pulls)) < 0.5
+    assert 0.8 < np.std(pulls) < 1.35
+
+
 def test_a_law_tells_more_than_the_bins_one_by_one():
     curves = series(seed=1, noise=0.02)
     fit = run(fit_global(curves, law="diffusion", xp=XP))

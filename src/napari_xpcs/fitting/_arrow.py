@@ -33,8 +33,10 @@ from napari_xpcs.fitting._problem import (
     MOST_DAMPING,
     Problem,
 )
+from napari_xpcs.fitting.identifiability import EXCESS_SIGMA, chi2_quantile
 from napari_xpcs.fitting.models import G2Model, averaged_shape, natural
 from napari_xpcs.fitting.start import linear_solution
+from napari_xpcs.fitting.weighted_line import weighted_line
 
 MAX_STEPS = 100
 
@@ -245,8 +247,12 @@ def covariances(
     normal: Float[np.ndarray, "curve param param"],
     spread: Float[np.ndarray, "curve param param"],
     free: Free,
+    gradient: Float[np.ndarray, "curve param"] | None = None,
 ) -> tuple[Float[np.ndarray, "common common"], Float[np.ndarray, "curve param param"]]:
-    """Return the covariance of the common parameters, and of all those of every curve.
+    r"""Return the covariance of the common parameters, and of all those of every curve.
+
+    Noise that moves all of a curve, as few speckles do, shows in no curve by itself, only in that
+    the curves disagree on what they share.  With ``gradient`` that is in the errors.
 
     Parameters
     ----------
@@ -257,6 +263,8 @@ def covariances(
         right.
     free
         What is neither fixed nor at a bound.
+    gradient
+        Of chi2/2, curve by curve; ``None`` believes ``spread``.
     """
     inverse = own_inverse(normal, free[0])
     links_free = links.matrix * free[1]
@@ -268,10 +276,36 @@ def covariances(
     schur_inverse = np.zeros_like(schur)
     if len(kept):
         schur_inverse[np.ix_(kept, kept)] = scaled_inverse(schur[np.ix_(kept, kept)])
-    pushed = np.einsum("cpk,cpq,cql->kl", follow, spread, follow)
-    common = schur_inverse @ pushed @ schur_inverse
+    pushed = np.einsum("cpk,cpq,cql->ckl", follow, spread, follow)
+    widened = np.sqrt(
+        np.ones(len(schur)) if gradient is None else _excess(follow, gradient, pushed)
+    )
+    common = schur_inverse @ (pushed.sum(axis=0) * np.outer(widened, widened)) @ schur_inverse
     own = inverse @ spread @ inverse
     mixed = follow @ schur_inverse @ np.swapaxes(follow, 1, 2) @ spread @ inverse
     curve = follow @ common @ np.swapaxes(follow, 1, 2) + own
     curve += mixed + np.swapaxes(mixed, 1, 2)
     return common, curve
+
+
+def _excess(
+    follow: Float[np.ndarray, "curve param common"],
+    gradient: Float[np.ndarray, "curve param"],
+    pushed: Float[np.ndarray, "curve common common"],
+) -> Common:
+    """Return the factor on the variance of each common parameter for what the curves disagree.
+
+    By itself a curve would move the parameter by its pull over its weight; those answers have a
+    common scatter where they differ beyond chance.  1 where they do not, or are fewer than 3.
+    """
+    pulls = np.einsum("cpk,cp->kc", follow, gradient)
+    weights = np.diagonal(pushed, axis1=1, axis2=2).T
+    excess = np.ones(len(pulls))
+    for k, (pull, weight) in enumerate(zip(pulls, weights, strict=True)):
+        telling = weight > 0
+        pull, weight = pull[telling], weight[telling]
+        freedom = len(pull) - 1
+        if freedom >= 2 and np.sum(pull**2 / weight) > chi2_quantile(freedom, EXCESS_SIGMA):
+            answers = weighted_line(np.ones((len(pull), 1)), pull / weight, 1 / weight)
+            excess[k] += answers.scatter**2 * np.sum(weight**2) / np.sum(weight)
+    return excess

@@ -6,9 +6,6 @@ Brownian particles have :math:`\tau = 1/(D q^2)` [1]_; any other exponent of
 References
 ----------
 .. [1] Berne & Pecora, *Dynamic Light Scattering*, ch. 5.
-.. [2] Paule & Mandel, J. Res. Natl. Bur. Stand. 87, 377 (1982): a common scatter on top of
-   stated errors, such that the reduced chi2 is 1.
-.. [3] MacKinnon & White, J. Econometrics 29, 305 (1985).
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +15,7 @@ from jaxtyping import Float
 
 from napari_xpcs.fitting.laws import LAWS, RELAXATION, LawName, Solvent, law_named
 from napari_xpcs.fitting.results import G2Fit
+from napari_xpcs.fitting.weighted_line import weighted_line
 from napari_xpcs.units import ANGSTROM_M
 
 
@@ -161,13 +159,13 @@ def fit_dispersion(fit: G2Fit, law: LawName = "diffusion") -> Dispersion:
     level = np.ones((n_bins, 1))
 
     # A law with a fixed exponent is a line of which only the height is free.
-    diffusion = _line(level, log_tau + 2 * (log_q - centre), variance)
+    diffusion = weighted_line(level, log_tau + 2 * (log_q - centre), variance)
     D = np.exp(-diffusion.height - 2 * centre) * ANGSTROM_M**2
-    ballistic = _line(level, log_tau + (log_q - centre), variance)
+    ballistic = weighted_line(level, log_tau + (log_q - centre), variance)
     v = np.exp(-ballistic.height - centre) * ANGSTROM_M if law == "ballistic" else np.nan
     power = None
     if np.ptp(log_q) > 1e-9:
-        power = _line(np.column_stack([level, centre - log_q]), log_tau, variance)
+        power = weighted_line(np.column_stack([level, centre - log_q]), log_tau, variance)
     shown = {"diffusion": diffusion, "ballistic": ballistic, "power": power}[law] or diffusion
     D0, D0_err = _at_zero_q(q[used], tau[used], error[used])
     return Dispersion(
@@ -200,7 +198,7 @@ def _at_zero_q(
     apparent = ANGSTROM_M**2 / (tau * q**2)
     typical = float(np.median(apparent))
     design = np.column_stack([np.ones_like(q), (q / q.max()) ** 2])
-    line = _line(design, apparent / typical, (apparent / typical * error / tau) ** 2)
+    line = weighted_line(design, apparent / typical, (apparent / typical * error / tau) ** 2)
     return line.height * typical, line.height_err * typical
 
 
@@ -234,77 +232,6 @@ def _of_global_fit(fit: G2Fit) -> Dispersion:
         q_reference=centre,
         tau_reference_s=float(tau),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
-    height: float
-    height_err: float
-    slope: float
-    slope_err: float
-    reduced_chi2: float
-    scatter: float
-
-
-def _line(
-    design: Float[np.ndarray, "bin term"],
-    y: Float[np.ndarray, " bin"],
-    variance: Float[np.ndarray, " bin"],
-) -> _Line:
-    """Fit a line with the least common scatter that makes the reduced chi2 at most 1."""
-    freedom = len(y) - design.shape[1]
-    _, _, chi2 = _weighted(design, y, variance)
-    scatter2 = 0.0
-    if chi2 > freedom > 0:
-        # chi2 falls as the scatter grows; at the sum of all squares it is below 1.
-        low, high = 0.0, float(np.sum((y - y.mean()) ** 2))
-        while high - low > 1e-6 * high:
-            scatter2 = 0.5 * (low + high)
-            _, _, with_scatter = _weighted(design, y, variance + scatter2)
-            low, high = (scatter2, high) if with_scatter > freedom else (low, scatter2)
-    terms, covariance, _ = _weighted(design, y, variance + scatter2)
-    error2 = np.diagonal(covariance)
-    if scatter2 > 0:
-        uneven = _uneven_scatter(design, y - design @ terms, variance + scatter2, covariance)
-        error2 = np.maximum(error2, uneven)
-    error = np.sqrt(error2)
-    return _Line(
-        height=float(terms[0]),
-        height_err=float(error[0]),
-        slope=float(terms[-1]),
-        slope_err=float(error[-1]),
-        # Without errors of the bins there is no chi2, only scatter.
-        reduced_chi2=float(chi2 / freedom) if freedom and np.all(variance > 0) else np.nan,
-        scatter=float(np.sqrt(scatter2)),
-    )
-
-
-def _weighted(
-    design: Float[np.ndarray, "bin term"],
-    y: Float[np.ndarray, " bin"],
-    variance: Float[np.ndarray, " bin"],
-) -> tuple[Float[np.ndarray, " term"], Float[np.ndarray, "term term"], float]:
-    """Return the terms of a weighted linear fit, their covariance, and chi2."""
-    weight = 1 / np.maximum(variance, 1e-24)
-    covariance = np.linalg.inv(design.T @ (design * weight[:, None]))
-    terms = covariance @ (design.T @ (weight * y))
-    return terms, covariance, float(np.sum(weight * (y - design @ terms) ** 2))
-
-
-def _uneven_scatter(
-    design: Float[np.ndarray, "bin term"],
-    residual: Float[np.ndarray, " bin"],
-    variance: Float[np.ndarray, " bin"],
-    covariance: Float[np.ndarray, "term term"],
-) -> Float[np.ndarray, " term"]:
-    """Return variances of the terms from the residuals themselves (HC3 of [3]_).
-
-    The scatter is not common to all bins: it grows towards low q, at the end of the line, where
-    it moves the slope most.
-    """
-    leverage = np.einsum("bi,ij,bj->b", design, covariance, design) / variance
-    effect = (covariance @ design.T) * (residual / variance / np.maximum(1 - leverage, 1e-6))
-    return np.asarray(np.sum(effect**2, axis=1))
 
 
 def _nothing(law: LawName, usable: int, of: int, status: str | None = None) -> Dispersion:

@@ -447,7 +447,7 @@ def _verdict(
 ) -> tuple[Verdict, Float[np.ndarray, "common common"], Bool[np.ndarray, "common 2"]]:
     residual = _lm_numpy.residuals(model, problem, best.x)
     reduced = np.sum(residual**2, axis=1) / problem.freedom
-    _, normal = _lm_numpy.normal_equations(model, problem, best.x, residual)
+    gradient, normal = _lm_numpy.normal_equations(model, problem, best.x, residual)
     margin = AT_BOUND * (problem.upper - problem.lower)
     own = (problem.upper > problem.lower) & ~links.of_common
     own &= (best.x > problem.lower + margin) & (best.x < problem.upper - margin)
@@ -468,7 +468,9 @@ def _verdict(
         joint = spread_of_gradient(model, problem, best.x, measured)
         correlated = np.all(np.isfinite(joint), axis=(1, 2))
         spread = np.where(correlated[:, None, None], joint, spread)
-    common, covariance = _arrow.covariances(links, normal, spread, (own, free))
+    common, covariance = _arrow.covariances(
+        links, normal, spread, (own, free), None if options.errors == "stated" else gradient
+    )
     verdict = judge(
         model,
         problem,
