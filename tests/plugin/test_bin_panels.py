@@ -241,6 +241,16 @@ def test_shapes_drawn_freely_are_bins_once_they_are_chosen(laid, viewer, qtbot):
     assert shown(laid).dynamic.pixels.sum() == 50
 
 
+def test_no_bins_are_laid_because_a_shape_or_the_line_of_an_age_is_there(widget, frames, viewer):
+    viewer.add_shapes([np.array([[5, 5], [5, 20], [20, 20], [20, 5]])], shape_type="polygon")
+    line = xpcs_layers.age_line_layer(np.array([[0.0, 9.0], [9.0, 0.0]]), 1.0)
+    viewer.add_layer(Layer.create(*line))
+    assert not widget._settle.isActive()
+    regions = widget.findChild(QComboBox, "regions")
+    assert regions.currentData() is None
+    assert regions.count() == 2, "the drawing, and none; the line is not for bins"
+
+
 def test_recipe_brings_back_what_was_clicked(laid, viewer, qtbot, tmp_path):
     path = tmp_path / "night.yaml"
     laid.findChild(QSpinBox, "min_pixels").setValue(3)

@@ -22,7 +22,7 @@ from napari_xpcs.plugin.sectors import (
     regions_of,
 )
 
-OWN_LAYERS = ("ruler", "ring")
+OWN_LAYERS = ("ruler", "ring", "age")
 
 
 class RegionPanel(QWidget):
@@ -43,7 +43,7 @@ class RegionPanel(QWidget):
         self._viewer = napari_viewer
         self._geometry = geometry
         self._watched: Shapes | None = None
-        self._busy = False
+        self._busy = self._offering = False
         self._layer = LayerComboBox(
             "none: all of the detector", _is_drawing, optional=True, objectName="regions"
         )
@@ -77,12 +77,14 @@ class RegionPanel(QWidget):
     def refresh(self) -> None:
         """Offer the Shapes layers that there are."""
         before = self._layer.layer()
+        self._offering = True
         self._layer.show_layers(list(self._viewer.layers))
         if before is None and self._layer.layer() is not None and not self._wanted():
             # A new layer is a drawing; that it makes the bins is for the user to say.
-            self._layer.blockSignals(True)
             self._layer.setCurrentIndex(self._layer.count() - 1)
-            self._layer.blockSignals(False)
+        self._offering = False
+        if self._layer.layer() is not before:
+            self._on_layer_changed()
 
     def _wanted(self) -> bool:
         layer = self._layer.layer()
@@ -136,6 +138,8 @@ class RegionPanel(QWidget):
         self._watched = layer
 
     def _on_layer_changed(self) -> None:
+        if self._offering:
+            return
         self._watch(self._layer.layer())
         self.edited.emit()
 
