@@ -1,7 +1,7 @@
 """Long work is a generator that yields :class:`Progress` and returns its result.
 
-napari's ``thread_worker`` drives such a generator directly: every ``yield`` is where
-Cancel takes effect.  Scripts and the command line drain it with :func:`run`.
+A window steps through such a generator in a thread: every ``yield`` is where Cancel takes
+effect.  Scripts and the command line drain it with :func:`run`.
 """
 
 from collections.abc import Callable, Generator

@@ -1,5 +1,6 @@
 """Jobs run in a thread, report once, and are dropped when they are cancelled or replaced."""
 
+import gc
 import threading
 
 import pytest
@@ -42,9 +43,53 @@ def test_result_and_progress_arrive_in_the_gui_thread(runner, qtbot):
     with qtbot.waitSignal(runner.finished, timeout=5000) as got:
         runner.start(counting("result"))
     assert got.args == ["result"]
-    assert progress == [0, 1, 2]
+    assert progress == sorted(set(progress))
+    assert progress[-1] == 2
     assert threads == [threading.main_thread()]
     assert not runner.running
+
+
+def test_busy_window_is_told_the_newest_progress_and_the_newest_result_so_far(runner, qtbot):
+    told, over = [], threading.Event()
+
+    def steps():
+        for done in range(1000):
+            yield Progress(done, 1000, "frames", partial=done if done % 100 == 0 else None)
+        over.set()
+
+    runner.progressed.connect(lambda step: told.append((step.done, step.partial)))
+    with qtbot.waitSignal(runner.finished, timeout=5000):
+        runner.start(steps)
+        assert over.wait(5)  # the window does nothing else meanwhile
+    assert told == [(900, 900), (999, None)]
+
+
+def test_jobs_do_not_wait_for_each_other(qtbot):
+    gate, runners = threading.Event(), [Runner() for _ in range(12)]
+    for runner in runners[1:]:
+        runner.start(counting("long", gate))
+    with qtbot.waitSignal(runners[0].finished, timeout=2000):
+        runners[0].start(counting("plot"))
+    gate.set()
+    qtbot.waitUntil(lambda: not any(runner.running for runner in runners), timeout=5000)
+
+
+def test_runner_that_nobody_holds_ends_its_job(qtbot):
+    ended = threading.Event()
+
+    def steps():
+        try:
+            while True:
+                yield Progress(1, 2, "steps")
+        finally:
+            ended.set()
+
+    runner = Runner()
+    with qtbot.waitSignal(runner.progressed, timeout=5000):
+        runner.start(steps)
+    del runner
+    gc.collect()
+    qtbot.waitUntil(ended.is_set, timeout=5000)
 
 
 def test_replaced_job_never_reports(runner, qtbot):

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
-from threading import Event
+from functools import cache, partial
+from threading import Event, Lock
 from typing import Any
+from weakref import WeakMethod
 
-from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QEventLoop, QObject, Signal
+from qtpy.QtCore import QEvent, QEventLoop, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QLabel,
@@ -33,6 +34,11 @@ TELL_S = 0.25
 CLOSING_S = 5.0
 """A window that closes waits so long for its jobs to end."""
 
+MOST_THREADS = 64
+"""Qt's own pool has a thread for each core: beside two long jobs no plot would be drawn."""
+
+_threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="xpcs")
+
 
 class Runner(QObject):
     """Runs the newest job; one that was replaced or cancelled never reports.
@@ -43,7 +49,7 @@ class Runner(QObject):
     """
 
     progressed = Signal(object)
-    """Emitted with each Progress."""
+    """Emitted with the newest Progress; those that the window had no time for are dropped."""
     finished = Signal(object)
     """Emitted with the result of a job that ended well."""
     failed = Signal(str)
@@ -74,15 +80,13 @@ class Runner(QObject):
         self.name = name
         if name:
             guard_window_of(self)
-        stop, self._ended = Event(), Event()
+        stop, ended = Event(), Event()
+        self._stop, self._ended = stop, ended
         self.destroyed.connect(stop.set)
-        # Errors reach _on_errored all the same; without this they are raised a second time.
-        worker = create_worker(_step_through, job, stop, self._ended, _ignore_errors=True)
-        worker.yielded.connect(partial(self._on_yielded, stop))
-        worker.returned.connect(partial(self._on_returned, stop))
-        worker.errored.connect(partial(self._on_errored, stop))
-        self._stop = stop
-        worker.start()
+        line = _Line(self, stop)
+        future = _threads.submit(_step_through, job, stop, line)
+        future.add_done_callback(lambda _: ended.set())
+        future.add_done_callback(line.end)
 
     def cancel(self) -> None:
         """Stop the running job at its next step and drop what it may still return."""
@@ -94,53 +98,107 @@ class Runner(QObject):
         """Return whether the job of ``stop`` is the newest one and the window is still there."""
         return stop is self._stop and isalive(self)
 
-    def _on_yielded(self, stop: Event, progress: Progress) -> None:
+    def on_told(self, stop: Event, progress: Progress) -> None:
+        """Pass on what the job of ``stop`` told."""
         if self._is_wanted(stop):
             self.progressed.emit(progress)
 
-    def _on_returned(self, stop: Event, outcome: Any) -> None:
-        if isinstance(outcome, _Failure):
-            self._on_errored(stop, outcome.error)
-        elif self._is_wanted(stop):
-            self._stop = None
-            self.finished.emit(outcome)
-
-    def _on_errored(self, stop: Event, error: BaseException) -> None:
+    def on_ended(self, stop: Event, future: "Future[Any]") -> None:
+        """Pass on how the job of ``stop`` ended."""
         if not self._is_wanted(stop):
             return
         self._stop = None
-        if isinstance(error, XpcsError):
+        error = future.exception()
+        if error is None:
+            self.finished.emit(future.result())
+        elif isinstance(error, XpcsError):
             self.failed.emit(str(error))
         else:
             self.failed.emit(f"An unexpected fault, please report it: {error!r}")
             notification_manager.receive_error(type(error), error, error.__traceback__)
 
 
-class _Failure:
-    """A RuntimeError on its way from the thread to the window."""
+class _Window(QObject):
+    """Does in the thread of the window what another thread asks for.
 
-    def __init__(self, error: RuntimeError) -> None:
-        self.error = error
-
-
-def _step_through(job: Job, stop: Event, ended: Event) -> Steps[Any]:
-    """Yield the steps of ``job()`` until it ends or ``stop`` is set, then close it in its thread.
-
-    A worker that is told to quit merely forgets its generator, and takes a RuntimeError (all
-    errors of XLA are) for its result; hence the event, and the wrapper of the error.
+    There is one for all jobs, which lives until the process ends, and Python joins the threads
+    before that: a thread never meets a signal whose object is gone, which would end the process.
     """
-    try:
-        with closing(job()) as steps:
-            while not stop.is_set():
-                try:
-                    progress = next(steps)
-                except StopIteration as end:
-                    return end.value
-                yield progress
-    except RuntimeError as error:
-        return _Failure(error)
-    finally:
-        ended.set()
+
+    _asked = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Queued even from the same thread: a job that ended at once reports after start().
+        self._asked.connect(self._do, Qt.ConnectionType.QueuedConnection)
+
+    def ask(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called soon; from any thread."""
+        self._asked.emit(call)
+
+    def _do(self, call: Callable[[], None]) -> None:
+        call()
+
+
+@cache
+def _window() -> _Window:
+    return _Window()
+
+
+class _Line:
+    """From the thread of a job to its runner.
+
+    It holds the runner weakly: the thread may be the last to let go of the line, and no thread
+    but the window's may delete what belongs to Qt.
+    """
+
+    def __init__(self, runner: Runner, stop: Event) -> None:
+        self._told, self._ended = WeakMethod(runner.on_told), WeakMethod(runner.on_ended)
+        self._stop = stop
+        self._window = _window()
+        self._lock = Lock()
+        self._waiting: dict[bool, Progress] = {}
+
+    def tell(self, progress: Progress) -> None:
+        """Have the runner told; what waits to be told and is older is dropped.
+
+        The newest result so far is kept apart, lest a Progress without one takes its place.
+        """
+        kind = progress.partial is None
+        with self._lock:
+            first = not self._waiting
+            self._waiting.pop(kind, None)
+            self._waiting[kind] = progress
+        if first:
+            self._window.ask(self._deliver)
+
+    def _deliver(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        told = self._told()
+        if told is not None:
+            for progress in waiting.values():
+                told(self._stop, progress)
+
+    def end(self, future: "Future[Any]") -> None:
+        """Have the runner told that the job ended."""
+        self._window.ask(partial(self._finish, future))
+
+    def _finish(self, future: "Future[Any]") -> None:
+        ended = self._ended()
+        if ended is not None:
+            ended(self._stop, future)
+
+
+def _step_through(job: Job, stop: Event, line: _Line) -> Any:
+    """Return the result of ``job()``; when ``stop`` is set, close it in its thread."""
+    with closing(job()) as steps:
+        while not stop.is_set():
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                return end.value
+            line.tell(progress)
     return None
 
 
@@ -313,7 +371,6 @@ class CloseGuard(QObject):
             runner.ended for runner in runners if runner.name
         ):
             time.sleep(0.01)
-        QApplication.processEvents()  # napari asks for itself until it has heard of the end
         return False
 
     def ask(self, names: list[str]) -> bool:
