@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import napari
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtWidgets import QWidget
 
 from napari_xpcs.errors import XpcsError
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
@@ -39,10 +40,14 @@ def take_pictures(frames: Path, results: Path, folder: Path) -> list[Path]:
 
     for name, kind in (("bins", PartitionWidget), ("correlate", CorrelateWidget)):
         picture(f"demo-{name}", docks[kind])
+    bring_to_front(fit)
     for page in ("curve", "table", "tau"):
         fit.show_page(page)
+        _let_pass(0.1)  # a page that comes to the front takes its size and asks for its plot
+        wait_until(fit.is_drawn)
         picture(f"demo-fit-{page}", fit)
     viewer.close()
+    _let_pass(0.1)  # the window ends here, while there is a screen
     return pictures
 
 
@@ -78,7 +83,8 @@ def wait_until(done: Callable[[], bool]) -> None:
 
 
 def _let_pass(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        QApplication.processEvents()
-        time.sleep(0.005)
+    # Not processEvents: what is to be deleted later, as each bar of napari's activity is, would
+    # stay until the process ends, and then fall upon a window that is gone.
+    loop = QEventLoop()
+    QTimer.singleShot(round(seconds * 1000), loop.quit)
+    loop.exec()

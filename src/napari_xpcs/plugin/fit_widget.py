@@ -254,6 +254,11 @@ class FitWidget(Dock):
             return self._tau.plot
         return self._grid.plot if page == "all" and self._grid is not None else self._curve_plot
 
+    def is_drawn(self) -> bool:
+        """Return whether the plot that is in front shows what was asked for last."""
+        plot = self.shown_plot()
+        return plot is not None and (plot.settled or not plot.isVisible())
+
     def open_curves(self, path: Path) -> None:
         """Read the curves of a CSV or a result file and show them, in a thread."""
         self._open.open(path)

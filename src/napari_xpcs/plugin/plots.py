@@ -58,6 +58,11 @@ class Plot(QLabel):
         self._runner.failed.connect(self._on_failed)
         self.set_theme(theme)
 
+    @property
+    def settled(self) -> bool:
+        """True when what was asked for last is drawn."""
+        return not (self._settle.isActive() or self._runner.running or self._outdated)
+
     def sizeHint(self) -> QSize:  # noqa: N802 - the name is Qt's
         """Return the least height: the picture follows the size, not the other way round."""
         return QSize(0, self.minimumHeight())

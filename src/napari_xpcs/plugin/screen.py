@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from qtpy.QtWidgets import QApplication
+
 from napari_xpcs.errors import XpcsError
 
 OPTIONS = ("-screen", "0", "1600x1000x24", "-nolisten", "tcp", "-terminate")
@@ -23,6 +25,9 @@ def has_screen() -> bool:
 def virtual_screen() -> Iterator[None]:
     """Run Xvfb and point Qt to it; enter this before Qt starts.
 
+    Where Qt started, it holds the screen until the process ends, and Xvfb ends just after: Qt
+    would else complain of the lost screen and end the process itself.
+
     Raises
     ------
     XpcsError
@@ -37,7 +42,7 @@ def virtual_screen() -> Iterator[None]:
         raise XpcsError(msg)
     readable, writable = os.pipe()
     server = subprocess.Popen(
-        # It ends with its last window too, should this process be killed.
+        # With -terminate it ends when the last program that uses it has.
         [program, *OPTIONS, "-displayfd", str(writable)],
         pass_fds=(writable,),
         stdout=subprocess.DEVNULL,
@@ -54,5 +59,6 @@ def virtual_screen() -> Iterator[None]:
         yield
     finally:
         os.environ.pop("DISPLAY", None)
-        server.terminate()
-        server.wait()
+        if QApplication.instance() is None:
+            server.terminate()
+            server.wait()
