@@ -96,6 +96,62 @@ def test_no_more_than_two_blocks_are_read_ahead() -> None:
     assert file.asked == [(0, 1, 2, 3), (4, 5, 6, 7)]
 
 
+class Roomy(Damaged):
+    """A file that is read into memory it is given."""
+
+    def __init__(self, frames: np.ndarray, corrupt: Sequence[int] = ()) -> None:
+        super().__init__(frames, corrupt)
+        self.rooms: list[int] = []
+
+    def read_whole(self, frames: slice, room: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        self.rooms.append(room.ctypes.data)
+        room[:] = 999  # what was in the room is lost
+        block = self[frames]
+        room[: len(block)] = block
+        return room[: len(block)]
+
+
+def test_two_rooms_are_enough_for_blocks_that_are_let_go() -> None:
+    file = Roomy(FRAMES)
+    start = 0
+    for block in FrameReader(file, FrameSelection(), USED).summed(4):
+        np.testing.assert_array_equal(block.counts, FRAMES[start : start + 4])
+        start += 4
+        del block
+    assert start == 40
+    assert len(set(file.rooms)) <= 2
+    assert len(file.rooms) == 10
+
+
+@pytest.mark.parametrize("average", [1, 2])
+def test_a_block_in_use_is_not_overwritten(average: int) -> None:
+    reader = FrameReader(Roomy(FRAMES), FrameSelection(average=average), USED)
+    expected = FRAMES[: reader.count * average].reshape(-1, average, 4, 5).sum(axis=1)
+    counts, _ = joined(list(reader.summed(4)))
+    np.testing.assert_array_equal(counts, expected)
+    means = list(reader.blocks(4))
+    np.testing.assert_array_equal(np.concatenate(means), (expected / average).astype(np.float32))
+    # A view of a view holds its block as well.
+    views = [block.counts[1:].T[0] for block in reader.summed(4)]
+    for number, view in enumerate(views):
+        part = expected[4 * number : 4 * number + 4]
+        np.testing.assert_array_equal(view, part[1:].T[0])
+
+
+def test_skipped_and_corrupt_frames_leave_nothing_of_the_block_before() -> None:
+    file = Roomy(FRAMES, [9, 10, 21])
+    reader = FrameReader(file, FrameSelection(), USED, skipped=[2, 13], skip_corrupt=True)
+    there = ~np.isin(np.arange(37), [2, 9, 10, 13, 21])
+    start = 0
+    for block in reader.summed(8):
+        here = slice(start, start + len(block.counts))
+        np.testing.assert_array_equal(block.raw_frames, there[here])
+        np.testing.assert_array_equal(block.counts, FRAMES[here] * there[here, None, None])
+        start = here.stop
+        del block
+    assert reader.corrupt == (9, 10, 21)
+
+
 def test_frames_that_end_early_are_one_sentence() -> None:
     class Short(Damaged):
         def __getitem__(self, key: slice) -> np.ndarray[Any, Any]:

@@ -63,6 +63,33 @@ def test_every_filter_gives_what_was_stored(
         np.testing.assert_array_equal(direct(path, frames), counts[frames])
 
 
+@pytest.mark.parametrize("name", ["none", "bslz4", "gzip", "shuffle, zstd"])
+@pytest.mark.parametrize("per_chunk", [1, 4])
+def test_frames_are_unpacked_into_the_room_that_is_given(
+    tmp_path: Path, name: str, per_chunk: int
+) -> None:
+    path = write(tmp_path / "a.h5", COUNTS, (per_chunk, 37, 53), **FILTERS[name])
+    frames = HDF5Frames.open(path, "entry/data/data")
+    for wanted in (slice(0, 13), slice(3, 4), slice(2, 12, 3)):
+        room = np.full((13, 37, 53), 7, np.uint16)
+        found = frames.read_whole(wanted, room)
+        np.testing.assert_array_equal(found, COUNTS[wanted])
+        assert found.ctypes.data == room.ctypes.data
+        assert (room[len(found) :] == 7).all()
+    for room in (np.full((2, 37, 53), 7, np.uint16), np.full((13, 37, 53), 7, np.uint32)):
+        np.testing.assert_array_equal(frames.read_whole(slice(1, 5), room), COUNTS[1:5])
+        assert (room == 7).all()
+
+
+def test_room_does_not_change_what_hdf5_reads(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5", COUNTS.astype(">u2"), (1, 37, 53), **FILTERS["bslz4"])
+    found = HDF5Frames.open(path, "entry/data/data").read_whole(
+        slice(2, 9, 2), np.empty((8, 37, 53), np.uint16)
+    )
+    np.testing.assert_array_equal(found, COUNTS[2:9:2])
+    assert found.dtype.isnative
+
+
 @pytest.mark.parametrize("name", BY_HDF5)
 def test_what_only_hdf5_can_read_is_read_by_hdf5(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "a.h5", COUNTS, (1, 37, 53), **BY_HDF5[name])
@@ -138,6 +165,11 @@ def test_links_to_data_files_are_read_by_their_chunks(
     monkeypatch.setattr("napari_xpcs.io.frames.read_chunks", remembered)
     np.testing.assert_array_equal(run[10:16], np.concatenate([COUNTS[10:], COUNTS[:3]]))
     assert [len(block) for block in blocks] == [3, 3]
+    room = np.empty((20, 37, 53), np.uint16)
+    for wanted in (slice(10, 16), slice(2, 5), slice(1, 20, 4)):
+        found = run.read_whole(wanted, room)
+        np.testing.assert_array_equal(found, np.concatenate([COUNTS, COUNTS])[wanted])
+        assert found.ctypes.data == room.ctypes.data
     through_link = HDF5Frames.open(tmp_path / "run_master.h5", "entry/data/data_000001")
     np.testing.assert_array_equal(through_link[:], COUNTS)
     damage(tmp_path / "run_data_000002.h5", 1)

@@ -170,6 +170,7 @@ class Accumulation:
             blocks = stack.enter_context(closing(self._reader.summed(length, first, self._end)))
             for block in blocks:
                 self._add(block, pool)
+                del block  # its memory is used again
                 yield Progress(self._seen, total, "frames")
 
     def _prepare(self) -> None:

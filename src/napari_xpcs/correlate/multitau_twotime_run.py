@@ -103,6 +103,7 @@ def correlate_multitau_twotime(
         for frames_of_block in blocks:
             counts = in_order.take(frames_of_block)
             add_averaged(sums, pixels, start, frames_of_block, counts)
+            del frames_of_block  # its memory is used again
             start += len(counts)
             for one, of_bin in zip(chosen, lines, strict=True):
                 fresh = one.values(counts)

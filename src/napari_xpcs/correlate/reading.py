@@ -4,12 +4,13 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
 from napari_xpcs._typing import Mask
+from napari_xpcs.correlate.block_rooms import BlockRooms
 from napari_xpcs.errors import CorrelationError, CorruptFramesError
 from napari_xpcs.kernels.selection import FrameSelection
 
@@ -32,6 +33,15 @@ class Frames(Protocol):
 
     def __getitem__(self, key: Any, /) -> np.ndarray[Any, Any]:
         """Return the frames of ``key``."""
+        ...
+
+
+@runtime_checkable
+class RoomyFrames(Frames, Protocol):
+    """Frames that can be read into memory that is there already."""
+
+    def read_whole(self, frames: slice, room: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return ``frames``, in the first part of ``room`` or in an array of their own."""
         ...
 
 
@@ -126,6 +136,7 @@ class FrameReader:
                 else:
                     raw = np.maximum(block.raw_frames, 1)[:, None, None]
                     yield (block.counts / raw).astype(np.float32)
+                del block
 
     def summed(
         self, length: int, begin: int = 0, end: int | None = None
@@ -133,19 +144,24 @@ class FrameReader:
         """Yield the used frames ``begin`` to ``end`` in blocks of ``length``, or less at the end.
 
         A thread reads the next block meanwhile, so that two are in memory; it has ended when
-        this generator has.
+        this generator has.  Memory of a block that is let go before the next one is asked for is
+        used again.
         """
         end = self.count if end is None else end
         starts = range(begin, end, length)
         if not starts:
             return
+        rooms = BlockRooms(min(length, end - begin), self._used.shape, np.dtype(self._frames.dtype))
         with ThreadPoolExecutor(1, thread_name_prefix="read-frames") as reader:
-            ahead = reader.submit(self._read, begin, min(begin + length, end))
+            ahead = reader.submit(self._read, begin, min(begin + length, end), rooms)
             for start in starts:
                 block = ahead.result()
-                if (following := start + length) < end:
-                    ahead = reader.submit(self._read, following, min(following + length, end))
+                following = start + length
+                if following < end:
+                    stop = min(following + length, end)
+                    ahead = reader.submit(self._read, following, stop, rooms)
                 yield block
+                del block
 
     @property
     def block_type(self) -> np.dtype[Any]:
@@ -157,11 +173,11 @@ class FrameReader:
         whole = stored.kind in "ui" and int(np.iinfo(stored).max) * average < 2**32
         return np.dtype(np.uint32 if whole else np.float64)
 
-    def _read(self, start: int, stop: int) -> FrameBlock:
+    def _read(self, start: int, stop: int, rooms: BlockRooms) -> FrameBlock:
         """Return used frames from ``start`` up to before ``stop``."""
         average = self.selection.average
         if average == 1:
-            counts, there = self._read_raw(start, stop)
+            counts, there = self._read_raw(start, stop, rooms)
             return FrameBlock(begin=start, counts=counts, raw_frames=there.astype(np.int64))
         sums = np.zeros((stop - start, *self._used.shape), self.block_type)
         number = np.zeros(stop - start, np.int64)
@@ -170,13 +186,13 @@ class FrameReader:
             raw = np.arange(first, min(first + step, stop * average))
             frame = raw // average - start
             groups = np.flatnonzero(np.diff(frame, prepend=-1))
-            counts, there = self._read_raw(raw[0], raw[-1] + 1)
+            counts, there = self._read_raw(raw[0], raw[-1] + 1, rooms)
             sums[frame[groups]] += np.add.reduceat(counts, groups, axis=0, dtype=sums.dtype)
             number += np.bincount(frame[there], minlength=len(number))
         return FrameBlock(begin=start, counts=sums, raw_frames=number)
 
     def _read_raw(
-        self, start: int, stop: int
+        self, start: int, stop: int, rooms: BlockRooms
     ) -> tuple[Shaped[np.ndarray, "frame row col"], Bool[np.ndarray, " frame"]]:
         """Return strided frames, checked, and which of them are there; the others are 0."""
         stride = self.selection.stride
@@ -186,19 +202,23 @@ class FrameReader:
         if not there.all():
             frames = np.zeros((len(numbers), *self._used.shape), self._frames.dtype)
             for first, last in _spans(np.flatnonzero(there)):
-                frames[first:last], there[first:last] = self._slice(numbers[first:last])
+                frames[first:last], there[first:last] = self._slice(numbers[first:last], rooms)
         else:
-            frames, there = self._slice(numbers)
+            frames, there = self._slice(numbers, rooms)
         self._check(frames, numbers)
         return frames, there
 
     def _slice(
-        self, numbers: range
+        self, numbers: range, rooms: BlockRooms
     ) -> tuple[Shaped[np.ndarray, "frame row col"], Bool[np.ndarray, " frame"]]:
         """Return frames, and which of them could be read."""
         there = np.ones(len(numbers), dtype=bool)
         try:
-            frames = np.asarray(self._frames[numbers.start : numbers[-1] + 1 : numbers.step])
+            wanted = slice(numbers.start, numbers[-1] + 1, numbers.step)
+            if isinstance(self._frames, RoomyFrames):
+                frames = self._frames.read_whole(wanted, rooms.take())
+            else:
+                frames = np.asarray(self._frames[wanted])
         except CorruptFramesError as fault:
             if not self._skip_corrupt:
                 raise
@@ -206,7 +226,7 @@ class FrameReader:
             there = np.array([number not in self._corrupt for number in numbers])
             frames = np.zeros((len(numbers), *self._used.shape), self._frames.dtype)
             for first, last in _spans(np.flatnonzero(there)):
-                frames[first:last], there[first:last] = self._slice(numbers[first:last])
+                frames[first:last], there[first:last] = self._slice(numbers[first:last], rooms)
         if len(frames) != len(numbers):
             msg = (
                 f"The run ends at frame {numbers[0] + len(frames) * numbers.step}, "

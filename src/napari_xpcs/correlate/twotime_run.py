@@ -169,6 +169,7 @@ def _values_of_frames(
         for frames_of_block in blocks:
             counts = in_order.take(frames_of_block)
             add_averaged(sums, pixels, start, frames_of_block, counts)
+            del frames_of_block  # its memory is used again
             here = slice(start, start + len(counts))
             for label, matrix in zip(labels, matrices, strict=True):
                 of_bin = in_order.bins[label - 1]

@@ -33,7 +33,10 @@ class _Chunk:
 
 
 def read_chunks(
-    dataset: h5py.Dataset, frames: slice | np.ndarray, channel: int = 0
+    dataset: h5py.Dataset,
+    frames: slice | np.ndarray,
+    channel: int = 0,
+    room: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """Return whole frames, or ``None`` where the dataset is stored in a way that HDF5 must read.
 
@@ -47,6 +50,9 @@ def read_chunks(
         (frame, row, col) or (frame, channel, row, col); its file is open for reading.
     frames
         A forward slice within bounds, or ascending positions.
+    room
+        (frame, row, col) memory whose first frames become the result where it has the type of
+        ``dataset`` and is large enough; otherwise the result has memory of its own.
 
     Raises
     ------
@@ -60,7 +66,10 @@ def read_chunks(
     chunks = _find(dataset, positions, channel)
     if chunks is None or positions[-1] >= dataset.shape[0]:
         return None
-    out = np.empty((len(positions), *dataset.shape[-2:]), dataset.dtype)
+    shape = (len(positions), *dataset.shape[-2:])
+    out = None if room is None or room.dtype != dataset.dtype else room[: len(positions)]
+    if out is None or out.shape != shape:
+        out = np.empty(shape, dataset.dtype)
     damaged = _unpack_all(dataset, chunks, decoder, out)
     if damaged:
         raise DamagedFramesError(damaged)

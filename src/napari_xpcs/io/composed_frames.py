@@ -1,7 +1,8 @@
 """Runs whose frames lie in several files: one after the other, or side by side."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -66,15 +67,35 @@ class ConcatenatedFrames(LazyFrames):
         """Return a block of three axes."""
         blocks = []
         for number, inside in self._split(frames):
-            try:
+            with self._naming(number):
                 blocks.append(self.parts[number].read(inside, rows, cols))
-            except CorruptFramesError as fault:
-                start = self.starts[number]
-                numbers = tuple(start + frame for frame in fault.frames)
-                part = self.parts[number].path.name
-                where = f"{self.path.name} (stored in {part} as number {fault.frames[0]})"
-                raise corrupt_frames(where, numbers) from fault
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+    def read_whole(self, frames: Stored, room: np.ndarray) -> np.ndarray:
+        """Return whole frames, in ``room`` where they lie in several parts or a part can."""
+        split = self._split(frames)
+        filled = 0
+        for number, inside in split:
+            with self._naming(number):
+                block = self.parts[number].read_whole(inside, room[filled:])
+            if len(split) == 1:
+                return block
+            here = room[filled : filled + len(block)]
+            if not np.may_share_memory(block, here):
+                here[:] = block
+            filled += len(block)
+        return room[:filled]
+
+    @contextmanager
+    def _naming(self, number: int) -> Iterator[None]:
+        """Give corrupt frames of a part the numbers that they have in the run."""
+        try:
+            yield
+        except CorruptFramesError as fault:
+            start, part = self.starts[number], self.parts[number].path.name
+            numbers = tuple(start + frame for frame in fault.frames)
+            where = f"{self.path.name} (stored in {part} as number {fault.frames[0]})"
+            raise corrupt_frames(where, numbers) from fault
 
     def _split(self, frames: Stored) -> list[tuple[int, Stored]]:
         """Return which parts hold ``frames``, and where inside them."""

@@ -66,6 +66,18 @@ class LazyFrames(ABC):
     def read(self, frames: Stored, rows: Stored, cols: Stored) -> np.ndarray:
         """Return a block of three axes; no selection is empty."""
 
+    def read_whole(self, frames: Stored, room: np.ndarray) -> np.ndarray:
+        """Return whole frames, in ``room`` where this kind of file can be unpacked there.
+
+        Parameters
+        ----------
+        frames
+            A forward slice within bounds, or ascending positions; not none.
+        room
+            (frame, row, col) memory of the type of a count, used where it is large enough.
+        """
+        return self[frames]
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is amiss with these frames as a whole, in words."""
@@ -235,6 +247,16 @@ class HDF5Frames(LazyFrames):
 
     def read(self, frames: Stored, rows: Stored, cols: Stored) -> np.ndarray:
         """Return a block of three axes."""
+        return self._read(frames, rows, cols, None)
+
+    def read_whole(self, frames: Stored, room: np.ndarray) -> np.ndarray:
+        """Return whole frames, in ``room`` where the file is read by its chunks."""
+        whole = self._read(frames, slice(None), slice(None), room)
+        return whole.astype(self.dtype, copy=False)
+
+    def _read(
+        self, frames: Stored, rows: Stored, cols: Stored, room: np.ndarray | None
+    ) -> np.ndarray:
         self._require_sources(frames)
         stored = {
             2: (rows, cols),
@@ -246,7 +268,7 @@ class HDF5Frames(LazyFrames):
                 dataset = file[self.dataset]
             try:
                 with reading(self.path, self.dataset):
-                    whole = read_chunks(dataset, frames, self.channel)
+                    whole = read_chunks(dataset, frames, self.channel, room)
                     if whole is not None:
                         return whole[:, rows][:, :, cols]
                     block = np.asarray(dataset[stored])
