@@ -47,7 +47,8 @@ def add_docks(viewer: napari.Viewer) -> dict[type[QWidget], QWidget]:
             add_vertical_stretch=False,
         )
         dock.setMinimumWidth(DOCK_WIDTH_PX)
-        dock.setWindowTitle(dock.windowTitle().replace("&", "&&"))  # the tab underlines after one &
+        # Five tabs side by side have no room for more; a tab underlines what follows one &.
+        dock.setWindowTitle(name.removeprefix(f"{DISPLAY_NAME}: ").replace("&", "&&"))
     return widgets
 
 
