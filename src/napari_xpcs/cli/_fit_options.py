@@ -74,8 +74,8 @@ ErrorFloor = Annotated[
 ErrorsOption = Annotated[
     Errors,
     typer.Option(
-        help="Errors of the parameters: from those of g2, scaled where chi2/dof > 1 (auto);"
-        " never scaled (stated); always (scaled)."
+        help="Errors of the parameters: from those of g2, scaled by sqrt(chi2/dof) where the "
+        "scatter is larger than chance (auto); never scaled (stated); always (scaled)."
     ),
 ]
 ConventionOption = Annotated[
