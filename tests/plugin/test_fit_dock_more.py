@@ -257,6 +257,24 @@ def test_bands_of_ages_are_fitted_and_painted_like_bins(widget, viewer, curves, 
     assert list(bands.features.columns).count("tau_s") == 1
 
 
+def test_ages_that_were_just_cut_are_chosen_and_painted_where_they_lie(
+    widget, layer, viewer, curves, qtbot
+):
+    assert widget.curves() is curves
+    labels = np.repeat(np.arange(1, 7, dtype=np.uint16), 4)[None, :].repeat(8, axis=0)
+    for scale in (0.5, 2.0):
+        cut = replace(curves, source=f"cut {scale}")
+        metadata = {xpcs_layers.LAYER_KEY: {"role": "ages", "curves": cut, "source": "run.hdf"}}
+        viewer.add_labels(labels, scale=(scale, scale), metadata=metadata)
+        assert widget.curves() is cut
+        fit(widget, qtbot)
+        widget.findChild(QPushButton, "paint").click()
+    painted = xpcs_layers.layers_with_role(viewer.layers, "map")
+    assert [list(each.scale) for each in painted] == [[2.0, 2.0], [0.5, 0.5]]
+    widget.findChild(QPushButton, "paint").click()
+    assert len(xpcs_layers.layers_with_role(viewer.layers, "map")) == 2
+
+
 def test_click_on_a_small_picture_chooses_the_bin(widget, layer, qtbot):
     widget.show()
     widget.show_page("all")

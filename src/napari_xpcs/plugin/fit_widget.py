@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
@@ -190,6 +190,12 @@ class FitWidget(Dock):
         self._others.show_sources([each for each in others if has_curves(each)])
         self._allow()
         self._show_curve()
+
+    def _on_layers_inserted(self, event: Any) -> None:
+        """Take g2 that was just cut at ages: whoever cuts it wants to fit it."""
+        super()._on_layers_inserted(event)
+        if xpcs_layers.layer_role(event.value) == "ages":
+            self._layer.setCurrentIndex(self._layer.findData(event.value))
 
     def _watch(self, source: Any) -> None:
         """Follow the selected label of another layer."""
@@ -489,14 +495,22 @@ class FitWidget(Dock):
         layer = self._shown
         if self._fit is None or not isinstance(layer, Labels):
             return
-        data, arguments, _ = xpcs_layers.parameter_map_layer(
-            layer, self._fit, self._painted.currentText()
-        )
+        name = self._painted.currentText()
+        data, arguments, _ = xpcs_layers.parameter_map_layer(layer, self._fit, name)
         for old in xpcs_layers.layers_with_role(self._viewer.layers, "map"):
-            if old.name == arguments["name"] and old.data.shape == data.shape:
+            if _lies_alike(old, layer) and xpcs_layers.layer_parameter(old) == name:
                 old.data, old.contrast_limits = data, arguments["contrast_limits"]
                 return
         self._viewer.add_image(data, **arguments)
+
+
+def _lies_alike(one: Layer, other: Layer) -> bool:
+    """Return whether two layers cover the same of the world, pixel by pixel."""
+    return (
+        one.data.shape == other.data.shape
+        and np.array_equal(one.scale, other.scale)
+        and np.array_equal(one.translate, other.translate)
+    )
 
 
 def _load_plots() -> Steps[Any]:

@@ -230,7 +230,7 @@ def parameter_map_layer(bins: Layer, fit: G2Fit, name: str) -> LayerData:
         "axis_labels": bins.axis_labels,
         "contrast_limits": limits if limits[0] < limits[1] else (limits[0], limits[0] + 1.0),
         "colormap": "viridis",
-        "metadata": {LAYER_KEY: {"role": "map", "source": layer_source(bins)}},
+        "metadata": {LAYER_KEY: {"role": "map", "parameter": name, "source": layer_source(bins)}},
     }
     return napari_adapter.to_numpy(of_label[labels]), arguments, "image"
 
@@ -665,6 +665,11 @@ def layer_partition(layer: Layer) -> Partition:
     """Return the partition that a partition layer shows."""
     partition: Partition = layer.metadata[LAYER_KEY]["partition"]
     return partition
+
+
+def layer_parameter(layer: Layer) -> str:
+    """Return which parameter of a fit a map on the detector shows, an empty string for none."""
+    return str(layer.metadata[LAYER_KEY].get("parameter", ""))
 
 
 def layer_bin(layer: Layer) -> int:
