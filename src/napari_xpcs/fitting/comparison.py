@@ -145,7 +145,8 @@ def compare_models(curves: G2Curves, posteriors: Sequence[Posterior]) -> Steps[C
                 )
                 raise FitError(msg)
             likelihood = _log_likelihood(curves, posterior, row, points[m][row])
-            scores[-1].append(array_stats.loo(likelihood, chain_axis=-2, draw_axis=-1))
+            with np.errstate(divide="ignore", invalid="ignore"):  # draws that are all alike
+                scores[-1].append(array_stats.loo(likelihood, chain_axis=-2, draw_axis=-1))
     return _comparison(posteriors, scores)
 
 
