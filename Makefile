@@ -26,9 +26,8 @@ docs: .venv/.ready-docs  ## Build the pages into docs/_build/html, warnings are 
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
-screenshots: $(READY)  ## Draw the pictures of README and docs anew: those of the demo, without a screen
-	env -u DISPLAY -u WAYLAND_DISPLAY $(BIN)/napari-xpcs demo --output demo-output
-	mkdir -p docs/pictures && cp demo-output/*.png docs/pictures/
+screenshots: $(READY)  ## Draw the pictures of README and docs anew, without a screen
+	env -u DISPLAY -u WAYLAND_DISPLAY $(BIN)/python docs/take_pictures.py docs/pictures
 
 clean:  ## Remove what make made
 	rm -rf .venv build dist docs/_build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -111,7 +111,7 @@ class RowsView(QTableView):
         self.horizontalHeader().setResizeContentsPrecision(_MOST_MEASURED)
         self.setSortingEnabled(True)
 
-    def show_rows(self, columns: Sequence[Column], faint: np.ndarray, widest: int = 110) -> None:
+    def show_rows(self, columns: Sequence[Column], faint: np.ndarray, widest: int = 130) -> None:
         """Show ``columns``, none wider than ``widest`` pixels, in the order they come in."""
         self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.rows.show(columns, faint)

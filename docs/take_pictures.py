@@ -1,0 +1,108 @@
+"""Draw the pictures of README and docs: those of the demo, and of the docks that it leaves out.
+
+``python docs/take_pictures.py FOLDER`` needs Xvfb, no screen, and writes palette PNGs.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QPushButton, QSpinBox, QTabWidget, QToolButton
+
+from napari_xpcs.backends import get_backend
+from napari_xpcs.kernels.mask_parameters import Condition
+from napari_xpcs.kernels.mask_steps import BeamStopStep, ConstraintStep, MorphologyStep
+from napari_xpcs.pipeline import run_demo
+from napari_xpcs.plugin.screen import virtual_screen
+from napari_xpcs.progress import run
+
+COLOURS = 128
+ADD_UP = 4
+"""Frames, for the two-time map: that of a thousand is noise that no PNG compresses."""
+SETTLE_S = 1.0
+
+
+def main(folder: Path) -> None:
+    """Write every picture into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, virtual_screen():
+        from napari_xpcs.plugin.demo_window import take_pictures
+
+        report = run(run_demo(Path(scratch), xp=get_backend()))
+        pictures = take_pictures(report.frames, report.results, Path(scratch))
+        pictures += take_more(report.frames, report.results, Path(scratch))
+        for picture in pictures:
+            colours = Image.open(picture).convert("RGB")
+            palette = colours.quantize(COLOURS, dither=Image.Dither.NONE)
+            palette.save(folder / picture.name, optimize=True)
+            print(folder / picture.name)
+
+
+def take_more(frames: Path, results: Path, folder: Path) -> list[Path]:
+    """Draw posteriors, a two-time map and the mask, each after what a user does in its dock."""
+    from napari_xpcs.plugin import demo_window as demo
+    from napari_xpcs.plugin.correlate_widget import CorrelateWidget
+    from napari_xpcs.plugin.mask_widget import MaskWidget
+    from napari_xpcs.plugin.twotime_widget import TwoTimeWidget
+    from napari_xpcs.plugin.window import new_window
+
+    viewer, docks = new_window()
+    viewer.window.resize(1500, 950)
+    fit = demo._load(viewer, docks, frames, results)  # noqa: SLF001
+    pictures = []
+
+    def picture(name, dock):
+        demo.bring_to_front(dock)
+        demo._let_pass(SETTLE_S)  # noqa: SLF001
+        pictures.append(folder / f"{name}.png")
+        viewer.screenshot(str(pictures[-1]), canvas_only=False, flash=False)
+
+    demo.bring_to_front(fit)
+    fit.findChild(QToolButton, "sampling_section").setChecked(True)
+    fit.findChild(QTabWidget, "tabs").hide()  # the posterior stands below the curve: too far down
+    sample = fit.findChild(QPushButton, "sample")
+    sample.click()
+    append = fit.findChild(QPushButton, "append_posterior")
+    demo.wait_until(lambda: append.isEnabled() and sample.text() == "Sample")
+    picture("sampling", fit)
+
+    twotime = docks[TwoTimeWidget]
+    correlate = docks[CorrelateWidget]
+    kind = correlate.findChild(QComboBox, "kind")
+    kind.setCurrentIndex(kind.findData("twotime", Qt.ItemDataRole.UserRole))
+    correlate.findChild(QSpinBox, "average").setValue(ADD_UP)
+    next(b for b in correlate.findChildren(QPushButton) if b.text() == "Correlate").click()
+    demo.wait_until(lambda: twotime.findChild(QComboBox, "map").currentData() is not None)
+    demo.bring_to_front(twotime)
+    demo._let_pass(SETTLE_S)  # noqa: SLF001
+    twotime.findChild(QPushButton, "alone").click()
+    next(b for b in twotime.findChildren(QPushButton) if b.text().startswith("Cut g2")).click()
+    demo.wait_until(lambda: any("ages" in layer.name for layer in viewer.layers))
+    picture("two-time", twotime)
+    for layer in list(viewer.layers)[6:]:
+        viewer.layers.remove(layer)
+
+    mask = docks[MaskWidget]
+    for layer in viewer.layers:
+        layer.visible = layer.name in ("frames", "mask")
+    viewer.layers.selection.active = viewer.layers["mask"]
+    viewer.layers["mask"].opacity = 0.7
+    viewer.reset_view()
+    mask.change(
+        (
+            *mask.steps(),
+            BeamStopStep(radius_px=14),
+            ConstraintStep(conditions=(Condition(axis="q", high=0.0052),)),
+            MorphologyStep(operation="grow", pixels=1),
+        )
+    )
+    mask.open_form("threshold")
+    picture("mask", mask)
+    viewer.close()
+    return pictures
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
