@@ -263,7 +263,7 @@ class FitWidget(Dock):
     def is_drawn(self) -> bool:
         """Return whether the plot that is in front shows what was asked for last."""
         plot = self.shown_plot()
-        return plot is not None and (plot.settled or not plot.isVisible())
+        return plot is not None and (plot.settled or plot.is_covered())
 
     def open_curves(self, path: Path) -> None:
         """Read the curves of a CSV or a result file and show them, in a thread."""

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, QTimer
-from qtpy.QtGui import QImage, QPixmap, QResizeEvent, QShowEvent
+from qtpy.QtGui import QImage, QPaintEvent, QPixmap, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_xpcs.errors import XpcsError
@@ -109,6 +109,17 @@ class Plot(QLabel):
             figure = _dressed(draw, (width, width * aspect), SAVED_DOTS_PER_INCH, "black", "white")
             figure.savefig(unfinished, format=path.suffix[1:].lower() or "pdf")
         return path
+
+    def is_covered(self) -> bool:
+        """Return whether the plot is on a page or in a dock behind another, or scrolled away."""
+        if self.isVisible():
+            return bool(self.visibleRegion().isEmpty())  # docks behind others are not hidden
+        return not (self.isWindow() or self.isVisibleTo(self.window()))
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Show the picture, and draw what changed while nobody saw it."""
+        super().paintEvent(event)
+        self._again()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Draw what changed meanwhile."""
