@@ -44,6 +44,14 @@ def peer_partition(peer_case: Mapping[str, np.ndarray]) -> Partition:
 
 
 @pytest.fixture
+def many_pixels() -> Partition:
+    """31 x 40 pixels, some 900 in 3 dynamic bins, with holes: several tiles of compiled loops."""
+    static = np.random.default_rng(8).integers(1, 7, (31, 40))
+    static[np.random.default_rng(9).random((31, 40)) < 0.25] = 0
+    return _partition(static > 0, (static + 1) // 2, static)
+
+
+@pytest.fixture
 def rings() -> Partition:
     """12 x 20 pixels, 3 dynamic bins of 2 static ones each, a masked column on the left."""
     static = np.broadcast_to(np.repeat(np.arange(1, 7), 2)[:, None], (12, 20)).copy()

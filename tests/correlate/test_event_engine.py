@@ -114,6 +114,20 @@ def test_the_state_is_that_of_dense_frames(
     assert_same(ours.levels, dense(counts, pixels, delays_per_level=delays))
 
 
+@pytest.mark.parametrize("share", [1100, 333])
+@pytest.mark.parametrize("largest", [1, 60_000])
+def test_levels_of_all_sums_of_several_tiles(
+    many_pixels: Partition, share: int, largest: int
+) -> None:
+    """Large counts make sums of products that float32 does not hold."""
+    there = np.random.default_rng(6).random((1100, 31, 40)) < 0.02
+    counts = np.where(there, largest, 0).astype(np.uint16)
+    counts[:, 3, 4:9] = 0
+    pixels = used_pixels(many_pixels, (31, 40))
+    assert len(pixels.index) > 3 * 256
+    assert_same(events_of(counts, pixels, share).levels, dense(counts, pixels))
+
+
 def test_parts_that_start_within_a_run(rings: Partition) -> None:
     counts = np.random.default_rng(1).poisson(0.1, (900, 12, 20)).astype(np.uint16)
     pixels = used_pixels(rings, (12, 20))

@@ -2,12 +2,14 @@
 
 The events of a pixel, sorted by time, are looked at level by level: every event looks ahead as
 far as the longest lag reaches, then sums of neighbours in time become the events of the next
-level.  The work goes with the number of events, not with that of frames.
+level.  The work goes with the number of events, not with that of frames.  Levels where many sums
+are not 0 are worked out as the engine for frames does.
 """
 
 import numpy as np
 
 from napari_xpcs.correlate._numba_compile import compiled
+from napari_xpcs.correlate._numba_multitau import STEP, TILE, add_tile
 
 PLACE_BITS = 16
 """A record holds its frame above twice so many bits, the place in its bucket, and the count."""
@@ -68,6 +70,17 @@ def sort_bucket(records, ends, times, counts):  # type: ignore[no-untyped-def]
         times[slot] = record >> (2 * PLACE_BITS)
         counts[slot] = record & low
         ends[place] = slot + 1
+
+
+@compiled
+def add_counts(times, counts, start, stop, span, label, spans):  # type: ignore[no-untyped-def]
+    """Add the events of a pixel to the spans of its static bin, if any; return their counts."""
+    counted = 0
+    for event in range(start, stop):
+        counted += counts[event]
+        if label >= 0 and span[times[event]] < len(spans):
+            spans[span[times[event]], label] += counts[event]
+    return counted
 
 
 @compiled
@@ -153,20 +166,25 @@ def join_pairs(at, value, begin, end):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_pixel(at, value, begin, end, seen, fresh, p, products, first, last, kept, sums):  # type: ignore[no-untyped-def]
-    """Add the events of a pixel, which are those from ``begin`` to ``end``, to all its levels."""
+def add_pixel(  # type: ignore[no-untyped-def]
+    at, value, begin, end, seen, fresh, dense, p, products, first, last, kept, sums
+):
+    """Add the events of a pixel, those from ``begin`` to ``end``, to its levels below ``dense``.
+
+    Returns where those of that level begin and end.
+    """
     levels, history, _ = first.shape
     delays = history // 2
-    for level in range(levels):
+    for level in range(dense):
         before, after = seen >> level, (seen + fresh) >> level
         if after == before:
-            return
+            return end, end
         # A sum that is not complete waits in the last sums of the level below.
         if end > begin and at[end - 1] >= after:
             end -= 1
         old = load_last(last, level, before, p, at, value, begin)
         if end == old and before == 0:
-            return
+            return end, end
         shortest = 1 if level == 0 else delays + 1
         row = (level + 2) * delays - history - 1
         look_ahead(at, value, old, begin, end, shortest, products, row, p, sums)
@@ -175,17 +193,31 @@ def add_pixel(at, value, begin, end, seen, fresh, p, products, first, last, kept
             for event in range(begin, end):
                 if at[event] - before < len(kept):
                     kept[at[event] - before, p] = value[event]
-            return
+            return end, end
         # An odd sum that waited makes a pair with the first fresh one.
         if before % 2 == 1 and old < begin and at[begin - 1] == before - 1:
             begin -= 1
         end = join_pairs(at, value, begin, end)
+    if end > begin and at[end - 1] >= (seen + fresh) >> dense:
+        end -= 1
+    return begin, end
+
+
+@compiled
+def fill_column(at, value, begin, end, before, rows, column):  # type: ignore[no-untyped-def]
+    """Write the events of a pixel into rows; return the largest, and all of them added up."""
+    largest, most = 0.0, 0.0
+    for event in range(begin, end):
+        rows[at[event] - before, column] = value[event]
+        largest = max(largest, value[event])
+        most += value[event]
+    return largest, most
 
 
 @compiled
 def add_buckets(  # type: ignore[no-untyped-def]
-    records, bounds, start, stop, shift, used_pixel, static, weight, span, seen, fresh, total,
-    spans, products, first, last, level_total, kept,
+    records, bounds, start, stop, shift, used_pixel, static, weight, span, seen, fresh, dense,
+    total, spans, products, first, last, level_total, kept,
 ):  # fmt: skip
     """Add the events of the buckets ``start`` to ``stop`` to the levels of their pixels.
 
@@ -199,6 +231,9 @@ def add_buckets(  # type: ignore[no-untyped-def]
         Of every fresh frame: the factor of its counts, and the span of time that it lies in.
     seen, fresh
         Frames that the levels have seen, and frames of the events.
+    dense
+        From this level on sums are worked out for tiles of pixels, 0 or not, as the engine for
+        frames does: counts are whole then, and no sum of this level reaches 2^24.
     total, spans
         Get the counts of every pixel, and of (span, static bin).
     products, first, last, level_total, kept
@@ -215,21 +250,40 @@ def add_buckets(  # type: ignore[no-untyped-def]
     head = history + levels + 1
     at, value = np.empty(head + size, np.int64), np.empty(head + size, np.float64)
     sums = np.zeros(history + 1)
+    before = seen >> dense
+    rows = (seen + fresh >> dense) - before if dense < levels else 0
+    narrow = np.zeros((2, history + rows + STEP, TILE), np.float32)
+    wide = np.zeros((2, history + rows + STEP, TILE), np.float64)
+    here_rows = narrow[dense % 2, history:]
+    tile, width, largest, most = 0, 0, 0.0, 0.0
     for bucket in range(start, stop):
         sort_bucket(records[bounds[bucket] : bounds[bucket + 1]], ends, times, counts)
         pixel = bucket << shift
         begin = 0
-        for place in range(min(1 << shift, len(used_pixel) - pixel)):
+        pixels = min(1 << shift, len(used_pixel) - pixel)
+        for place in range(pixels):
             here, until = used_pixel[pixel + place], ends[place]
-            for event in range(begin, until):
-                total[pixel + place] += counts[event]
-                if here >= 0 and span[times[event]] < len(spans):
-                    spans[span[times[event]], static[here]] += counts[event]
+            label = static[here] if here >= 0 else -1
+            total[pixel + place] += add_counts(times, counts, begin, until, span, label, spans)
             if here >= 0:
                 end = load_pixel(times, counts, weight, begin, until, seen, at, value, head)
                 for event in range(head, end):
                     level_total[here] += value[event]
-                add_pixel(
-                    at, value, head, end, seen, fresh, here, products, first, last, kept, sums
-                )
+                low, high = add_pixel(
+                    at, value, head, end, seen, fresh, dense, here, products, first, last, kept,
+                    sums,
+                )  # fmt: skip
+                if rows:
+                    if width == 0:
+                        tile, largest, most = here, 0.0, 0.0
+                        here_rows[:] = 0.0
+                    top, whole = fill_column(at, value, low, high, before, here_rows, width)
+                    largest, most = max(largest, top), max(most, whole)
+                    width += 1
             begin = until
+            if width == TILE or (width and place + 1 == pixels):
+                add_tile(
+                    narrow, wide, True, largest, most, before, rows, dense, products, first,
+                    last, kept, tile, tile + width,
+                )  # fmt: skip
+                width = 0

@@ -132,17 +132,19 @@ def one_level(  # type: ignore[no-untyped-def]
 
 @compiled
 def add_tile(  # type: ignore[no-untyped-def]
-    narrow, wide, whole, largest, most, seen, fresh, products, first, last, kept, start, stop
+    narrow, wide, whole, largest, most, seen, fresh, level, products, first, last, kept, start, stop
 ):
-    """Add frames to the pixels ``start`` to ``stop``, level by level.
+    """Add sums to a level of the pixels ``start`` to ``stop``, and to those above it.
 
     Parameters
     ----------
     narrow, wide
-        Rows in float32 and in float64, two sets for levels that take turns: the new frames are in
-        ``narrow[0]`` where ``whole``, else in ``wide[0]``, behind room for the last sums.
+        Rows in float32 and in float64, two sets for levels that take turns: the new sums are in
+        ``narrow[level % 2]`` where ``whole``, else in ``wide``, behind room for the last ones.
+    seen, fresh, level
+        Sums that the level has seen, new ones, and the level: 0 for frames.
     largest, most
-        The largest count, and the largest sum over the new frames, of any pixel of the tile.
+        The largest new sum, and the largest of all new ones added up, of any pixel of the tile.
     kept
         Gets the sums of the highest level; no room in it: none are wanted.
     """
@@ -150,7 +152,6 @@ def add_tile(  # type: ignore[no-untyped-def]
     sums_narrow = np.empty((4, narrow.shape[2]), np.float32)
     sums_wide = np.empty((4, wide.shape[2]), np.float64)
     high = np.empty(stop - start, last.dtype)
-    level = 0
     while fresh > 0:
         here, above = level % 2, 1 - level % 2
         if whole:
@@ -274,8 +275,8 @@ def add_whole(frames, sums, index, start, stop, seen, total, products, first, la
                 for p in range(end - begin):
                     wide[0, history + frame, p] = frames[frame, index[begin + p]]
         add_tile(
-            narrow, wide, whole, largest, most, seen, fresh, products, first, last, kept, begin,
-            end,
+            narrow, wide, whole, largest, most, seen, fresh, 0, products, first, last, kept,
+            begin, end,
         )  # fmt: skip
 
 
@@ -293,7 +294,7 @@ def add_weighted(  # type: ignore[no-untyped-def]
             wide[:] = 0.0
         take_weighted(frames, weight, index[begin:end], wide[0], history, total[begin:end])
         add_tile(
-            narrow, wide, False, 0.0, 0.0, seen, fresh, products, first, last, kept, begin, end
+            narrow, wide, False, 0.0, 0.0, seen, fresh, 0, products, first, last, kept, begin, end
         )
 
 

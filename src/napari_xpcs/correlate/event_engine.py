@@ -24,6 +24,12 @@ from napari_xpcs.progress import Progress
 FEW_EVENTS = 0.015
 """Events per pixel and frame up to which they are correlated as events by default."""
 
+DENSE_FROM = 0.03
+"""Part of the sums of a level that are not 0 from which on all of them are worked out."""
+
+_MOST_ROWS = 512
+"""Sums of a pixel in a level that is worked out so: a tile of them fits into a cache."""
+
 _EVENT_BYTES = 60
 """Of an event in memory with the sparse matrix that it goes into."""
 
@@ -270,13 +276,14 @@ class EventAccumulation:
         kept = np.zeros((rows, len(pixels.index)), levels.first.dtype)
         used_pixel = np.full(number, -1, np.int32)
         used_pixel[pixels.index] = np.arange(len(pixels.index), dtype=np.int32)
+        dense = self._dense_level(len(records), fresh)
         state = (levels.products, levels.first, levels.last, levels.total, kept)
 
         def add(start: int, stop: int) -> Float[np.ndarray, "span sbin"]:
             spans = np.zeros_like(sums.spans)
             add_buckets(
                 records, bounds, start, stop, shift, used_pixel, pixels.static, weight, span,
-                seen, fresh, sums.total.reshape(-1), spans, *state,
+                seen, fresh, dense, sums.total.reshape(-1), spans, *state,
             )  # fmt: skip
             return spans
 
@@ -293,6 +300,19 @@ class EventAccumulation:
                 job.cancel()
         kept = np.concatenate([levels.kept, kept])
         self._levels = replace(levels, frames=seen + fresh, kept=kept)
+
+    def _dense_level(self, events: int, fresh: int) -> int:
+        """Return from which level on sums are worked out whether they are 0 or not."""
+        levels = self._levels.levels
+        if self._plan.normalize_frame:
+            return levels
+        average = self._plan.selection.average
+        most = min(largest_count(self._frames.dtype, average), average * 2.0**16)
+        for level in range(1, levels):
+            filled = events << level > DENSE_FROM * fresh * self._pixels.mask.size
+            if filled and fresh >> level <= _MOST_ROWS:
+                return level if most * 2.0**level < 2.0**24 else levels
+        return levels
 
 
 def _weights(counts: Float[np.ndarray, " frame"], pixels: int) -> Float[np.ndarray, " frame"]:
