@@ -168,15 +168,15 @@ def default_priors(
 ) -> dict[str, Prior]:
     """Return the priors of the table of models, on the scale of the measurement.
 
+    Where two times of a double model have no order, exchanging them changes nothing, and no
+    chain could agree with another: the second is given as a ratio above 1.
+
     Parameters
     ----------
     delay_s
         Delays of the curves, s.
     q
         Of the bins, 1/angstrom, for velocities: these lie about one for the middle of all q.
-
-    Where two times of a double model have no order, exchanging them changes nothing, and no
-    chain could agree with another: the second is given as a ratio above 1.
     """
     delays = delay_s[np.isfinite(delay_s) & (delay_s > 0)]
     first, last = float(delays.min()), float(delays.max())
