@@ -295,8 +295,8 @@ def write_partition(
 def write_qmap_group(group: h5py.Group, partition: Partition, *, source: str = "") -> None:
     """Fill an empty HDF5 group with ``partition``, as ``/qmap`` or ``/xpcs/qmap``.
 
-    The attribute ``hash`` tells bins from other bins: SHA-256 over all content but
-    ``source``, the same after reading and writing again.
+    The attribute ``hash`` tells bins from other bins: SHA-256 over all content but ``source``
+    and the steps of the mask, the same after reading and writing again.
     """
     digest = sha256()
     for name, value in sorted(_content(partition).items()):
