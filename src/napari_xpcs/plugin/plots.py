@@ -128,9 +128,8 @@ class Plot(QLabel):
 
     def _start(self) -> None:
         # A picture that is being drawn is finished and shown: what changes ten times a second
-        # would else never be seen.  One on a page that is not in front waits until it is.
-        in_front = self.isWindow() or self.isVisibleTo(self.window())
-        if self._runner.running or not in_front:
+        # would else never be seen.  One that nobody sees waits until it is painted.
+        if self._runner.running or self.is_covered():
             self._outdated = True
         elif self._draw is not None:
             size, ratio = (self.width(), self.height()), self.devicePixelRatioF()
