@@ -15,6 +15,7 @@ from napari_xpcs.correlate.bin_values import (
     room_for_values,
     sort_by_bin,
 )
+from napari_xpcs.correlate.engines import plain
 from napari_xpcs.correlate.event_engine import EventRun, few_events, selected_events
 from napari_xpcs.correlate.finish import check_frame_time
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
@@ -243,13 +244,21 @@ def add_averaged(
     sums: RunSums, pixels: UsedPixels, first: int, frames: np.ndarray, counts: np.ndarray
 ) -> None:
     """Add a block of used frames, each the mean of its raw frames, with its used pixels."""
-    flat = frames.reshape(len(frames), -1)
+    from napari_xpcs.correlate._numba_multitau import add_up
+
+    flat = plain(frames).reshape(len(frames), -1)
+
+    def sum_of(start: int, stop: int) -> np.ndarray:
+        total = np.zeros(flat.shape[1])
+        add_up(flat[start:stop], 0, len(total), total)
+        return total
+
     sums.add(
         pixels,
         first,
         counts.sum(axis=1, dtype=np.float64),
         np.ones(len(flat), dtype=np.int64),
-        lambda start, stop: flat[start:stop].sum(axis=0, dtype=np.float64),
+        sum_of,
     )
 
 
