@@ -5,14 +5,12 @@ import os
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 
 import h5py
 import numpy as np
 import pytest
 
 from napari_xpcs.backends import reset_backend, set_backend
-from napari_xpcs.cli import main
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_file import read_partition
 
@@ -20,39 +18,11 @@ RAW = "Z0001_Synthetic-D100_a0004_f001000_r00001.h5"
 TRUE_D_M2_PER_S = 5e-14
 
 
-@dataclass
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    def json(self):
-        assert self.status == 0, self.err
-        return json.loads(self.out)
-
-
 @pytest.fixture(params=["numpy", "jax"])
 def both_backends(request):
     set_backend(request.param)
     yield
     reset_backend()
-
-
-@pytest.fixture
-def xpcs(capsys, monkeypatch):
-    """Run the command line in this process and return what a shell would see."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-xpcs", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        return Outcome(status, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture

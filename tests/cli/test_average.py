@@ -2,15 +2,12 @@
 
 import json
 import shutil
-import sys
-from dataclasses import dataclass
 
 import h5py
 import numpy as np
 import pytest
 
 from napari_xpcs.backends import NumPyBackend
-from napari_xpcs.cli import main
 from napari_xpcs.io.average import average_files
 from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.partition import PartitionSpec
@@ -78,28 +75,6 @@ def repeats(tmp_path_factory):
             )
         )
     return folder
-
-
-@dataclass
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def xpcs(capsys, monkeypatch):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-xpcs", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        return Outcome(status, captured.out, captured.err)
-
-    return call
 
 
 def results(folder, count=REPEATS):

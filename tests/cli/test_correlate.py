@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_xpcs.backends import NumPyBackend, reset_backend, set_backend
-from napari_xpcs.cli import main
 from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.partition import PartitionSpec
 from napari_xpcs.kernels.simulate import Simulation
@@ -33,18 +31,12 @@ def numpy_backend():
 
 
 @pytest.fixture
-def correlate(capsys, monkeypatch):
+def correlate(xpcs):
     """Run the command; return exit status, what was printed, and what was said on stderr."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-xpcs", "correlate", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
+        done = xpcs("correlate", *arguments)
+        return done.status, done.out, done.err
 
     return call
 

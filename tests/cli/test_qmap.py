@@ -1,14 +1,10 @@
 """``napari-xpcs qmap``: recipes, regions, typed edges and unusual places, as a script uses them."""
 
-import json
-import sys
-
 import h5py
 import numpy as np
 import pytest
 
 from napari_xpcs.backends import NumPyBackend
-from napari_xpcs.cli import main
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
 from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
@@ -23,21 +19,14 @@ DETECTOR = (
 
 
 @pytest.fixture
-def qmap(capsys, monkeypatch):
+def qmap(xpcs):
     """Run the command; return exit status, facts (or None), and what was said on stderr."""
 
-    def run(*arguments):
-        command = ["napari-xpcs", "qmap", "--json", *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", command)
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        return status, json.loads(captured.out) if status == 0 else None, captured.err
+    def call(*arguments):
+        done = xpcs("qmap", "--json", *arguments)
+        return done.status, done.json() if done.status == 0 else None, done.err
 
-    return run
+    return call
 
 
 def test_a_saved_recipe_makes_the_same_bins(qmap, tmp_path):

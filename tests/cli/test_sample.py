@@ -2,14 +2,12 @@
 
 import csv
 import json
-import sys
 
 import h5py
 import numpy as np
 import pytest
 
 from napari_xpcs.backends import reset_backend, set_backend
-from napari_xpcs.cli import main
 
 TAU_S = (0.05, 0.1)
 
@@ -29,20 +27,14 @@ def curves_file(tmp_path):
 
 
 @pytest.fixture
-def fit(capsys, monkeypatch):
+def fit(xpcs):
     """Run ``napari-xpcs fit`` in this process; return status, stdout and stderr."""
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-xpcs", "fit", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
+    def call(*arguments):
+        done = xpcs("fit", *arguments)
+        return done.status, done.out, done.err
 
-    yield run
+    yield call
     reset_backend()
 
 

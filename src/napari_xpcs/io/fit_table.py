@@ -1,7 +1,6 @@
 """Fitted parameters as a table: for the screen, as CSV, and inside a result file."""
 
 import json
-import shutil
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -9,11 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import h5py
 import numpy as np
 
-from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
+from napari_xpcs.io.appended_group import appended_group
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.csv_table import write_csv
-from napari_xpcs.io.hdf5 import open_hdf5, reading
 
 if TYPE_CHECKING:
     from napari_xpcs.fitting.results import G2Fit
@@ -107,26 +105,9 @@ def append_fit(path: str | Path, fit: "G2Fit", force: bool = False) -> None:
     FileFormatError
         Not a result file, or it holds a fit with this model and ``force`` is not set.
     """
-    path = Path(path)
-    place = f"{layouts.FITS}/{fit.model}"
-    with open_hdf5(path) as file, reading(path, place):
-        is_results = any(name in file for name in layouts.RESULTS)
-        taken = place in file
-    if not is_results:
-        msg = f"{path.name} is not a result file; fits are stored beside the g2 they belong to."
-        raise FileFormatError(msg)
-    if taken and not force:
-        msg = (
-            f"{path.name} holds a fit with the model {fit.model} already; allow overwriting "
-            "(force) to replace it."
-        )
-        raise FileFormatError(msg)
-    with atomic_path(path, force=True) as unfinished:
-        shutil.copy(path, unfinished)
-        with h5py.File(unfinished, "r+") as file:
-            if taken:
-                del file[place]
-            _write_table(file.create_group(place), fit)
+    what = f"a fit with the model {fit.model}"
+    with appended_group(path, f"{layouts.FITS}/{fit.model}", what, force) as group:
+        _write_table(group, fit)
 
 
 def _write_table(group: h5py.Group, fit: "G2Fit") -> None:

@@ -1,7 +1,6 @@
 """Posteriors as tables and inside a result file, with everything needed to draw them again."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,10 @@ import numpy as np
 
 from napari_xpcs import __version__
 from napari_xpcs.backends.io_adapter import hdf5_adapter
-from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
-from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.appended_group import appended_group
 from napari_xpcs.io.csv_table import write_csv
 from napari_xpcs.io.fit_table import Cell, fit_columns, fit_rows
-from napari_xpcs.io.hdf5 import open_hdf5, reading
 
 if TYPE_CHECKING:
     from napari_xpcs.fitting.posterior import Posterior
@@ -68,28 +65,10 @@ def append_posterior(path: str | Path, posterior: "Posterior", force: bool = Fal
     FileFormatError
         Not a result file, or it holds a posterior of this model and ``force`` is not set.
     """
-    path = Path(path)
-    place = f"{layouts.POSTERIORS}/{posterior.fit.model}"
-    with open_hdf5(path) as file, reading(path, place):
-        is_results = any(name in file for name in layouts.RESULTS)
-        taken = place in file
-    if not is_results:
-        msg = (
-            f"{path.name} is not a result file; posteriors are stored beside the g2 they belong to."
-        )
-        raise FileFormatError(msg)
-    if taken and not force:
-        msg = (
-            f"{path.name} holds a posterior of the model {posterior.fit.model} already; allow"
-            " overwriting (force) to replace it."
-        )
-        raise FileFormatError(msg)
-    with atomic_path(path, force=True) as unfinished:
-        shutil.copy(path, unfinished)
-        with h5py.File(unfinished, "r+") as file:
-            if taken:
-                del file[place]
-            _write(file.create_group(place), posterior)
+    model = posterior.fit.model
+    what = f"a posterior of the model {model}"
+    with appended_group(path, f"{layouts.POSTERIORS}/{model}", what, force) as group:
+        _write(group, posterior)
 
 
 def _write(group: h5py.Group, posterior: "Posterior") -> None:
