@@ -1,5 +1,7 @@
 """Leave-one-out comparison of models: against exact sums, and against the truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -33,6 +35,16 @@ def test_a_needless_parameter_is_no_better(simulate):
     assert "predict alike" in both.total_verdict()
     assert np.all(both.worst_k < 0.7)
     np.testing.assert_allclose(both.effective_parameters[0], 3, atol=1.5)
+
+
+def test_models_of_correlated_points_are_measured_alike(simulate):
+    """Each model widens the errors in its own measure: none may win by that."""
+    curves, _ = simulate("single", 6, seed=6)
+    step = np.abs(np.subtract.outer(np.log(curves.delay_s), np.log(curves.delay_s)))
+    covariance = np.exp(-step / 2) * curves.error.T[:, :, None] * curves.error.T[:, None, :]
+    curves = replace(curves, covariance=covariance)
+    both = run(compare_models(curves, [posterior_of(curves, m) for m in ("single", "stretched")]))
+    assert "predict alike" in both.total_verdict()
 
 
 def test_elpd_is_that_of_a_linear_model(simulate):

@@ -129,6 +129,8 @@ def compare_models(curves: G2Curves, posteriors: Sequence[Posterior]) -> Steps[C
     count = len(first.bins)
     points = [_points(curves, each) for each in posteriors]
     used = [np.isfinite(each) for each in points]
+    # One ruler for all: where g2 is correlated, every model widens the errors in its own measure.
+    ruler = np.min(points, axis=0)
     scores: list[list[tuple[np.ndarray, ...] | None]] = []
     for m, posterior in enumerate(posteriors):
         scores.append([])
@@ -144,7 +146,7 @@ def compare_models(curves: G2Curves, posteriors: Sequence[Posterior]) -> Steps[C
                     " same range."
                 )
                 raise FitError(msg)
-            likelihood = _log_likelihood(curves, posterior, row, points[m][row])
+            likelihood = _log_likelihood(curves, posterior, row, ruler[row])
             with np.errstate(divide="ignore", invalid="ignore"):  # draws that are all alike
                 scores[-1].append(array_stats.loo(likelihood, chain_axis=-2, draw_axis=-1))
     return _comparison(posteriors, scores)
@@ -165,7 +167,10 @@ def _log_likelihood(
     row: int,
     log_weight: Float[np.ndarray, " delay"],
 ) -> Float[np.ndarray, "delay chain draw"]:
-    """Return the logarithm of the likelihood of every point that takes part, for every draw."""
+    """Return the logarithm of the likelihood of every point that takes part, for every draw.
+
+    ``log_weight`` is the logarithm of 1/error, NaN where a point takes no part.
+    """
     label = int(posterior.bins.label[row])
     sampling = set_up(curves, posterior.fit, posterior.priors, posterior.likelihood, [label])
     kept = [posterior.names.index(name) for name in sampling.target.model.names]
@@ -175,7 +180,7 @@ def _log_likelihood(
     xp = NumPyBackend()
     lanes = sampling.data._replace(
         g2=sampling.data.g2[0],
-        root_weight=sampling.data.root_weight[0],
+        root_weight=np.nan_to_num(np.exp(log_weight)),
         scale=sampling.data.scale[0],
     )
     with np.errstate(over="ignore", under="ignore"):
