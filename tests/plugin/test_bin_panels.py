@@ -216,6 +216,23 @@ def test_dragging_a_handle_of_a_ring_changes_its_edge(laid, viewer, qtbot, geome
     np.testing.assert_allclose(layer.data[0], sector_outline(after, geometry), atol=1e-3)
 
 
+def test_the_bins_follow_the_edge_of_a_ring_while_it_is_dragged(laid, viewer, qtbot, geometry):
+    laid.findChild(QPushButton, "add_ring").click()
+    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 1, timeout=10000)
+    (layer,) = xpcs_layers.layers_with_role(viewer.layers, "regions")
+    (bins,) = xpcs_layers.layers_with_role(viewer.layers, "partition")
+    before = int((bins.data > 0).sum())
+    vertices = np.array(layer.data[0])
+    beam = np.array([geometry.center_row_px, geometry.center_col_px])
+    vertices[3] = beam + 1.2 * (vertices[3] - beam)
+    layer._moving_coordinates = tuple(vertices[3])
+    layer._is_moving = True  # what napari does between press and release
+    layer._data_view.edit(0, vertices)
+    layer.refresh()
+    qtbot.waitUntil(lambda: int((bins.data > 0).sum()) > 1.2 * before, timeout=10000)
+    layer._is_moving = False
+
+
 def test_handle_at_the_end_of_an_arc_turns_the_limit_through_180(geometry):
     region = Region(kind="sector", q_range=(1e-3, 2e-3), phi_range_deg=(150.0, 170.0))
     wider = Region(kind="sector", q_range=(1e-3, 2e-3), phi_range_deg=(150.0, 190.0))

@@ -114,7 +114,10 @@ class RegionPanel(QWidget):
         """Return the regions that make the bins, none for bins over all of the detector."""
         layer = self._layer.layer()
         rule: RegionBins = "clip" if self._rule.currentData() == "clip" else "each"
-        return (() if layer is None else regions_of(layer)), rule
+        if layer is None:
+            return (), rule
+        dragged_in = self._geometry() if layer._is_moving else None  # noqa: SLF001
+        return regions_of(layer, dragged_in), rule
 
     def redraw(self) -> None:
         """Draw rings and sectors where the geometry puts them now."""

@@ -84,15 +84,20 @@ def _name_of(features: pd.DataFrame, position: int) -> str:
     return name if isinstance(name, str) else ""
 
 
-def regions_of(layer: Shapes) -> tuple[Region, ...]:
-    """Return what is drawn in ``layer``, rings and sectors as what they are."""
-    drawn = drawn_regions(layer) if layer.nshapes else ()
-    return tuple(
-        replace(
-            sector_of(layer.features, position) or region, name=_name_of(layer.features, position)
-        )
-        for position, region in enumerate(drawn)
-    )
+def regions_of(layer: Shapes, dragged_in: Geometry | None = None) -> tuple[Region, ...]:
+    """Return what is drawn in ``layer``, rings and sectors as what they are.
+
+    With the geometry that they are ``dragged_in``, rings and sectors have the limits that their
+    handles show, which the layer takes over when the mouse lets go (:func:`follow_handles`).
+    """
+    regions = []
+    for position, region in enumerate(drawn_regions(layer) if layer.nshapes else ()):
+        sector = sector_of(layer.features, position)
+        if sector is not None and dragged_in is not None:
+            vertices = np.asarray(layer.data[position])[:, -2:]
+            sector = moved_sector(sector, vertices, dragged_in) or sector
+        regions.append(replace(sector or region, name=_name_of(layer.features, position)))
+    return tuple(regions)
 
 
 def shape_of(region: Region, geometry: Geometry | None) -> tuple[np.ndarray, str]:
