@@ -2,17 +2,18 @@
 
 import pickle
 from collections.abc import Mapping
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 from napari_xpcs.backends import get_backend, reset_backend, set_backend
-from napari_xpcs.correlate.accumulate import accumulate
+from napari_xpcs.correlate.accumulate import Accumulation
 from napari_xpcs.correlate.engines import choose_engine
 from napari_xpcs.correlate.finish import Reduction, finish
 from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.correlate.pixels import used_pixels
-from napari_xpcs.correlate.run_state import RunPlan, RunState, merge
+from napari_xpcs.correlate.run_state import RunPlan, RunState, merge, up_to_now
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
@@ -37,7 +38,9 @@ def whole_plan(frames: np.ndarray, **options: object) -> RunPlan:
 
 def state(frames: np.ndarray, partition: Partition, plan: RunPlan, **options: object) -> RunState:
     pixels = used_pixels(partition, frames.shape[1:])
-    return run(accumulate(frames, pixels, plan, **options))
+    with closing(Accumulation(frames, pixels, plan, **options)) as work:
+        run(work.steps())
+        return up_to_now(work.state())
 
 
 def result(frames: np.ndarray, partition: Partition, plan: RunPlan, of: RunState) -> MultiTauResult:

@@ -44,9 +44,9 @@ def average(
         return
     _print_files(report)
     out.print(f"wrote {report.path}", highlight=False, soft_wrap=True, markup=False)
+    between = f"; reduced chi² between them: {_number(report.chi2)}" if len(report.used) > 1 else ""
     out.print(
-        f"{len(report.used)} of {len(report.repeats)} files averaged; "
-        f"reduced chi² between them: {_number(report.chi2)}",
+        f"{len(report.used)} of {len(report.repeats)} files averaged{between}",
         highlight=False,
         soft_wrap=True,
     )

@@ -13,36 +13,26 @@ from napari_xpcs.correlate.array_engine import ArrayEngine
 from napari_xpcs.correlate.engines import DenseEngine, NumbaEngine, plain, usable_cores
 from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.correlate.reading import FrameBlock, FrameReader, Frames
-from napari_xpcs.correlate.run_state import RunPlan, RunState, largest_count, up_to_now
+from napari_xpcs.correlate.run_state import RunPlan, RunState, largest_count
 from napari_xpcs.correlate.run_sums import empty_sums
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau_state import empty_state
-from napari_xpcs.progress import Progress, Steps
+from napari_xpcs.progress import Progress
 
 WAIT_S = 0.1
 """While a compiler works, Cancel is looked for so often."""
 
 
-def accumulate(
-    frames: Frames,
-    pixels: UsedPixels,
-    plan: RunPlan,
-    *,
-    begin: int = 0,
-    end: int | None = None,
-    engine: str = "numba",
-    xp: BackendProtocol | None = None,
-    block: int = 256,
-) -> Steps[RunState]:
-    """Return the state of the used frames ``begin`` to ``end`` of a run.
-
-    All arguments but ``frames`` can be pickled; the states of neighbouring parts are joined with
-    :func:`~napari_xpcs.correlate.run_state.merge`.
+class Accumulation:
+    """A part of a run that is being added up; its state can be looked at after every block.
 
     Parameters
     ----------
     frames
         Counts (frame, row, col) of the whole run.
+    pixels, plan
+        What is used of them.  The states of neighbouring parts are joined with
+        :func:`~napari_xpcs.correlate.run_state.merge`.
     begin, end
         Used frames; ``begin`` is a multiple of ``2**plan.alignment``.
     engine
@@ -51,27 +41,6 @@ def accumulate(
         Backend of the array engine.
     block
         Frames in memory at once, rounded down to a power of two; no result depends on it.
-
-    Raises
-    ------
-    CorrelationError
-        Frames, bins and options do not fit each other, the run ends early, or a used pixel
-        holds what stands for a masked or saturated value.
-    """
-    with closing(
-        Accumulation(frames, pixels, plan, begin=begin, end=end, engine=engine, xp=xp, block=block)
-    ) as work:
-        yield from work.steps()
-        return up_to_now(work.state())
-
-
-class Accumulation:
-    """A part of a run that is being added up; its state can be looked at after every block.
-
-    Parameters
-    ----------
-    frames, pixels, plan, begin, end, engine, xp, block
-        As for :func:`accumulate`.
     resumed
         What an earlier call had done of the same part when it was stopped after a block.
     skip_corrupt

@@ -80,14 +80,6 @@ def fluctuations(
     divide_by_group(counts, where.start, starts, out)
 
 
-def group_factor(
-    totals: Float[np.ndarray, "..."], pixels: int | Int[np.ndarray, "..."]
-) -> Float32[np.ndarray, "..."]:
-    """Return the inverse of the mean of ``pixels`` counts that add up to ``totals``, or 1."""
-    counted = totals > 0.0
-    return np.where(counted, pixels / np.where(counted, totals, 1.0), 1.0).astype(np.float32)
-
-
 class BinValues(Protocol):
     """The values x of the pixels of a bin in all frames."""
 
