@@ -13,6 +13,7 @@ from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.kernels.geometry import complete_geometry, override
 from napari_xpcs.kernels.qmap import q_maps
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.image_layers import frames_layer
 from napari_xpcs.plugin.partition_widget import PartitionWidget
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -36,7 +37,7 @@ def pattern(known, viewer):
     mean = 40 + 100 * np.cos(q / q.max() * 25) ** 2
     frames = np.random.default_rng(1).poisson(mean, (10, *SHAPE)).astype(np.uint16)
     told = override(known, {"center_row_px": 58.0, "center_col_px": 55.0}, "test file")
-    return viewer.add_layer(Layer.create(*xpcs_layers.frames_layer(frames, known=told)))
+    return viewer.add_layer(Layer.create(*frames_layer(frames, known=told)))
 
 
 def button(widget, name):
@@ -83,7 +84,7 @@ def test_search_can_be_cancelled(widget, pattern, qtbot):
 
 def test_image_without_rings_says_why_there_is_no_beam(widget, viewer, known, qtbot):
     frames = np.full((2, *SHAPE), 7, np.uint16)
-    viewer.add_layer(Layer.create(*xpcs_layers.frames_layer(frames, known=known)))
+    viewer.add_layer(Layer.create(*frames_layer(frames, known=known)))
     button(widget, "find_beam").click()
     qtbot.waitUntil(lambda: "no pattern" in message(widget), timeout=20000)
     assert button(widget, "find_beam").text() == "Find by symmetry"
@@ -150,7 +151,7 @@ def test_ring_along_a_drawn_ellipse(widget, viewer, known, qtbot):
     mean = 5 + 200 * np.exp(-0.5 * ((radius - 35) / 1.5) ** 2)
     frames = np.random.default_rng(1).poisson(mean, (4, *SHAPE)).astype(np.uint16)
     told = override(known, {"center_row_px": 54.0, "center_col_px": 60.0}, "test file")
-    viewer.add_layer(Layer.create(*xpcs_layers.frames_layer(frames, known=told)))
+    viewer.add_layer(Layer.create(*frames_layer(frames, known=told)))
     button(widget, "fit_ring").click()
     assert "handles" in message(widget)
     (ring,) = xpcs_layers.layers_with_role(viewer.layers, "ring")

@@ -16,10 +16,14 @@ from napari_xpcs.kernels.partition import PartitionSpec
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.bin_jobs import BinRequest, bins_steps, preview_steps
+from napari_xpcs.plugin.bin_layers import LIT
 from napari_xpcs.plugin.bins_form import BinsForm, typed_edges
+from napari_xpcs.plugin.drawn_layers import regions_layer
+from napari_xpcs.plugin.image_layers import frames_layer
 from napari_xpcs.plugin.partition_widget import PartitionWidget
 from napari_xpcs.plugin.q_ruler import round_values, visible_arcs
 from napari_xpcs.plugin.sectors import moved_sector, sector_outline
+from napari_xpcs.plugin.twotime_layers import age_line_layer
 from napari_xpcs.progress import run
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -36,7 +40,7 @@ def widget(viewer, qtbot):
 @pytest.fixture
 def frames(viewer, known):
     counts = np.random.default_rng(0).poisson(3.0, (5, 48, 64)).astype(np.uint16)
-    return viewer.add_layer(Layer.create(*xpcs_layers.frames_layer(counts, known=known)))
+    return viewer.add_layer(Layer.create(*frames_layer(counts, known=known)))
 
 
 @pytest.fixture
@@ -97,7 +101,7 @@ def test_table_and_layer_select_each_other(laid, qtbot):
     plain = layer.colormap
     table.view.selectRow(4)
     assert layer.selected_label == 5
-    np.testing.assert_allclose(layer.colormap.color_dict[5], xpcs_layers.LIT, atol=1e-6)
+    np.testing.assert_allclose(layer.colormap.color_dict[5], LIT, atol=1e-6)
     layer.selected_label = 2
     assert [index.row() for index in table.view.selectionModel().selectedRows()] == [1]
     np.testing.assert_allclose(layer.colormap.color_dict[5], plain.color_dict[5], atol=1e-6)
@@ -191,7 +195,7 @@ def test_ring_and_sector_become_bins_and_are_saved_and_edited_again(laid, viewer
     qtbot.waitUntil(lambda: "Saved" in state(laid), timeout=10000)
     reread = read_partition(tmp_path / "bins.hdf")
     assert reread.regions == partition.regions
-    data, arguments, _ = xpcs_layers.regions_layer(reread.regions, reread.geometry)
+    data, arguments, _ = regions_layer(reread.regions, reread.geometry)
     layer = viewer.add_shapes(data, **arguments)
     assert laid._regions._layer.layer() is not None
     assert layer.nshapes == 2
@@ -260,7 +264,7 @@ def test_shapes_drawn_freely_are_bins_once_they_are_chosen(laid, viewer, qtbot):
 
 def test_no_bins_are_laid_because_a_shape_or_the_line_of_an_age_is_there(widget, frames, viewer):
     viewer.add_shapes([np.array([[5, 5], [5, 20], [20, 20], [20, 5]])], shape_type="polygon")
-    line = xpcs_layers.age_line_layer(np.array([[0.0, 9.0], [9.0, 0.0]]), 1.0)
+    line = age_line_layer(np.array([[0.0, 9.0], [9.0, 0.0]]), 1.0)
     viewer.add_layer(Layer.create(*line))
     assert not widget._settle.isActive()
     regions = widget.findChild(QComboBox, "regions")

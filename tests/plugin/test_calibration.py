@@ -9,6 +9,7 @@ from napari_xpcs.errors import FileFormatError
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin._reader import read_layers
 from napari_xpcs.plugin.calibration import calibrate
+from napari_xpcs.plugin.image_layers import frames_layer
 from napari_xpcs.plugin.partition_widget import PartitionWidget
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -35,7 +36,7 @@ def poni(tmp_path):
 def test_calibration_becomes_the_geometry_of_the_open_frames(poni, viewer, known, qtbot):
     widget = PartitionWidget(viewer)
     qtbot.addWidget(widget)
-    frames = xpcs_layers.frames_layer(np.zeros((2, 48, 64), np.uint16), known=known)
+    frames = frames_layer(np.zeros((2, 48, 64), np.uint16), known=known)
     layer = viewer.add_layer(Layer.create(*frames))
     said = calibrate(poni, viewer.layers)
     assert "run.poni is the geometry of frames" in said

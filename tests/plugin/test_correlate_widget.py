@@ -25,7 +25,9 @@ from napari_xpcs.io.raw_file import write_raw
 from napari_xpcs.kernels.partition import PartitionSpec, make_partition
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin._reader import read_layers
+from napari_xpcs.plugin.bin_layers import partition_layer, show_partition
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
+from napari_xpcs.plugin.image_layers import frames_layer
 from napari_xpcs.progress import run
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -59,12 +61,12 @@ def frames():
 
 @pytest.fixture
 def bins(viewer, partition, known):
-    data = xpcs_layers.partition_layer(partition, known=known)
+    data = partition_layer(partition, known=known)
     return viewer.add_layer(Layer.create(*data))
 
 
 def add_frames(viewer, frames, known, source=""):
-    data = xpcs_layers.frames_layer(frames, known=known, source=source)
+    data = frames_layer(frames, known=known, source=source)
     return viewer.add_layer(Layer.create(*data))
 
 
@@ -81,7 +83,7 @@ def test_every_missing_piece_is_asked_for(widget, viewer, frames, known, partiti
     unknown = {name: value for name, value in known.items() if name != "frame_time_s"}
     add_frames(viewer, frames, unknown)
     assert "XPCS: Geometry & partition" in message(widget)
-    viewer.add_layer(Layer.create(*xpcs_layers.partition_layer(partition, known=known)))
+    viewer.add_layer(Layer.create(*partition_layer(partition, known=known)))
     assert "frame time" in message(widget)
     assert not run_button(widget).isEnabled()
     qtbot.keyClicks(widget.findChild(QLineEdit, "frame_time_s"), "0.002")
@@ -128,7 +130,7 @@ def test_curves_of_bins_that_were_changed_meanwhile_keep_their_own(
     run_button(widget).click()
     qtbot.waitUntil(lambda: "frames" in message(widget), timeout=20000)
     new = make_partition(geometry, old.mask, PartitionSpec(dq=3, sq=6), xp=NumPyBackend())
-    xpcs_layers.show_partition(bins, new, known, "")
+    show_partition(bins, new, known, "")
     slow.gate.set()
     qtbot.waitUntil(
         lambda: len(xpcs_layers.layers_with_role(viewer.layers, "partition")) == 2, timeout=20000

@@ -17,8 +17,10 @@ from napari_xpcs.fitting.information import akaike
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.models import G2_MODELS
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.bin_layers import partition_layer
 from napari_xpcs.plugin.fit_request import FitRequest, compile_steps, fit_steps
 from napari_xpcs.plugin.fit_widget import FitWidget
+from napari_xpcs.plugin.map_layers import STATUSES
 from napari_xpcs.progress import run
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -36,7 +38,7 @@ def widget(viewer, qtbot):
 
 @pytest.fixture
 def layer(viewer, partition, known, curves):
-    data = xpcs_layers.partition_layer(partition, known=known, curves=curves)
+    data = partition_layer(partition, known=known, curves=curves)
     return viewer.add_layer(Layer.create(*data))
 
 
@@ -238,12 +240,12 @@ def test_fit_stands_beside_the_bins_and_status_is_painted(widget, layer, viewer,
     widget.findChild(QPushButton, "paint").click()
     painted = viewer.layers["status map"].data
     assert painted[layer.data == 1][0] == 0.0
-    assert painted[layer.data == 6][0] == xpcs_layers.STATUSES.index("no_data")
+    assert painted[layer.data == 6][0] == STATUSES.index("no_data")
 
 
 def test_bands_of_ages_are_fitted_and_painted_like_bins(widget, viewer, curves, qtbot):
     labels = np.repeat(np.arange(1, 7, dtype=np.uint16), 4)[None, :].repeat(8, axis=0)
-    metadata = {xpcs_layers.LAYER_KEY: {"role": "ages", "curves": curves, "source": "run.hdf"}}
+    metadata = xpcs_layers.layer_metadata("ages", curves=curves, source="run.hdf")
     bands = viewer.add_labels(labels, scale=(0.5, 0.5), metadata=metadata)
     bands.features = {"index": np.arange(1, 7), "age (s)": np.arange(6.0)}
     fitted = fit(widget, qtbot)
@@ -264,7 +266,7 @@ def test_ages_that_were_just_cut_are_chosen_and_painted_where_they_lie(
     labels = np.repeat(np.arange(1, 7, dtype=np.uint16), 4)[None, :].repeat(8, axis=0)
     for scale in (0.5, 2.0):
         cut = replace(curves, source=f"cut {scale}")
-        metadata = {xpcs_layers.LAYER_KEY: {"role": "ages", "curves": cut, "source": "run.hdf"}}
+        metadata = xpcs_layers.layer_metadata("ages", curves=cut, source="run.hdf")
         viewer.add_labels(labels, scale=(scale, scale), metadata=metadata)
         assert widget.curves() is cut
         fit(widget, qtbot)

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
 
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.bin_layers import partition_layer
 from napari_xpcs.plugin.fit_parameters import HOLD, LOWER, START, UPPER
 from napari_xpcs.plugin.fit_widget import FitWidget
 
@@ -26,7 +27,7 @@ def widget(viewer, qtbot):
 
 @pytest.fixture
 def layer(viewer, partition, known, curves):
-    data = xpcs_layers.partition_layer(partition, known=known, curves=curves)
+    data = partition_layer(partition, known=known, curves=curves)
     return viewer.add_layer(Layer.create(*data))
 
 

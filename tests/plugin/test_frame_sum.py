@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QSpinBox
 from napari_xpcs.io.events import EventFrames, ThresholdedFrames
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.frame_sum import FrameSum
+from napari_xpcs.plugin.image_layers import frames_layer
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def frames():
 def widget(viewer, frames, known, qtbot):
     widget = FrameSum(viewer)
     qtbot.addWidget(widget)
-    layer = viewer.add_layer(Layer.create(*xpcs_layers.frames_layer(frames, known=known)))
+    layer = viewer.add_layer(Layer.create(*frames_layer(frames, known=known)))
     widget.follow(layer)
     yield widget
     widget.stop()
@@ -59,7 +60,7 @@ def test_one_frame_needs_no_sum(widget, viewer, qtbot):
 
 def test_events_are_summed_as_events(widget, viewer, frames, known, qtbot, tmp_path):
     events = EventFrames.of(tmp_path / "run.bin", ThresholdedFrames(frames=frames))
-    layer = viewer.add_layer(Layer.create(*xpcs_layers.frames_layer(events, known=known)))
+    layer = viewer.add_layer(Layer.create(*frames_layer(events, known=known)))
     widget.follow(layer)
     viewer.dims.set_current_step(0, 3)
     widget.findChild(QSpinBox, "frame_sum").setValue(80)

@@ -28,6 +28,8 @@ from napari_xpcs.kernels.mask_steps import (
     ThresholdStep,
 )
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.image_layers import frames_layer
+from napari_xpcs.plugin.mask_layers import mask_layer
 from napari_xpcs.plugin.mask_widget import MaskWidget
 from napari_xpcs.plugin.partition_widget import PartitionWidget
 from napari_xpcs.plugin.step_form import StepForm
@@ -55,7 +57,7 @@ def frames():
 
 @pytest.fixture
 def image(viewer, frames, known):
-    return viewer.add_layer(Layer.create(*xpcs_layers.frames_layer(frames, known=known)))
+    return viewer.add_layer(Layer.create(*frames_layer(frames, known=known)))
 
 
 def mask_layers(viewer):
@@ -245,7 +247,7 @@ def test_conditions_from_the_form(widget, viewer, image, qtbot):
 def test_a_mask_that_is_there_becomes_the_first_step(viewer, image, qtbot):
     used = np.ones(SHAPE, dtype=bool)
     used[3, 4] = False
-    viewer.add_layer(Layer.create(*xpcs_layers.mask_layer(used, source="run/bad.tif")))
+    viewer.add_layer(Layer.create(*mask_layer(used, source="run/bad.tif")))
     widget = MaskWidget(viewer)
     qtbot.addWidget(widget)
     assert lines(widget) == ["Masked in bad.tif\n..."]
@@ -281,7 +283,7 @@ def test_steps_that_a_recipe_gives_to_the_layer_are_taken_over(widget, viewer, i
 def test_another_image_drops_what_comes_late(widget, viewer, image, known, qtbot):
     widget.change([DefectsStep(frames=0)])
     other = np.ones((3, 32, 32), np.uint16)
-    viewer.add_layer(Layer.create(*xpcs_layers.frames_layer(other, name="other", known=known)))
+    viewer.add_layer(Layer.create(*frames_layer(other, name="other", known=known)))
     box = widget.findChild(QComboBox, "image")
     box.setCurrentIndex(box.findText("other"))
     assert widget.steps() == ()

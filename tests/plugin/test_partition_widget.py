@@ -8,7 +8,10 @@ from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QSpinBox
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.bin_jobs import BinRequest, BinResult
+from napari_xpcs.plugin.bin_layers import partition_layer
 from napari_xpcs.plugin.geometry_form import TYPED
+from napari_xpcs.plugin.image_layers import frames_layer
+from napari_xpcs.plugin.mask_layers import mask_layer
 from napari_xpcs.plugin.partition_widget import PartitionWidget
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -23,7 +26,7 @@ def widget(viewer, qtbot):
 
 
 def add_frames(viewer, known):
-    data = xpcs_layers.frames_layer(np.zeros((3, 48, 64), np.uint16), known=known)
+    data = frames_layer(np.zeros((3, 48, 64), np.uint16), known=known)
     return viewer.add_layer(Layer.create(*data))
 
 
@@ -104,7 +107,7 @@ def test_unknown_value_is_empty_and_named_until_it_is_typed(widget, viewer, know
 
 
 def test_mask_layer_takes_pixels_out_of_the_bins(widget, viewer, known, partition, qtbot):
-    viewer.add_layer(Layer.create(*xpcs_layers.mask_layer(partition.mask)))
+    viewer.add_layer(Layer.create(*mask_layer(partition.mask)))
     add_frames(viewer, known)
     lay(widget)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
@@ -129,7 +132,7 @@ def test_nothing_is_laid_over_an_image_unasked(widget, viewer, known, qtbot):
 def test_bins_of_a_file_stay_until_something_is_edited(
     widget, viewer, known, partition, curves, qtbot
 ):
-    loaded = xpcs_layers.partition_layer(partition, known=known, curves=curves)
+    loaded = partition_layer(partition, known=known, curves=curves)
     layer = viewer.add_layer(Layer.create(*loaded))
     add_frames(viewer, known)
     qtbot.wait(400)
@@ -172,7 +175,7 @@ def test_range_of_q_with_one_end_is_told(widget, viewer, known, qtbot):
 
 
 def test_painting_the_mask_takes_pixels_out_of_the_bins(widget, viewer, known, partition, qtbot):
-    mask = viewer.add_layer(Layer.create(*xpcs_layers.mask_layer(partition.mask)))
+    mask = viewer.add_layer(Layer.create(*mask_layer(partition.mask)))
     add_frames(viewer, known)
     lay(widget)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
@@ -202,7 +205,7 @@ def test_layers_of_other_kinds_do_no_harm(widget, viewer, known, partition, qtbo
 
 
 def test_mask_of_the_other_polarity_can_be_inverted(widget, viewer, known, partition, qtbot):
-    mask = viewer.add_layer(Layer.create(*xpcs_layers.mask_layer(~partition.mask)))
+    mask = viewer.add_layer(Layer.create(*mask_layer(~partition.mask)))
     add_frames(viewer, known)
     lay(widget)
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
@@ -215,7 +218,7 @@ def test_mask_of_the_other_polarity_can_be_inverted(widget, viewer, known, parti
 
 def test_bins_opened_after_the_frames_show_their_numbers(widget, viewer, known, partition):
     add_frames(viewer, known)
-    viewer.add_layer(Layer.create(*xpcs_layers.partition_layer(partition, known=known)))
+    viewer.add_layer(Layer.create(*partition_layer(partition, known=known)))
     numbers = [widget.findChild(QSpinBox, name).value() for name in ("dq", "sq", "dp", "sp")]
     assert numbers == [6, 12, 1, 1]
     assert "There are bins" in state(widget)

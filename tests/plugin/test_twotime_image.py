@@ -9,9 +9,10 @@ from napari.layers import Layer
 
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
 from napari_xpcs.kernels.multitau_twotime import AgeLevel, MultiTauTwoTime
-from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin import twotime_image
+from napari_xpcs.plugin import twotime_layers as layers_of_twotime
 from napari_xpcs.plugin.twotime_image import ages_image, display_steps
+from napari_xpcs.plugin.twotime_layers import twotime_layers
 from napari_xpcs.progress import run
 
 FRAMES = 60
@@ -35,7 +36,7 @@ def maps(tmp_path):
 
 
 def test_map_of_a_file_without_curves_is_shown_and_read_in_a_thread(maps, viewer, qtbot):
-    (one,) = xpcs_layers.twotime_layers(maps, "results.hdf")
+    (one,) = twotime_layers(maps, "results.hdf")
     layer = viewer.add_layer(Layer.create(*one))
     assert layer.name == "two-time bin 4"
     assert not layer.visible
@@ -92,7 +93,7 @@ def test_large_map_is_averaged_over_blocks(maps, step):
 
 def test_large_map_lies_where_its_frames_are(maps, monkeypatch):
     monkeypatch.setattr(twotime_image, "MOST_ROWS", 16)
-    ((image, arguments, _),) = xpcs_layers.twotime_layers(maps, "")
+    ((image, arguments, _),) = twotime_layers(maps, "")
     assert image.shape == (15, 15)
     assert arguments["scale"] == (2.0, 2.0)
     # Block 0 holds the frames at 0, 0.5, 1 and 1.5 s.
@@ -104,8 +105,8 @@ def test_damaged_map_is_left_out_and_named(tmp_path, monkeypatch):
     with h5py.File(path, "w") as file:
         file["good"], file["bad"] = full_map(), np.zeros((3, 4))
     maps = TwoTimeMaps(path=path, datasets=("bad", "good"), bins=np.array([3, 8]))
-    monkeypatch.setattr(xpcs_layers, "show_warning", said.append)
-    ((_, arguments, _),) = xpcs_layers.twotime_layers(maps, "")
+    monkeypatch.setattr(layers_of_twotime, "show_warning", said.append)
+    ((_, arguments, _),) = twotime_layers(maps, "")
     assert arguments["name"] == "two-time bin 8"
     assert "bin 3" in said[0]
     assert "square" in said[0]

@@ -9,6 +9,7 @@ from napari_xpcs.kernels.ages import curves_at_ages
 from napari_xpcs.kernels.multitau_twotime import AgeLevel, MultiTauTwoTime
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.fit_widget import FitWidget
+from napari_xpcs.plugin.twotime_layers import ages_layers, twotime_layers
 from napari_xpcs.plugin.twotime_widget import TwoTimeWidget
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -48,7 +49,7 @@ def widget(viewer, qtbot):
 
 @pytest.fixture
 def maps(viewer, partition):
-    found = xpcs_layers.twotime_layers(MapsOfTest(), "results.hdf", partition.table())
+    found = twotime_layers(MapsOfTest(), "results.hdf", partition.table())
     return [viewer.add_layer(Layer.create(*one)) for one in found]
 
 
@@ -149,7 +150,7 @@ def test_long_run_has_delays_over_age(widget, viewer, partition, qtbot):
             c2[0, row, sums - lag :] = np.nan
         levels.append(AgeLevel(frames_per_sum=1 << level, lags=lags, c2=c2))
     run = MultiTauTwoTime(levels=tuple(levels), processed_bins=np.array([2]), frame_time_s=STEP_S)
-    (one,) = xpcs_layers.ages_layers(run, "results.hdf", partition.table())
+    (one,) = ages_layers(run, "results.hdf", partition.table())
     layer = viewer.add_layer(Layer.create(*one))
     cuts = cuts_of(widget)
     assert widget._map.layer() is layer

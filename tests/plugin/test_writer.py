@@ -7,15 +7,16 @@ import pytest
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.open import open_path
-from napari_xpcs.plugin import layers
 from napari_xpcs.plugin._writer import write_labels_layer, write_mask_layer
+from napari_xpcs.plugin.bin_layers import partition_layer
+from napari_xpcs.plugin.mask_layers import mask_layer
 
 QMAP = "synthetic/synthetic_qmap.hdf"
 
 
 def test_a_mask_layer_becomes_a_mask_of_each_format(tmp_path: Path) -> None:
     mask = np.random.default_rng(0).random((8, 9)) > 0.3
-    data, arguments, _ = layers.mask_layer(mask)
+    data, arguments, _ = mask_layer(mask)
     data = np.where(data > 0, 3, 0)  # painted with another label
     for name in ("mask.npy", "mask.tif", "mask.edf"):
         path = str(tmp_path / name)
@@ -27,7 +28,7 @@ def test_a_mask_layer_becomes_a_mask_of_each_format(tmp_path: Path) -> None:
 
 def test_a_partition_layer_becomes_a_qmap_and_no_mask(tmp_path: Path, shared_data: Path) -> None:
     file = open_path(shared_data / QMAP)
-    data, arguments, _ = layers.partition_layer(file.partition, known=file.known)
+    data, arguments, _ = partition_layer(file.partition, known=file.known)
     path = str(tmp_path / "bins.hdf")
     assert write_labels_layer(path, data, arguments) == [path]
     labels = open_path(Path(path)).partition.dynamic.labels

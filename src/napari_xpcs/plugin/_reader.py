@@ -43,7 +43,12 @@ def read_layers(path: Path_) -> list[LayerData]:
 
     from napari_xpcs.io.files import FramesFile, GeometryFile, MaskFile, PartitionFile
     from napari_xpcs.io.multitau_parts import parts_text, read_parts
-    from napari_xpcs.plugin import layers
+    from napari_xpcs.plugin.file_layers import (
+        frames_file_to_layers,
+        partition_file_to_layers,
+        result_file_to_layers,
+    )
+    from napari_xpcs.plugin.mask_layers import mask_layer
 
     paths = [Path(path)] if isinstance(path, str) else sorted(map(Path, path))
     try:
@@ -54,16 +59,16 @@ def read_layers(path: Path_) -> list[LayerData]:
             raise
         file = open_path(paths[0], chosen)
     if isinstance(file, FramesFile):
-        found = layers.frames_file_to_layers(file)
+        found = frames_file_to_layers(file)
     elif isinstance(file, PartitionFile):
-        found = layers.partition_file_to_layers(file)
+        found = partition_file_to_layers(file)
     elif isinstance(file, MaskFile):
-        found = [layers.mask_layer(file.mask, source=str(file.path))]
+        found = [mask_layer(file.mask, source=str(file.path))]
         show_warning(f"{file.path.name}: {file}")
     elif isinstance(file, GeometryFile):
         return _calibrate_open_layers(file.path)
     else:
-        found = layers.result_file_to_layers(file)
+        found = result_file_to_layers(file)
         parts = read_parts(file.path) if file.layout == "aps-results" else None
         if parts is not None:
             show_info(f"{file.path.name} also holds {parts_text(parts)}; see XPCS: Correlate.")

@@ -8,9 +8,11 @@ from napari_xpcs.io.known_geometry import geometry_as_known
 from napari_xpcs.kernels.geometry import KnownGeometry, override
 from napari_xpcs.kernels.partition import PartitionSpec, make_partition
 from napari_xpcs.kernels.simulate import Simulation, simulate_frames
-from napari_xpcs.plugin import layers
+from napari_xpcs.plugin.bin_layers import partition_layer
+from napari_xpcs.plugin.image_layers import frames_layer, scattering_layer
 from napari_xpcs.plugin.job import wait_for
-from napari_xpcs.plugin.layers import LayerData
+from napari_xpcs.plugin.layers import LayerData, values_of
+from napari_xpcs.plugin.mask_layers import mask_layer
 from napari_xpcs.progress import Progress, Steps
 
 ORIGIN = "simulation"
@@ -48,14 +50,14 @@ def _frame_layers() -> Steps[list[LayerData]]:
     simulation = Simulation()
     frames = yield from _simulated(simulation)
     return [
-        layers.frames_layer(
+        frames_layer(
             frames,
             known=_known(simulation),
             mask=simulation.mask,
             truth=simulation.truth(),
             source=ORIGIN,
         ),
-        layers.mask_layer(simulation.mask, source=ORIGIN),
+        mask_layer(simulation.mask, source=ORIGIN),
     ]
 
 
@@ -63,15 +65,15 @@ def _result_layers() -> Steps[list[LayerData]]:
     simulation, xp = Simulation(), get_backend()
     run, mask = yield from _frame_layers()
     partition = make_partition(simulation.geometry, simulation.mask, SAMPLE_BINS, xp=xp)
-    frames = run[1]["metadata"][layers.LAYER_KEY]["frames"]
+    frames = values_of(run[1])["frames"]
     result = yield from correlate_multitau(
         frames, partition, frame_time_s=simulation.frame_time_s, xp=xp
     )
     known = _known(simulation)
-    bins = layers.partition_layer(
+    bins = partition_layer(
         partition, known=known, curves=result.curves(partition, ORIGIN), source=ORIGIN
     )
     mask[1]["visible"] = False
-    scattering = layers.scattering_layer(result.mean_frame, known=known, mask=partition.mask)
+    scattering = scattering_layer(result.mean_frame, known=known, mask=partition.mask)
     scattering[1]["visible"] = False
     return [scattering, run, mask, bins]

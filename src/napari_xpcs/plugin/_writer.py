@@ -8,7 +8,7 @@ import numpy as np
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.mask_writer import write_mask
 from napari_xpcs.io.partition_file import write_partition
-from napari_xpcs.plugin.layers import LAYER_KEY
+from napari_xpcs.plugin.layers import values_of
 
 
 def write_labels_layer(path: str, data: Any, arguments: dict[str, Any]) -> list[str]:
@@ -21,7 +21,7 @@ def write_labels_layer(path: str, data: Any, arguments: dict[str, Any]) -> list[
     FileFormatError
         The layer is neither.
     """
-    ours = arguments.get("metadata", {}).get(LAYER_KEY, {})
+    ours = values_of(arguments)
     if ours.get("role") == "mask":
         return write_mask_layer(path, data, arguments)
     if ours.get("role") != "partition":
@@ -42,7 +42,7 @@ def write_mask_layer(path: str, data: Any, arguments: dict[str, Any]) -> list[st
     FileFormatError
         The layer holds bins, not bad pixels, or is no single image.
     """
-    ours = arguments.get("metadata", {}).get(LAYER_KEY, {})
+    ours = values_of(arguments)
     marked = np.asarray(data) != 0
     if ours.get("role") == "partition" or marked.ndim != 2:
         msg = (

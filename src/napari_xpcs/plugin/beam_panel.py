@@ -17,6 +17,7 @@ from napari_xpcs.kernels.beam_centre import BeamCentre
 from napari_xpcs.kernels.ellipse import EllipseShape
 from napari_xpcs.kernels.geometry import Geometry, KnownGeometry, complete_geometry, override
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.drawn_layers import beam_layer, ring_layer, ring_points_layer
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mean_image import run_image_steps
 from napari_xpcs.progress import Progress, Steps
@@ -161,7 +162,7 @@ class BeamPanel(QWidget):
             return
         if self._cross is None:
             at = self._at or _middle(request.shape)
-            data, arguments, _ = xpcs_layers.beam_layer(at, max(request.shape) / 25)
+            data, arguments, _ = beam_layer(at, max(request.shape) / 25)
             self._cross = self._viewer.add_points(data, **arguments)
             self._cross.events.set_data.connect(self._on_cross_redrawn)
             self._cross.events.data.connect(self._on_cross_dropped)
@@ -264,7 +265,7 @@ class BeamPanel(QWidget):
     def _fit_points(self, request: BeamRequest) -> None:
         points = self._ring_layer(Points)
         if points is None:
-            data, arguments, _ = xpcs_layers.ring_points_layer(RING, max(request.shape) / 60)
+            data, arguments, _ = ring_points_layer(RING, max(request.shape) / 60)
             points = self._viewer.add_points(data, **arguments)
             self._viewer.layers.selection.active = points
             points.mode = "add"
@@ -280,7 +281,7 @@ class BeamPanel(QWidget):
         if shapes is None or not shapes.nshapes:
             at = self._at or _middle(request.shape)
             radius = max(request.shape) / 4
-            data, arguments, _ = xpcs_layers.ring_layer(RING, at, radius, max(request.shape) / 300)
+            data, arguments, _ = ring_layer(RING, at, radius, max(request.shape) / 300)
             if shapes is not None:
                 self._viewer.layers.remove(shapes)
             shapes = self._viewer.add_shapes(data, **arguments)

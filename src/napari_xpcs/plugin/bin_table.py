@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QTableView, QVBoxLayout
 
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.bin_layers import lit_colormap
 from napari_xpcs.plugin.bins_form import AXIS_WORDS
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class BinTable(QWidget):
     def _light(self, label: int) -> None:
         if self._layer is not None and self._plain is not None and label != self._lit:
             self._lit = label
-            self._layer.colormap = xpcs_layers.lit_colormap(self._plain, label)
+            self._layer.colormap = lit_colormap(self._plain, label)
 
     def _unlight(self) -> None:
         if self._layer is not None and self._plain is not None and self._lit:

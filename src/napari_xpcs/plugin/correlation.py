@@ -27,6 +27,7 @@ from napari_xpcs.kernels.twotime import TwoTimeResult
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.job import time_text
 from napari_xpcs.plugin.twotime_image import MapsOfRun
+from napari_xpcs.plugin.twotime_layers import ages_layers, twotime_layers
 from napari_xpcs.progress import Progress, Steps
 
 KINDS = ("multitau", "twotime", "both")
@@ -165,9 +166,9 @@ def _map_layers(
     """Return the layers of two-time maps and ages."""
     bins, found = request.partition.table(), []
     if twotime is not None:
-        found += xpcs_layers.twotime_layers(MapsOfRun(twotime), request.source, bins)
+        found += twotime_layers(MapsOfRun(twotime), request.source, bins)
     if ages is not None:
-        found += xpcs_layers.ages_layers(ages.ages, request.source, bins)
+        found += ages_layers(ages.ages, request.source, bins)
     return found
 
 

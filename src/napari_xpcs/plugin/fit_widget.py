@@ -40,6 +40,7 @@ from napari_xpcs.plugin.fit_parameters import ParameterTable
 from napari_xpcs.plugin.fit_request import FitRequest, compile_steps, fit_steps
 from napari_xpcs.plugin.fit_table import bin_summary, fit_summary, fit_table_columns
 from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.map_layers import CHI2, STATUS, parameter_map_layer, show_fit_features
 from napari_xpcs.plugin.model_choice import ModelChoice
 from napari_xpcs.plugin.range_panel import RangePanel
 from napari_xpcs.plugin.rows_model import RowsView
@@ -319,14 +320,14 @@ class FitWidget(Dock):
         self._paint.setEnabled(isinstance(self._shown, Labels))
         before = self._painted.currentText()
         self._painted.clear()
-        self._painted.addItems([*fit.names, xpcs_layers.CHI2, xpcs_layers.STATUS])
+        self._painted.addItems([*fit.names, CHI2, STATUS])
         self._painted.setCurrentText(before or fit.names[2])
         self._job.message.setText(fit_summary(fit))
         self._export.show_fit(fit)
         self._sampling.show_fit(curves, fit)
         self._tau.show_fit(fit)
         if isinstance(self._shown, Labels):
-            xpcs_layers.show_fit_features(self._shown, fit)
+            show_fit_features(self._shown, fit)
         self._show_curve()
         self._select_row()
         if not self._compiling.running:
@@ -496,7 +497,7 @@ class FitWidget(Dock):
         if self._fit is None or not isinstance(layer, Labels):
             return
         name = self._painted.currentText()
-        data, arguments, _ = xpcs_layers.parameter_map_layer(layer, self._fit, name)
+        data, arguments, _ = parameter_map_layer(layer, self._fit, name)
         for old in xpcs_layers.layers_with_role(self._viewer.layers, "map"):
             if _lies_alike(old, layer) and xpcs_layers.layer_parameter(old) == name:
                 old.data, old.contrast_limits = data, arguments["contrast_limits"]

@@ -12,6 +12,7 @@ from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.io.events import EventFrames
 from napari_xpcs.kernels.mask import not_counted
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.image_layers import sum_layer
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 
@@ -89,9 +90,7 @@ class FrameSum(QWidget):
     def _show(self, total: np.ndarray) -> None:
         if self._source is None:
             return
-        data, arguments, _ = xpcs_layers.sum_layer(
-            total, source=xpcs_layers.layer_source(self._source)
-        )
+        data, arguments, _ = sum_layer(total, source=xpcs_layers.layer_source(self._source))
         shown = self._shown()
         if shown is not None and shown.data.shape == data.shape:
             shown.data = data

@@ -33,6 +33,7 @@ from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mask_jobs import MaskSource, mask_job, save_job
+from napari_xpcs.plugin.mask_layers import mask_layer, mask_shapes_layer
 from napari_xpcs.plugin.painted_mask import PaintedMask
 from napari_xpcs.plugin.step_buttons import BY_HAND, DRAW, StepButtons
 from napari_xpcs.plugin.step_form import StepForm
@@ -306,7 +307,7 @@ class MaskWidget(Dock):
                 if xpcs_layers.layer_role(source.layer)
                 else ""
             )
-            data, arguments, _ = xpcs_layers.mask_layer(mask, source=path)
+            data, arguments, _ = mask_layer(mask, source=path)
             layer = Labels(data, **arguments)
             layer.brush_size = BRUSH_PX
             self._mask.follow(layer)
@@ -371,9 +372,7 @@ class MaskWidget(Dock):
 
     def _add_shapes(self, regions: tuple[Region, ...]) -> Layer:
         geometry = None if self._source is None else self._source.geometry
-        return self._viewer.add_layer(
-            Layer.create(*xpcs_layers.mask_shapes_layer(regions, geometry))
-        )
+        return self._viewer.add_layer(Layer.create(*mask_shapes_layer(regions, geometry)))
 
     def _close_form(self) -> None:
         self._edited = None

@@ -38,11 +38,13 @@ from napari_xpcs.plugin.bin_jobs import (
     preview_steps,
     save_steps,
 )
+from napari_xpcs.plugin.bin_layers import partition_layer, show_partition
 from napari_xpcs.plugin.bin_table import BinTable
 from napari_xpcs.plugin.bins_form import NARROW_PX, BinsForm
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.geometry_form import GeometryForm
 from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.mask_layers import mask_layer
 from napari_xpcs.plugin.mean_image import RunImage, run_image_steps
 from napari_xpcs.plugin.q_ruler import QRuler, Readout
 from napari_xpcs.plugin.recipe_bar import (
@@ -403,11 +405,9 @@ class PartitionWidget(Dock):
         source = xpcs_layers.layer_source(layer) if layer is not None and ours else ""
         self._previewed = False
         if self._target is not None and self._target.data.shape == partition.shape:
-            xpcs_layers.show_partition(self._target, partition, self.known(), source)
+            show_partition(self._target, partition, self.known(), source)
         else:
-            data, arguments, _ = xpcs_layers.partition_layer(
-                partition, known=self.known(), source=source
-            )
+            data, arguments, _ = partition_layer(partition, known=self.known(), source=source)
             active = self._viewer.layers.selection.active
             self._follow(self._viewer.add_labels(data, **arguments))
             if active is not None and xpcs_layers.layer_role(active) in ("beam", "regions"):
@@ -592,7 +592,7 @@ class PartitionWidget(Dock):
         if mask.shape != self._shape():
             return
         if layer is None:
-            data, arguments, _ = xpcs_layers.mask_layer(mask, steps=steps)
+            data, arguments, _ = mask_layer(mask, steps=steps)
             self._viewer.add_labels(data, **arguments)
         else:
             xpcs_layers.attach_steps(layer, steps, mask)

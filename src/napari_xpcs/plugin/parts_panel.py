@@ -15,6 +15,7 @@ from napari_xpcs.io.multitau_parts import MultiTauParts, parts_text, read_parts
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.map_layers import pixel_g2_layer
 from napari_xpcs.plugin.section import Section
 from napari_xpcs.progress import Progress, Steps
 
@@ -127,7 +128,7 @@ class PartsPanel(Section):
         parts, delay, image = read
         if parts is not self._parts or self._whole is None:
             return
-        data, arguments, _ = xpcs_layers.pixel_g2_layer(
+        data, arguments, _ = pixel_g2_layer(
             image, float(self._whole.delay_s[delay]), source=str(parts.path)
         )
         self._viewer.add_image(data, **arguments)

@@ -15,6 +15,7 @@ from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.rings import detector_position, place_values
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.drawn_layers import lines_layer
 from napari_xpcs.plugin.sectors import largest_q
 
 RULER = "q ruler"
@@ -85,7 +86,7 @@ class QRuler(QWidget):
         paths = [*(ring.path for ring in rings), *marks]
         texts = [*([""] * len(rings)), *(f"{ring.q:.4g}" for ring in rings)]
         self._say("" if paths else "No ring of these q meets the detector.")
-        data, arguments, _ = xpcs_layers.lines_layer(
+        data, arguments, _ = lines_layer(
             RULER,
             "ruler",
             paths,

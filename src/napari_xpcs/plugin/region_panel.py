@@ -15,6 +15,7 @@ from napari_xpcs.kernels.rings import place_values
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.bins_form import NARROW_PX
 from napari_xpcs.plugin.dock import LayerComboBox
+from napari_xpcs.plugin.drawn_layers import regions_layer
 from napari_xpcs.plugin.sectors import (
     add_region,
     follow_handles,
@@ -103,7 +104,7 @@ class RegionPanel(QWidget):
 
     def put(self, regions: tuple[Region, ...], rule: RegionBins) -> None:
         """Draw regions, in a layer of their own, and let them make the bins."""
-        data, arguments, _ = xpcs_layers.regions_layer(regions, self._geometry())
+        data, arguments, _ = regions_layer(regions, self._geometry())
         self.show_rule(rule)
         self._busy = True
         layer = self._viewer.add_shapes(data, **arguments)
@@ -187,7 +188,7 @@ class RegionPanel(QWidget):
         layer = self._layer.layer()
         self._busy = True
         if layer is None:
-            data, arguments, _ = xpcs_layers.regions_layer([region], geometry)
+            data, arguments, _ = regions_layer([region], geometry)
             layer = self._viewer.add_shapes(data, **arguments)
         else:
             add_region(layer, region, geometry)

@@ -8,7 +8,9 @@ from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.bin_layers import partition_layer
 from napari_xpcs.plugin.correlation import Correlated
+from napari_xpcs.plugin.image_layers import scattering_layer
 
 
 def show_result(
@@ -31,7 +33,7 @@ def show_result(
         if bins in viewer.layers and xpcs_layers.layer_partition(bins) is partition:
             xpcs_layers.attach_curves(bins, curves)
         else:
-            data, arguments, _ = xpcs_layers.partition_layer(
+            data, arguments, _ = partition_layer(
                 partition, known=known, curves=curves, source=source
             )
             bins = viewer.add_labels(data, **arguments)
@@ -58,7 +60,7 @@ def _renew(viewer: ViewerModel, layer: Layer) -> None:
 def _show_scattering(
     viewer: ViewerModel, mean_frame: Image, partition: Partition, known: KnownGeometry, source: str
 ) -> None:
-    data, arguments, _ = xpcs_layers.scattering_layer(
+    data, arguments, _ = scattering_layer(
         mean_frame, known=known, mask=partition.mask, source=source
     )
     for layer in xpcs_layers.layers_with_role(viewer.layers, "scattering"):

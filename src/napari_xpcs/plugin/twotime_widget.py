@@ -24,6 +24,7 @@ from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.plugin.layer_row import LayerRow
 from napari_xpcs.plugin.plot_area import PlotArea
 from napari_xpcs.plugin.twotime_image import TwoTimeImage, show_loaded
+from napari_xpcs.plugin.twotime_layers import age_bands_layer, age_line_layer
 
 SETTLE_MS = 50
 SLIDER_STEPS = 1000
@@ -221,7 +222,7 @@ class TwoTimeWidget(Dock):
         layer, ages, width = self._asked
         if layer not in self._viewer.layers:
             return
-        data, arguments, _ = xpcs_layers.age_bands_layer(curves, layer, ages, width)
+        data, arguments, _ = age_bands_layer(curves, layer, ages, width)
         for old in xpcs_layers.layers_with_role(self._viewer.layers, "ages"):
             if old.name == arguments["name"]:
                 self._viewer.layers.remove(old)
@@ -295,7 +296,7 @@ class TwoTimeWidget(Dock):
             points = np.array([[age - reach, age + reach], [age + reach, age - reach]])
         line = self._line()
         if line is None:
-            data, arguments, _ = xpcs_layers.age_line_layer(points, (right - left) / 200)
+            data, arguments, _ = age_line_layer(points, (right - left) / 200)
             line = self._viewer.add_shapes(data, **arguments)
             line.events.data.connect(self._on_line_dragged)
         else:
