@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QPushButton, QSpinBox, QTabWidget, QToolBu
 from napari_xpcs.backends import get_backend
 from napari_xpcs.kernels.mask_parameters import Condition
 from napari_xpcs.kernels.mask_steps import BeamStopStep, ConstraintStep, MorphologyStep
-from napari_xpcs.pipeline import run_demo
+from napari_xpcs.pipeline.demo import run_demo
 from napari_xpcs.plugin.screen import virtual_screen
 from napari_xpcs.progress import run
 

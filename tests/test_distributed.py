@@ -34,7 +34,7 @@ from napari_xpcs.kernels.multitau import MultiTauResult
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.simulate import Simulation
-from napari_xpcs.pipeline import simulate_file
+from napari_xpcs.pipeline.simulate import simulate_file
 from napari_xpcs.progress import Progress, Steps, run
 
 FRAMES, ROWS, COLS = 5000, 12, 20
@@ -259,6 +259,9 @@ def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dask_is_not_imported_unasked() -> None:
-    code = "import sys, napari_xpcs.pipeline; print({'distributed', 'dask'} & {*sys.modules})"
+    code = (
+        "import sys, napari_xpcs.pipeline.correlate;"
+        " print({'distributed', 'dask'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -11,13 +11,8 @@ from napari_xpcs.errors import FileFormatError, XpcsError
 from napari_xpcs.io.open import sniff
 from napari_xpcs.io.recipe import Recipe
 from napari_xpcs.kernels.partition import PartitionSpec
-from napari_xpcs.pipeline import (
-    SameResultError,
-    correlate_file,
-    partition_file,
-    read_bins,
-    same_bins,
-)
+from napari_xpcs.pipeline.bins import partition_file, read_bins, same_bins
+from napari_xpcs.pipeline.correlate import SameResultError, correlate_file
 from napari_xpcs.progress import Progress, Steps
 
 RESULTS, BINS = "_results.hdf", "_qmap.hdf"
@@ -97,7 +92,7 @@ def correlate_files(
         Without ``qmap``: bins are made of the geometry of each file, the steps of the mask and
         the bins in here, and written to ``NAME_qmap.hdf``.
     options
-        Those of :func:`~napari_xpcs.pipeline.correlate_file`.
+        Those of :func:`~napari_xpcs.pipeline.correlate.correlate_file`.
 
     Raises
     ------

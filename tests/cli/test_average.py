@@ -13,7 +13,9 @@ from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.partition import PartitionSpec
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.simulate import Simulation
-from napari_xpcs.pipeline import correlate_file, partition_file, simulate_file
+from napari_xpcs.pipeline.bins import partition_file
+from napari_xpcs.pipeline.correlate import correlate_file
+from napari_xpcs.pipeline.simulate import simulate_file
 from napari_xpcs.progress import run
 
 NUMPY = NumPyBackend()

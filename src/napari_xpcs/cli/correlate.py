@@ -134,7 +134,7 @@ def correlate(
     from napari_xpcs.io.atomic import refuse_to_overwrite
     from napari_xpcs.io.recipe import CorrelateChoices, Recipe, read_recipe
     from napari_xpcs.kernels.selection import FrameSelection
-    from napari_xpcs.pipeline import correlate_file
+    from napari_xpcs.pipeline.correlate import correlate_file
 
     if qmap is None and recipe is None:
         raise typer.BadParameter("give the bins: --qmap FILE, or a --recipe that makes them.")

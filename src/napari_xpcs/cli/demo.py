@@ -11,7 +11,7 @@ from napari_xpcs.cli._options import Json
 from napari_xpcs.errors import XpcsError
 
 if TYPE_CHECKING:
-    from napari_xpcs.pipeline import DemoReport
+    from napari_xpcs.pipeline.demo import DemoReport
 
 
 def demo(
@@ -22,7 +22,7 @@ def demo(
 ) -> None:
     """Simulate a run, bin, correlate and fit it; compare with the known D; show it in napari."""
     from napari_xpcs.backends import get_backend
-    from napari_xpcs.pipeline import run_demo
+    from napari_xpcs.pipeline.demo import run_demo
     from napari_xpcs.plugin.screen import has_screen
 
     report = with_progress(run_demo(output, xp=get_backend()))

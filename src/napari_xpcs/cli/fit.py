@@ -101,7 +101,7 @@ def fit(
     from napari_xpcs.fitting.least_squares import fit_g2
     from napari_xpcs.io.fit_table import fit_rows
     from napari_xpcs.io.posterior_file import posterior_rows
-    from napari_xpcs.pipeline import curves_of
+    from napari_xpcs.pipeline.curves import curves_of
 
     solvent = read_solvent(temperature_k, viscosity_pa_s)
     given = Given(fix=fix or (), bound=bound or (), start=start or ())

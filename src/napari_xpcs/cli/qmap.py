@@ -147,7 +147,7 @@ def qmap(
     from napari_xpcs.io.recipe import Recipe, read_recipe, refuse_to_write_recipe, write_recipe
     from napari_xpcs.kernels.mask_steps import FileStep, ThresholdStep
     from napari_xpcs.kernels.partition import PartitionSpec
-    from napari_xpcs.pipeline import partition_file
+    from napari_xpcs.pipeline.bins import partition_file
 
     chosen = Recipe() if recipe is None else read_recipe(recipe)
     values = {

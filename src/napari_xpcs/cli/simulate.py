@@ -48,7 +48,7 @@ def simulate(
     """
     from napari_xpcs.backends import get_backend
     from napari_xpcs.kernels.simulate import Simulation
-    from napari_xpcs.pipeline import simulate_file
+    from napari_xpcs.pipeline.simulate import simulate_file
 
     simulation = Simulation(
         frames=frames,

@@ -41,7 +41,7 @@ def fit_script(fit: G2Fit) -> str:
         lines.append("from napari_xpcs.fitting.user_models import model_of")
     lines += [
         "from napari_xpcs.io.fit_table import fit_rows",
-        "from napari_xpcs.pipeline import curves_of",
+        "from napari_xpcs.pipeline.curves import curves_of",
         "from napari_xpcs.progress import run",
         "",
         f"FILES = {list(record.sources)!r}",

@@ -53,7 +53,7 @@ def has_curves(source: CurveSource) -> bool:
 
 def read_steps(path: Path) -> Steps[OpenedCurves]:
     """Read the curves of a result file or a CSV; runs in the thread."""
-    from napari_xpcs.pipeline import curves_of
+    from napari_xpcs.pipeline.curves import curves_of
 
     yield Progress(0, 1, "files")
     return OpenedCurves(path.name, curves_of(path))
