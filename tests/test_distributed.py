@@ -30,7 +30,7 @@ from napari_xpcs.distributed.multitau import (
 from napari_xpcs.distributed.twotime import correlate_twotime_on
 from napari_xpcs.errors import CorrelationError, CorruptFramesError, FileFormatError
 from napari_xpcs.io.open import open_path
-from napari_xpcs.kernels.multitau import MultiTauResult
+from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.simulate import Simulation

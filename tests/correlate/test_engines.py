@@ -15,7 +15,7 @@ from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.run_state import RunPlan, RunState, merge, up_to_now
 from napari_xpcs.errors import CorrelationError
-from napari_xpcs.kernels.multitau import MultiTauResult
+from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.progress import run

@@ -11,7 +11,7 @@ import pytest
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.errors import CorrelationError
-from napari_xpcs.kernels.multitau import MultiTauResult
+from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.progress import run

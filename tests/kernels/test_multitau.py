@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from napari_xpcs.kernels.multitau import (
-    PixelAverages,
     g2_of_spans,
     g2_of_sums,
     multitau_lags,
     pair_numbers,
     pair_sums,
 )
+from napari_xpcs.kernels.multitau_result import PixelAverages
 from napari_xpcs.kernels.multitau_state import MultiTauState, empty_state
 
 

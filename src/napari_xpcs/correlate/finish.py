@@ -16,13 +16,12 @@ from napari_xpcs.kernels.multitau import (
     G2_ERRORS,
     NORMALIZATIONS,
     BinnedG2,
-    MultiTauResult,
     Normalization,
-    PixelAverages,
     g2_of_spans,
     g2_of_sums,
     multitau_lags,
 )
+from napari_xpcs.kernels.multitau_result import MultiTauResult, PixelAverages
 from napari_xpcs.kernels.partition import Partition
 
 

@@ -14,7 +14,7 @@ from napari_xpcs.correlate.finish import Reduction, finish, preview, snapshot
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan
-from napari_xpcs.kernels.multitau import MultiTauResult
+from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.progress import Progress, Steps

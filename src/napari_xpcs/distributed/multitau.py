@@ -21,7 +21,7 @@ from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan, RunState, merge, up_to_now
 from napari_xpcs.distributed.cluster import Cluster, fetched, let_go, listening
 from napari_xpcs.distributed.tasks import PreparedRun, Run, Tasks, Teller, array_bytes
-from napari_xpcs.kernels.multitau import MultiTauResult
+from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.multitau_state import ALIGNMENT
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection

@@ -13,7 +13,7 @@ from napari_xpcs.io import layouts
 from napari_xpcs.io.hdf5 import holds, open_dataset, open_hdf5, put_array, read_array, reading
 
 if TYPE_CHECKING:
-    from napari_xpcs.kernels.multitau import MultiTauResult, PixelAverages
+    from napari_xpcs.kernels.multitau_result import MultiTauResult, PixelAverages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

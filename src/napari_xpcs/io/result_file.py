@@ -41,7 +41,7 @@ from napari_xpcs.kernels.geometry import FIELD_UNITS, KnownGeometry
 from napari_xpcs.kernels.partition import Partition
 
 if TYPE_CHECKING:
-    from napari_xpcs.kernels.multitau import MultiTauResult
+    from napari_xpcs.kernels.multitau_result import MultiTauResult
     from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTimeResult
     from napari_xpcs.kernels.twotime import TwoTimeResult
 

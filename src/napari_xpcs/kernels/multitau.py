@@ -19,17 +19,12 @@ become :math:`\sum v_L(j) v_L(j+k)`, :math:`\sum v_L(j)` and :math:`\sum v_L(j+k
 pairs of frames that are there.
 """
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 
-from napari_xpcs._typing import Mask
-from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.multitau_state import MultiTauState, level_rows
-from napari_xpcs.kernels.partition import Partition
-from napari_xpcs.kernels.selection import FrameSelection
 
 ROUNDING = 1e-12
 """Part of a sum of squares that may be left over by rounding."""
@@ -83,155 +78,6 @@ class BinnedG2(NamedTuple):
     g2_err: Float[np.ndarray, "delay bin"]
     static_g2: Float[np.ndarray, "delay sbin"]
     static_sums: Float[np.ndarray, "sbin 3 delay"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PixelAverages:
-    """G2, IP and IF of every used pixel, worked out one delay at a time.
-
-    Parameters
-    ----------
-    state
-        Of the whole run.
-    raw_frames
-        Raw frames in each used frame.
-    mask
-        Pixels of the state, in the order of the flattened detector.
-    """
-
-    state: MultiTauState
-    raw_frames: Float[np.ndarray, " frame"]
-    mask: Mask
-
-    def image(self, delay: int) -> Float32[np.ndarray, "3 row col"]:
-        """Return G2, past and future intensity at a delay, per raw frame; 0 outside the mask."""
-        lags = multitau_lags(self.state.frames, self.state.delays_per_level)
-        level, lag = int(lags.level[delay]), int(lags.lag[delay])
-        sums = pair_sums(self.state, level, slice(None))
-        row = lag - 1 - (2 * self.state.delays_per_level - len(sums[0]))
-        numbers = pair_numbers(
-            self.raw_frames, MultiTauLags(*(values[delay : delay + 1] for values in lags))
-        )
-        image = np.zeros((3, *self.mask.shape), np.float32)
-        for part, values, number in zip(image, sums, numbers, strict=True):
-            part[self.mask] = values[row] / number[0] if number[0] > 0 else 0.0
-        return image
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MultiTauResult:
-    """g2 of every dynamic bin with the averages of the same frames.
-
-    Parameters
-    ----------
-    delay_frames
-        Delays in used frames.
-    g2, g2_err
-        g2 and the standard error of its mean over pixels; NaN where nothing was counted.
-    mean_frame
-        Mean counts per frame, every pixel of the detector; 0 for a pixel outside the bins
-        that held the "no value" of the file (NaN, the largest integer) in any frame.
-    scattering_1d
-        Mean counts per pixel and frame of the static bins, NaN for one without pixels.
-    scattering_1d_segments
-        The same for up to 16 equal spans of time, in counts too.
-    intensity_vs_time
-        Used frame number, and mean counts per used pixel of that frame.
-    selection
-        The used frames, with ``end`` filled in.
-    frame_time_s
-        Time between raw frames, s.
-    normalization
-        One of :data:`NORMALIZATIONS`.
-    normalize_frame
-        Whether every frame was divided by its mean over the used pixels.
-    empty_static_bins
-        Static bins that have no used pixel or counted nothing; g2 leaves them out.
-    empty_frames
-        Used frames without a count; with ``normalize_frame`` they stay zero.
-    silent_pixels
-        Used pixels that never counted: dead ones belong into the mask.
-    covariance
-        Of g2 between the delays of a bin, see :mod:`~napari_xpcs.kernels.g2_covariance`.
-    errors
-        One of :data:`G2_ERRORS`: where ``g2_err`` comes from.
-    skipped_frames
-        Raw frames that were left out, asked for or corrupt.
-    partial_frames, partial_g2
-        g2 of the first so many used frames, (partial, delay, bin); NaN for delays that these
-        do not reach.
-    engine
-        What computed it and where: ``name``, ``reason``, ``device`` and the like.
-    pixel_averages
-        G2, IP and IF of every used pixel, where they were asked for.
-    """
-
-    delay_frames: Int[np.ndarray, " delay"]
-    g2: Float[np.ndarray, "delay bin"]
-    g2_err: Float[np.ndarray, "delay bin"]
-    mean_frame: Float32[np.ndarray, "row col"]
-    scattering_1d: Float[np.ndarray, " sbin"]
-    scattering_1d_segments: Float[np.ndarray, "segment sbin"]
-    intensity_vs_time: Float[np.ndarray, "2 frame"]
-    selection: FrameSelection
-    frame_time_s: float
-    normalization: str = "symmetric"
-    normalize_frame: bool = False
-    empty_static_bins: int = 0
-    empty_frames: int = 0
-    silent_pixels: int = 0
-    covariance: Float[np.ndarray, "bin delay delay"] | None = None
-    errors: str = "pixel"
-    skipped_frames: tuple[int, ...] = ()
-    partial_frames: Int[np.ndarray, " partial"] | None = None
-    partial_g2: Float[np.ndarray, "partial delay bin"] | None = None
-    engine: dict[str, str] = field(default_factory=dict)
-    pixel_averages: "PixelAverages | None" = None
-
-    @property
-    def delay_s(self) -> Float[np.ndarray, " delay"]:
-        """Delays in s."""
-        return self.delay_frames * (self.frame_time_s * self.selection.step)
-
-    def remarks(self) -> tuple[str, ...]:
-        """Return in words what was left out or looks wrong; nothing for a run in good order."""
-        counted = (
-            (self.empty_static_bins, "Static bins without a count, left out"),
-            (self.empty_frames, "Used frames without a count"),
-            (len(self.skipped_frames), f"Raw frames left out ({_first(self.skipped_frames)})"),
-            (self.silent_pixels, "Used pixels that never counted (dead ones belong into the mask)"),
-        )
-        return tuple(f"{what}: {number}." for number, what in counted if number)
-
-    @property
-    def averaging_s(self) -> Float[np.ndarray, " delay"]:
-        r"""Half-width of the triangle of delays over which g2 is averaged, s.
-
-        Two sums of :math:`m = 2^L` frames are apart by delays of the variance
-        :math:`(m^2 - 1)/6`, as is a triangle of the half-width :math:`\sqrt{m^2 - 1}` frames.
-        """
-        # A delay follows the one before it by the length of the sums of its level.
-        length = np.diff(self.delay_frames, prepend=0).astype(np.float64)
-        return np.sqrt(length**2 - 1.0) * (self.frame_time_s * self.selection.step)
-
-    def curves(self, partition: Partition, source: str = "") -> G2Curves:
-        """Return the curves with the q and phi that ``partition`` gives its bins."""
-        return G2Curves(
-            delay_s=self.delay_s,
-            g2=self.g2,
-            error=self.g2_err,
-            bins=partition.table(),
-            source=source,
-            covariance=self.covariance,
-            averaging_s=self.averaging_s,
-        )
-
-
-_SHOWN = 12
-
-
-def _first(numbers: tuple[int, ...]) -> str:
-    return ", ".join(map(str, numbers[:_SHOWN])) + (", ..." if len(numbers) > _SHOWN else "")
 
 
 def multitau_lags(frames: int, delays_per_level: int = 4) -> MultiTauLags:
@@ -348,7 +194,7 @@ def g2_of_spans(
 
     A pair belongs to the span of its later frame, so that delays longer than a span have values,
     too.  Spans are weighted with their pairs :math:`n_s`; the error of the weighted mean of
-    spans that know nothing of each other is :math:`\sqrt{\sum_s n_s^2 (g_s - ar g)^2 /
+    spans that know nothing of each other is :math:`\sqrt{\sum_s n_s^2 (g_s - \bar g)^2 /
     (1 - \sum_s n_s^2)}` with :math:`\sum_s n_s = 1` (Cochran, *Sampling Techniques*, ch. 5).
 
     Parameters

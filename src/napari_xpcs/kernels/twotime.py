@@ -57,7 +57,7 @@ class TwoTimeResult:
     segments
         ``g2`` of 5 equal blocks along the diagonal; frames behind the fifth are left out.
     mean_frame, scattering_1d, scattering_1d_segments, intensity_vs_time
-        As in :class:`~napari_xpcs.kernels.multitau.MultiTauResult`, over all used pixels; up
+        As in :class:`~napari_xpcs.kernels.multitau_result.MultiTauResult`, over all used pixels; up
         to 10 segments.
     selection
         The used frames, with ``end`` filled in.

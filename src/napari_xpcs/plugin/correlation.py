@@ -19,7 +19,7 @@ from napari_xpcs.errors import CorrelationError
 from napari_xpcs.io.atomic import refuse_input_as_output
 from napari_xpcs.io.result_file import write_result
 from napari_xpcs.kernels.geometry import KnownGeometry
-from napari_xpcs.kernels.multitau import MultiTauResult
+from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTimeResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
