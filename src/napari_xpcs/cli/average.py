@@ -12,7 +12,8 @@ from napari_xpcs.cli._options import Force, Json
 from napari_xpcs.errors import FileFormatError
 
 if TYPE_CHECKING:
-    from napari_xpcs.io.average import AverageReport, Repeat
+    from napari_xpcs.io.average import AverageReport
+    from napari_xpcs.io.gathered_repeats import Repeat
 
 
 def average(

@@ -41,7 +41,7 @@ def is_chx_result(file: h5py.File) -> bool:
 def read_chx_result(path: Path, file: h5py.File) -> ResultFile:
     """Read what a result file of CHX holds and name what it lacks."""
     parts = PartReader(path, file)
-    known = _known(parts)
+    known = chx_geometry(parts)
     dynamic = parts.labels("roi_mask")
     mask = None if dynamic is None else parts.mask("mask", dynamic.shape)
     q, phi = _bin_positions(parts)
@@ -80,7 +80,8 @@ def _attributes(parts: PartReader, name: str) -> Mapping[str, Any]:
         return {str(key): found.attrs[key] for key in found.attrs}
 
 
-def _known(parts: PartReader) -> KnownGeometry:
+def chx_geometry(parts: PartReader) -> KnownGeometry:
+    """Return what the attributes of ``md`` tell."""
     found: dict[str, tuple[float, str]] = {}
     attributes = _attributes(parts, "md")
     for name, keys in _ATTRIBUTES.items():

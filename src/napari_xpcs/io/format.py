@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import h5py
 
 from napari_xpcs.io.files import XpcsFile
+from napari_xpcs.io.run_header import RunHeader
 
 Kind: TypeAlias = Literal["frames", "events", "results", "partition", "mask", "geometry"]
 
@@ -30,6 +31,8 @@ class Format:
         it looks at names and reads no pixel.
     open
         Opens what matches; the HDF5 file is closed when it returns.
+    header
+        Of results: reads the line of a list of runs, no array.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Format:
     looked_for: str = ""
     matches: Callable[[Path, h5py.File | None], bool]
     open: Callable[[Path, h5py.File | None], XpcsFile]
+    header: Callable[[Path, h5py.File | None], RunHeader] | None = None
 
 
 def holding(*places: str) -> Callable[[Path, h5py.File | None], bool]:

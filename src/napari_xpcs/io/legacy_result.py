@@ -39,7 +39,7 @@ _MAY_BE_ZERO = frozenset({"center_row_px", "center_col_px"})
 def read_legacy_result(path: Path, file: h5py.File) -> ResultFile:
     """Read what a result file of the ``/exchange`` layout holds and name what it lacks."""
     parts = PartReader(path, file)
-    known = _known(parts)
+    known = legacy_geometry(parts)
     bins = _bins(
         parts,
         images=("/xpcs/dqmap", "/xpcs/sqmap", "/xpcs/mask"),
@@ -116,7 +116,8 @@ def _bins(
     return labelled_bins(dynamic, static, mask, values, parts.problems)
 
 
-def _known(parts: PartReader) -> KnownGeometry:
+def legacy_geometry(parts: PartReader) -> KnownGeometry:
+    """Return what ``/measurement`` tells; doubts go to the problems of ``parts``."""
     found: dict[str, tuple[float, str]] = {}
     for name, (place, factor) in _GEOMETRY.items():
         value = parts.number(place)

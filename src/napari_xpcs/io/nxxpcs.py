@@ -21,19 +21,19 @@ _LAST_NUMBER = re.compile(r"(\d+)$")
 
 def is_nxxpcs(file: h5py.File) -> bool:
     """Say whether an entry of ``file`` holds a sign of these results."""
-    return _entry(file) is not None
+    return nxxpcs_entry(file) is not None
 
 
-def _entry(file: h5py.File) -> str | None:
+def nxxpcs_entry(file: h5py.File) -> str | None:
+    """Return the name of the first entry that holds a sign of these results."""
     return next((name for name in file if any(f"{name}/{sign}" in file for sign in _SIGNS)), None)
 
 
 def read_nxxpcs(path: Path, file: h5py.File) -> ResultFile:
     """Read what the first entry with results holds and name what it lacks."""
     parts = PartReader(path, file)
-    entry = f"/{_entry(file)}"
-    detector = _detector(parts, f"{entry}/instrument")
-    report = _known(parts, entry, detector)
+    entry = f"/{nxxpcs_entry(file)}"
+    report = nxxpcs_geometry(parts, entry)
     known = report.known
     bins = _bins(parts, f"{entry}/instrument/masks")
     frame_time_s = known["frame_time_s"].value
@@ -75,8 +75,9 @@ def _detector(parts: PartReader, instrument: str) -> str:
     return f"{instrument}/{next(iter(timed + said), 'detector_1')}"
 
 
-def _known(parts: PartReader, entry: str, detector: str) -> GeometryReport:
+def nxxpcs_geometry(parts: PartReader, entry: str) -> GeometryReport:
     """Read the geometry; the units are those that writers mean who do not say them."""
+    detector = _detector(parts, f"{entry}/instrument")
     collector = Collector()
     beam = f"{entry}/instrument/incident_beam"
     look_up(

@@ -25,6 +25,7 @@ from napari_xpcs.io.other_results import OTHER_RESULT_FORMATS
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.poni import open_poni
 from napari_xpcs.io.result_file import read_result
+from napari_xpcs.io.run_header import aps_header, csv_header
 from napari_xpcs.io.sources import named
 from napari_xpcs.io.stacks import find_stacks, open_any_stack, open_stack
 
@@ -171,6 +172,7 @@ FORMATS: tuple[Format, ...] = (
         kind="results",
         matches=lambda path, file: file is None and is_curves_csv(path),
         open=_open_curves,
+        header=csv_header,
     ),
     Format(name="poni", kind="geometry", matches=ending(".poni"), open=open_poni),
     *EVENT_FORMATS,
@@ -182,6 +184,7 @@ FORMATS: tuple[Format, ...] = (
         looked_for=f"results at {layouts.MULTITAU_G2}",
         matches=holding(*layouts.RESULTS),
         open=_open_results,
+        header=aps_header,
     ),
     *OTHER_RESULT_FORMATS,
     Format(

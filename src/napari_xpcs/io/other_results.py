@@ -17,6 +17,7 @@ from napari_xpcs.io.legacy_result import (
     read_legacy_result,
 )
 from napari_xpcs.io.nxxpcs import is_nxxpcs, read_nxxpcs
+from napari_xpcs.io.run_header import RunHeader, chx_header, legacy_header, nxxpcs_header
 
 
 def _row(
@@ -24,6 +25,7 @@ def _row(
     looked_for: str,
     matches: Callable[[Path, h5py.File | None], bool],
     read: Callable[[Path, h5py.File], ResultFile | PartitionFile],
+    header: Callable[[Path, h5py.File], RunHeader] | None = None,
     kind: Kind = "results",
 ) -> Format:
     def open_parts(path: Path, file: h5py.File) -> ResultFile | PartitionFile:
@@ -33,7 +35,14 @@ def _row(
             _require_something(opened)
         return opened
 
-    return Format(name=name, kind=kind, looked_for=looked_for, matches=matches, open=open_parts)
+    return Format(
+        name=name,
+        kind=kind,
+        looked_for=looked_for,
+        matches=matches,
+        open=open_parts,
+        header=header,
+    )
 
 
 def _require_something(result: ResultFile) -> None:
@@ -52,24 +61,27 @@ OTHER_RESULT_FORMATS: tuple[Format, ...] = (
         f"legacy results at {RESULT_SIGNS[0]}",
         holding(*RESULT_SIGNS),
         read_legacy_result,
+        legacy_header,
     ),
     _row(
         "aps-legacy-qmap",
         f"a legacy partition at {QMAP_SIGN}",
         holding(QMAP_SIGN),
         read_legacy_qmap,
-        "partition",
+        kind="partition",
     ),
     _row(
         "nxxpcs",
         "NXxpcs results at /entry/data/g2",
         lambda _, file: file is not None and is_nxxpcs(file),
         read_nxxpcs,
+        nxxpcs_header,
     ),
     _row(
         "chx-results",
         "CHX results at g2 and taus",
         lambda _, file: file is not None and is_chx_result(file),
         read_chx_result,
+        chx_header,
     ),
 )
