@@ -250,18 +250,3 @@ def draw_curves(
     first = shown[0]
     top.set_title(bin_title(first.curves, first.column))
     panels[-1].set_xlabel("delay (s)")
-
-
-def same_bin(curves: G2Curves, column: int, other: G2Curves) -> int | None:
-    """Return the column of ``other`` whose bin is the nearest in q, or has the same label.
-
-    ``None`` where no q lies within 20 %.
-    """
-    q, phi = curves.bins.q[column], curves.bins.phi_deg[column]
-    if not np.isfinite(q) or not np.isfinite(other.bins.q).any():
-        found = np.flatnonzero(other.bins.label == curves.bins.label[column])
-        return int(found[0]) if found.size else None
-    away = np.abs(np.nan_to_num(other.bins.q, nan=np.inf) - q) / q
-    turned = np.abs((other.bins.phi_deg - phi + 180) % 360 - 180) / 360
-    nearest = int(np.argmin(away + np.nan_to_num(turned)))
-    return nearest if away[nearest] < 0.2 else None

@@ -25,6 +25,7 @@ from napari_xpcs.fitting.dispersion import Dispersion
 from napari_xpcs.fitting.laws import LAWS, RELAXATION
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.kernels.same_bins import same_bin
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.collection import collection_paused
 from napari_xpcs.plugin.curve_sources import (
@@ -427,7 +428,7 @@ class FitWidget(Dock):
 
     def _shown_curves(self, curves: G2Curves, column: int) -> "list[ShownCurve]":
         """Return the bin of this run, and the like ones of the others that are ticked."""
-        from napari_xpcs.plugin.curve_plot import ShownCurve, same_bin
+        from napari_xpcs.plugin.curve_plot import ShownCurve
 
         fit = self._fit
         row = None if fit is None else self._row(int(curves.bins.label[column]))
