@@ -23,7 +23,8 @@ import numpy as np
 from napari_xpcs.backends import BackendProtocol, get_backend
 from napari_xpcs.kernels.curves import BinTable, G2Curves
 from napari_xpcs.kernels.geometry import Geometry
-from napari_xpcs.kernels.partition import PartitionSpec, make_partition
+from napari_xpcs.kernels.grid_bins import make_partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.qmap import q_maps
 from napari_xpcs.progress import run
 

@@ -70,7 +70,8 @@ def own(backend: str, turns: int) -> None:
 
     from napari_xpcs.backends import get_backend, set_backend
     from napari_xpcs.kernels.geometry import Geometry
-    from napari_xpcs.kernels.partition import PartitionSpec, make_partition, partition_from_maps
+    from napari_xpcs.kernels.grid_bins import make_partition, partition_from_maps
+    from napari_xpcs.kernels.partition_spec import PartitionSpec
     from napari_xpcs.kernels.qmap import q_maps
 
     set_backend(backend)

@@ -10,7 +10,7 @@ from napari_xpcs.backends import get_backend
 from napari_xpcs.errors import FileFormatError, XpcsError
 from napari_xpcs.io.open import sniff
 from napari_xpcs.io.recipe import Recipe
-from napari_xpcs.kernels.partition import PartitionSpec
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.pipeline.bins import partition_file, read_bins, same_bins
 from napari_xpcs.pipeline.correlate import SameResultError, correlate_file
 from napari_xpcs.progress import Progress, Steps

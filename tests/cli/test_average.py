@@ -10,7 +10,7 @@ import pytest
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.io.average import average_files
 from napari_xpcs.io.open import open_path
-from napari_xpcs.kernels.partition import PartitionSpec
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.simulate import Simulation
 from napari_xpcs.pipeline.bins import partition_file

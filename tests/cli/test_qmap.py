@@ -9,7 +9,7 @@ from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
 from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
 from napari_xpcs.kernels.mask_steps import MorphologyStep, ThresholdStep
-from napari_xpcs.kernels.partition import PartitionSpec
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region
 
 DETECTOR = (

@@ -35,7 +35,8 @@ from napari_xpcs.io.result_file import unfinished_result
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.label_bins import regions_partition
 from napari_xpcs.kernels.mask_steps import ThresholdStep, painted_difference, steps_to_dicts
-from napari_xpcs.kernels.partition import Partition, PartitionSpec
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.progress import run
 

@@ -14,7 +14,8 @@ from napari_xpcs.io.nxxpcs import is_nxxpcs, read_nxxpcs
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.result_file import write_result
 from napari_xpcs.kernels.geometry import Geometry
-from napari_xpcs.kernels.partition import PartitionSpec, make_partition
+from napari_xpcs.kernels.grid_bins import make_partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.progress import run
 

@@ -9,6 +9,7 @@ import pytest
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.partition_file import read_partition, write_partition
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.label_bins import regions_partition
 from napari_xpcs.kernels.mask_steps import (
     PaintedStep,
@@ -17,7 +18,8 @@ from napari_xpcs.kernels.mask_steps import (
 from napari_xpcs.kernels.packed_pixels import (
     pack_pixels,
 )
-from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region
 
 GEOMETRY = Geometry(

@@ -17,7 +17,7 @@ from napari_xpcs.io.recipe import (
 )
 from napari_xpcs.kernels.geometry import FIELD_UNITS
 from napari_xpcs.kernels.mask_steps import ThresholdStep
-from napari_xpcs.kernels.partition import PartitionSpec
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region
 
 THRESHOLD = ThresholdStep(low=0.0, high=1e6)

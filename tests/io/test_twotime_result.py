@@ -12,8 +12,10 @@ from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.io.layouts import AGES
 from napari_xpcs.io.result_file import read_result, write_result
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTimeResult
-from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.twotime import SMOOTHINGS, TwoTimeResult
 from napari_xpcs.progress import run

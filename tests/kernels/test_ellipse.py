@@ -7,7 +7,8 @@ from napari_xpcs.backends import ensure_numpy
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.kernels.ellipse import ellipse_axis, ellipse_of_mask
 from napari_xpcs.kernels.geometry import Geometry
-from napari_xpcs.kernels.partition import PartitionSpec, make_partition
+from napari_xpcs.kernels.grid_bins import make_partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 
 ELLIPSE = (110.3, 140.7, 80.0, 30.0, 25.0)
 SHAPE = (230, 290)

@@ -6,8 +6,9 @@ import pytest
 from napari_xpcs.backends import ensure_numpy
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.label_bins import partition_from_labels, regions_partition
-from napari_xpcs.kernels.partition import PartitionSpec, make_partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.qmap import q_maps
 from napari_xpcs.kernels.regions import Region
 

@@ -1,6 +1,7 @@
 """Partitions against the rules written out naively, files of other tools, and properties."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -11,13 +12,12 @@ from hypothesis import strategies as st
 from napari_xpcs.backends import ensure_numpy, get_backend, reset_backend, set_backend
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.kernels.geometry import Geometry
-from napari_xpcs.kernels.partition import (
-    Partition,
-    PartitionSpec,
-    make_partition,
-    partition_from_maps,
-)
+from napari_xpcs.kernels.grid_bins import make_partition, partition_from_maps
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.qmap import QMaps, q_maps
+
+if TYPE_CHECKING:
+    from napari_xpcs.kernels.partition import Partition
 
 GEOMETRY = Geometry(
     shape=(48, 64),

@@ -23,7 +23,9 @@ from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_file import read_partition, write_partition
 from napari_xpcs.io.result_file import write_result
 from napari_xpcs.kernels.geometry import Geometry
-from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
+from napari_xpcs.kernels.grid_bins import make_partition
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.progress import run
 
 READER = Path(__file__).with_name("read_with_pysimplemask.py")

@@ -15,12 +15,9 @@ import pytest
 
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
 from napari_xpcs.kernels.geometry import Geometry
-from napari_xpcs.kernels.partition import (
-    Partition,
-    PartitionSpec,
-    make_partition,
-    partition_from_maps,
-)
+from napari_xpcs.kernels.grid_bins import make_partition, partition_from_maps
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.qmap import QMaps, q_maps
 
 PEER = Path(__file__).with_name("bins_of_pysimplemask.py")

@@ -7,7 +7,9 @@ from napari.components import ViewerModel
 from napari_xpcs.backends import NumPyBackend, reset_backend, set_backend
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, KnownGeometry, Sourced
-from napari_xpcs.kernels.partition import Partition, PartitionSpec, make_partition
+from napari_xpcs.kernels.grid_bins import make_partition
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 
 DIFFUSION_A2_PER_S = 5e6
 

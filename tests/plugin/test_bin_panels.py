@@ -12,7 +12,7 @@ from napari_xpcs.errors import PartitionError
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
 from napari_xpcs.kernels.geometry import Geometry
-from napari_xpcs.kernels.partition import PartitionSpec
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.bin_jobs import BinRequest, bins_steps, preview_steps

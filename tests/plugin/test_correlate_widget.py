@@ -22,7 +22,8 @@ from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.cli import app
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.raw_file import write_raw
-from napari_xpcs.kernels.partition import PartitionSpec, make_partition
+from napari_xpcs.kernels.grid_bins import make_partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin._reader import read_layers
 from napari_xpcs.plugin.bin_layers import partition_layer, show_partition

@@ -146,7 +146,7 @@ def qmap(
     from napari_xpcs.io.edges_file import read_edges, read_edges_text
     from napari_xpcs.io.recipe import Recipe, read_recipe, refuse_to_write_recipe, write_recipe
     from napari_xpcs.kernels.mask_steps import FileStep, ThresholdStep
-    from napari_xpcs.kernels.partition import PartitionSpec
+    from napari_xpcs.kernels.partition_spec import PartitionSpec
     from napari_xpcs.pipeline.bins import partition_file
 
     chosen = Recipe() if recipe is None else read_recipe(recipe)

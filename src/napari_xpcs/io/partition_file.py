@@ -26,7 +26,8 @@ from napari_xpcs.io.mask_steps_file import read_mask_steps, write_mask_steps
 from napari_xpcs.io.regions_text import regions_from_plain, regions_to_plain
 from napari_xpcs.io.typed_values import typed
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, beam_on_detector
-from napari_xpcs.kernels.partition import Bins, Partition, PartitionSpec
+from napari_xpcs.kernels.partition import Bins, Partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 
 OWN_EXTRAS = "napari_xpcs"
 """Group inside the Q-map group that holds what the shared layout has no place for."""

@@ -30,7 +30,7 @@ from napari_xpcs.io.regions_text import regions_from_plain, regions_to_plain
 from napari_xpcs.io.typed_values import check_keys, converted, plain, typed
 from napari_xpcs.kernels.geometry import FIELD_UNITS
 from napari_xpcs.kernels.mask_steps import MaskStep, read_steps, steps_to_dicts
-from napari_xpcs.kernels.partition import PartitionSpec
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region, RegionBins
 
 VERSION_KEY = "napari_xpcs_recipe"

@@ -1,4 +1,4 @@
-"""Bins along one axis of a partition: where the edges lie, and the bin of every pixel.
+"""Bins along one axis of a partition: where the edges lie.
 
 The default rules are those of the common mask editor of the field, followed exactly so
 that partitions agree label for label: the range is that of the unmasked pixels, values
@@ -6,80 +6,18 @@ and edges are compared after rounding to 12 decimals, a bin holds its lower edge
 largest value belongs to the last bin, and what rounding leaves over to the first.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from napari_xpcs._typing import Array, ScalarLike
+from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
 from napari_xpcs.errors import PartitionError
+from napari_xpcs.kernels.axis_request import GRAIN, AxisRequest, Spacing
+from napari_xpcs.kernels.padding import padded_length
 from napari_xpcs.kernels.row_blocks import over_rows
-
-GRAIN = 1e12
-"""Values are compared after rounding to 1/GRAIN, 12 decimals, as whole numbers of grains.
-
-They are never divided back: compiled code may divide by multiplying with the reciprocal, and
-then two equal values compare as different.
-"""
-
-AXIS_UNITS: dict[str, str] = {
-    "q": "Å⁻¹",
-    "phi": "deg",
-    "x": "pixel",
-    "y": "pixel",
-    "qx": "Å⁻¹",
-    "qy": "Å⁻¹",
-    "tth": "deg",
-    "qz": "Å⁻¹",
-    "qr": "Å⁻¹",
-    "eq": "1",
-    "ephi": "deg",
-}
-"""The maps that bins can be made of: x counts columns, y rows, tth is the scattering angle.
-
-eq is the radius relative to an ellipse, 1 on it, and ephi the angle from its first axis.
-"""
-
-Spacing: TypeAlias = Literal["linear", "log"]
-Intervals: TypeAlias = tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AxisRequest:
-    """What bins are wanted along one axis.
-
-    ``intervals`` are explicit dynamic bins and win over ``limits``, the range that equal
-    steps are made over; with neither the range is that of the data.
-    """
-
-    name: str
-    dynamic: int
-    static: int
-    spacing: Spacing = "linear"
-    equal_count: bool = False
-    limits: tuple[float, float] | None = None
-    intervals: Intervals | None = None
-    offset_deg: float | None = None
-    fold: int = 1
-
-    @property
-    def period(self) -> float | None:
-        """Period of the axis, degrees; ``None`` for all axes but phi."""
-        return 360.0 / self.fold if self.name == "phi" else None
-
-    @property
-    def span(self) -> tuple[float, float] | None:
-        """First and last value that is asked for, ``None`` where the data decide."""
-        if self.intervals is not None:
-            return self.intervals[0][0], self.intervals[-1][1]
-        if self.limits is None or self.period is None:
-            return self.limits
-        # (150, -150) runs through 180 degrees: the sector is counted from its start.
-        start, stop = self.limits
-        return start, stop if stop > start else start + (stop - start) % self.period
+from napari_xpcs.kernels.segment_lookup import SegmentLookup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,108 +81,6 @@ class AxisBins:
             top=np.inf if self.top is None else self.top,
             steps=int((last - first).max()),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SegmentLookup:
-    """Tables of one axis: ``edges`` in grains, and the bin ``numbers`` of the segments between.
-
-    Segment 0 lies before the first edge.  A value falls into one of many equal cells;
-    ``first`` holds the first segment that meets a cell, and ``steps`` edges at most lie in
-    one.  The arrays are padded, so that a compiled kernel serves many numbers of bins.
-    Pixels of the value ``top`` belong to the segment after the last.
-    """
-
-    edges: Float[np.ndarray, " edge"]
-    numbers: Int[np.ndarray, " segment"]
-    first: Int[np.ndarray, " cell"]
-    scale: float
-    top: float
-    steps: int
-
-    def arrays(self, *, xp: BackendProtocol) -> dict[str, Array]:
-        """Return the tables and numbers that are traced, by name, on the backend."""
-        return {
-            "edges": xp.asarray(self.edges),
-            "numbers": xp.asarray(self.numbers),
-            "first": xp.asarray(self.first),
-            "scale": self.scale,
-            "top": self.top,
-        }
-
-
-def padded_length(length: int) -> int:
-    """Return the length that an array of ``length`` is padded to for a compiled kernel."""
-    return max(16, 1 << (length - 1).bit_length())
-
-
-def place(
-    values: Float[Array, "row col"],
-    used: Bool[Array, "row col"],
-    request: AxisRequest,
-    *,
-    xp: BackendProtocol,
-) -> tuple[Float[Array, "row col"], Bool[Array, "row col"]]:
-    """Return the coordinate that ``request`` bins along, and which pixels lie in its range.
-
-    phi is turned by the offset, then folded; with a range or explicit edges it is counted
-    from the first edge on, so that a range may cross 180 degrees.
-    """
-    if request.offset_deg is None and request.span is None and request.fold == 1:
-        return values, used
-    compiled = xp.jit(_placed, static_argnames=("period", "fold", "xp"))
-
-    def work(rows: slice) -> tuple[dict[str, Array], None]:
-        made = compiled(
-            values[rows],
-            used[rows],
-            request.offset_deg,
-            request.span,
-            period=request.period,
-            fold=request.fold,
-            xp=xp,
-        )
-        return made, None
-
-    made, _ = over_rows(work, values.shape, xp=xp)
-    return made.get("values", values), made.get("used", used)
-
-
-def _placed(
-    values: Float[Array, "row col"],
-    used: Bool[Array, "row col"],
-    offset_deg: ScalarLike | None,
-    span: tuple[ScalarLike, ScalarLike] | None,
-    *,
-    period: float | None,
-    fold: int,
-    xp: BackendProtocol,
-) -> dict[str, Array]:
-    """Return ``values`` and ``used`` as far as they change."""
-    made = {}
-    if offset_deg is not None:
-        made["values"] = values = turned(values, offset_deg, xp=xp)
-    if span is None:
-        if fold > 1:
-            made["values"] = xp.mod(values + 180.0, period)
-        return made
-    start, stop = span
-    if period is not None:
-        # Rounded before the wrap: a hair below the start is the start, not a turn later.
-        values = start + xp.mod(xp.round((values - start) * GRAIN), period * GRAIN) / GRAIN
-        made["values"] = values
-    grains = xp.round(values * GRAIN)
-    first, last = (xp.round(xp.asarray(edge) * GRAIN) for edge in (start, stop))
-    made["used"] = used & (grains >= first) & (grains <= last)
-    return made
-
-
-def turned(
-    phi_deg: Float[Array, "row col"], offset_deg: ScalarLike, *, xp: BackendProtocol
-) -> Float[Array, "row col"]:
-    """Return ``phi_deg + offset_deg`` in [-180, 180] degrees."""
-    angle = xp.deg2rad(phi_deg + offset_deg)
-    return xp.rad2deg(xp.arctan2(xp.sin(angle), xp.cos(angle)))
 
 
 def axis_bins(
@@ -345,107 +181,3 @@ def _extent(
     eligible = xp.where(used, values, one)
     some = xp.any(used)
     return xp.where(some, xp.min(eligible), xp.inf), xp.where(some, xp.max(eligible), -xp.inf)
-
-
-def bin_axis(
-    values: Float[Array, "row col"],
-    tables: Mapping[str, Array],
-    *,
-    steps: int,
-    xp: BackendProtocol,
-) -> Int[Array, "row col"]:
-    """Return the bin of every pixel, 0 in a gap between bins; used or not.
-
-    The same answer as a binary search over the edges, at a tenth of its time on JAX.
-
-    Parameters
-    ----------
-    values
-        Coordinate from :func:`place`.
-    tables, steps
-        From :class:`SegmentLookup`.
-    """
-    edges = tables["edges"]
-    grains = xp.round(values * GRAIN)
-    cell = xp.clip((grains - edges[0]) * tables["scale"], 0, tables["first"].shape[0] - 1)
-    segment = xp.take(tables["first"], xp.astype(cell, xp.int32))
-    for _ in range(steps):
-        segment = segment + (grains >= xp.take(edges, segment))
-    return xp.take(tables["numbers"], segment + (values == tables["top"]))
-
-
-def fold_centers(
-    phi_deg: Float[Array, "row col"],
-    values: Float[Array, "row col"],
-    used: Bool[Array, "row col"],
-    bins: AxisBins,
-    request: AxisRequest,
-    groups: tuple[int, ...],
-    *,
-    xp: BackendProtocol,
-) -> tuple[Float[np.ndarray, " n"], ...]:
-    """Return the centres of folded phi bins: the mean phi of their pixels in the first fold.
-
-    The first fold is [0, 360/fold) degrees after the offset; a bin without pixels there
-    takes the mean over all folds, one without any pixel 0.  The mean is over phi before
-    the offset; ``values`` is what :func:`place` made of it.  One array for each number in
-    ``groups``, of bins taken together.
-    """
-    lookup = bins.lookup()
-    tables = lookup.arrays(xp=xp)
-    compiled = xp.jit(_fold_sums, static_argnames=("steps", "period", "length", "xp"))
-
-    def work(rows: slice) -> tuple[dict[str, Array], tuple[Array, ...]]:
-        sums = compiled(
-            phi_deg[rows],
-            values[rows],
-            used[rows],
-            tables,
-            request.offset_deg,
-            steps=lookup.steps,
-            period=request.period,
-            length=padded_length(len(bins) + 1),
-            xp=xp,
-        )
-        return {}, sums
-
-    _, blocks = over_rows(work, values.shape, xp=xp)
-    sums = [
-        np.sum([ensure_numpy(part)[1 : len(bins) + 1] for part in parts], axis=0)
-        for parts in zip(*blocks, strict=True)
-    ]
-
-    def centers(group: int) -> Float[np.ndarray, " n"]:
-        counts_first, phi_first, counts_all, phi_all = (
-            total.reshape(-1, group).sum(axis=1) for total in sums
-        )
-        first = counts_first > 0
-        counts = np.where(first, counts_first, counts_all)
-        means: np.ndarray = np.where(first, phi_first, phi_all) / np.maximum(counts, 1)
-        return means
-
-    return tuple(centers(group) for group in groups)
-
-
-def _fold_sums(
-    phi_deg: Float[Array, "row col"],
-    values: Float[Array, "row col"],
-    used: Bool[Array, "row col"],
-    tables: Mapping[str, Array],
-    offset_deg: ScalarLike | None,
-    *,
-    steps: int,
-    period: float,
-    length: int,
-    xp: BackendProtocol,
-) -> tuple[Array, Array, Array, Array]:
-    shifted = phi_deg if offset_deg is None else turned(phi_deg, offset_deg, xp=xp)
-    number = xp.ravel(xp.where(used, bin_axis(values, tables, steps=steps, xp=xp), 0))
-    first = xp.where(xp.ravel((shifted >= 0) & (shifted < period)), number, 0)
-    phi = xp.ravel(phi_deg)
-    return (
-        xp.bincount(first, length=length),
-        xp.bincount(first, weights=phi, length=length),
-        xp.bincount(number, length=length),
-        xp.bincount(number, weights=phi, length=length),
-    )

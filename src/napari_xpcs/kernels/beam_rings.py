@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 
 from napari_xpcs._typing import Array, Mask, ScalarLike
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
-from napari_xpcs.kernels.axis_bins import padded_length
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.padding import padded_length
 from napari_xpcs.kernels.qmap import map_arrays
 
 BLOCK = 12

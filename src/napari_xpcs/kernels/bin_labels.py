@@ -8,8 +8,10 @@ from jaxtyping import Bool, Float, Int
 
 from napari_xpcs._typing import Array, LabelImage
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
-from napari_xpcs.kernels.axis_bins import AxisBins, SegmentLookup, bin_axis, padded_length
+from napari_xpcs.kernels.axis_bins import AxisBins
+from napari_xpcs.kernels.padding import padded_length
 from napari_xpcs.kernels.row_blocks import over_rows
+from napari_xpcs.kernels.segment_lookup import SegmentLookup, bin_axis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,15 +10,10 @@ from napari_xpcs._typing import LabelImage, Mask
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.grid_bins import no_bin_left, partition_from_maps, small_bins_note
 from napari_xpcs.kernels.mask import check_mask_shape
-from napari_xpcs.kernels.partition import (
-    Bins,
-    Partition,
-    PartitionSpec,
-    no_bin_left,
-    partition_from_maps,
-    small_bins_note,
-)
+from napari_xpcs.kernels.partition import Bins, Partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.qmap import QMaps, q_maps
 from napari_xpcs.kernels.regions import Region, RegionBins, region_mask
 

@@ -11,7 +11,7 @@ from napari_xpcs.kernels.regions import Region, RegionKind
 from napari_xpcs.units import LARGEST
 
 AXES = ("q", "phi", "x", "y", "qx", "qy", "tth")
-"""What a constraint may be about; units as in :data:`napari_xpcs.kernels.axis_bins.AXIS_UNITS`."""
+"""What a constraint may be about; units: :data:`napari_xpcs.kernels.axis_request.AXIS_UNITS`."""
 
 JOINS = ("and", "or")
 

@@ -9,7 +9,7 @@ from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.fitting.dispersion import Dispersion, fit_dispersion
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.results import G2Fit
-from napari_xpcs.kernels.partition import PartitionSpec
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.simulate import Simulation
 from napari_xpcs.pipeline.bins import partition_file

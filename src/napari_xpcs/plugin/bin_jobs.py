@@ -12,7 +12,8 @@ from napari_xpcs.io.atomic import refuse_input_as_output
 from napari_xpcs.io.partition_file import write_partition
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask_steps import MaskStep
-from napari_xpcs.kernels.partition import Partition, PartitionSpec
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.qmap import QMaps
 from napari_xpcs.kernels.regions import Region, RegionBins
 from napari_xpcs.plugin.mean_image import RunImage
@@ -98,8 +99,8 @@ class BinResult:
 def bins_steps(request: BinRequest) -> Steps[BinResult]:
     """Make the Q-map (unless there is one) and the bins."""
     from napari_xpcs.backends import get_backend
+    from napari_xpcs.kernels.grid_bins import partition_from_maps
     from napari_xpcs.kernels.label_bins import regions_partition
-    from napari_xpcs.kernels.partition import partition_from_maps
     from napari_xpcs.kernels.qmap import q_maps
 
     xp, maps, geometry = get_backend(), request.maps, request.geometry

@@ -17,8 +17,9 @@ from qtpy.QtWidgets import (
 
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.io.edges_file import read_edges_text
-from napari_xpcs.kernels.axis_bins import AXIS_UNITS, Intervals, Spacing
-from napari_xpcs.kernels.partition import MOST_BINS, Partition, PartitionSpec
+from napari_xpcs.kernels.axis_request import AXIS_UNITS, Intervals, Spacing
+from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.kernels.partition_spec import MOST_BINS, PartitionSpec
 from napari_xpcs.plugin.dock import NumberEdit
 from napari_xpcs.plugin.section import Section
 

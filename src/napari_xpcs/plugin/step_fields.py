@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_xpcs.kernels.axis_bins import AXIS_UNITS
+from napari_xpcs.kernels.axis_request import AXIS_UNITS
 from napari_xpcs.kernels.mask_parameters import AXES, JOINS, Condition, Parameter
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin.dock import LayerComboBox, NumberEdit

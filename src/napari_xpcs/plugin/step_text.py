@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_xpcs.kernels.axis_bins import AXIS_UNITS
+from napari_xpcs.kernels.axis_request import AXIS_UNITS
 from napari_xpcs.kernels.mask_of_steps import StepOutcome
 from napari_xpcs.kernels.mask_parameters import Condition
 from napari_xpcs.kernels.mask_steps import (
