@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 from napari.layers.base._base_constants import ActionType
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QPushButton, QSpinBox
 
 from napari_xpcs.errors import PartitionError
@@ -97,7 +98,7 @@ def test_typed_edges_with_gaps_make_the_bins(laid, qtbot):
 
 def test_table_and_layer_select_each_other(laid, qtbot):
     table, layer = laid._table, laid._target
-    assert table.model.rowCount() == 8
+    assert table.view.rows.rowCount() == 8
     plain = layer.colormap
     table.view.selectRow(4)
     assert layer.selected_label == 5
@@ -110,8 +111,8 @@ def test_table_and_layer_select_each_other(laid, qtbot):
 
 
 def test_table_tells_edges_pixels_and_mean_counts(laid, frames, qtbot):
-    model, partition = laid._table.model, shown(laid)
-    titles = [model.headerData(i, _horizontal()) for i in range(model.columnCount())]
+    model, partition = laid._table.view.rows, shown(laid)
+    titles = [model.headerData(i, Qt.Orientation.Horizontal) for i in range(model.columnCount())]
     assert titles == ["bin", "q (1/Å)", "q edges", "pixels", "counts"]
     last = model.columnCount() - 1
     qtbot.waitUntil(lambda: model.data(model.index(0, last)) != "", timeout=10000)
@@ -122,12 +123,6 @@ def test_table_tells_edges_pixels_and_mean_counts(laid, frames, qtbot):
             mean[inside].mean(), rel=1e-3
         )
         assert model.data(model.index(row, 3)) == str(inside.sum())
-
-
-def _horizontal():
-    from qtpy.QtCore import Qt
-
-    return Qt.Orientation.Horizontal
 
 
 def test_bin_painted_by_hand_keeps_the_tables_right(laid, qtbot):
@@ -143,7 +138,7 @@ def test_bin_painted_by_hand_keeps_the_tables_right(laid, qtbot):
     assert after.dynamic.pixels[8] == (layer.data == 9).sum()
     assert after.dynamic.pixels.sum() == before.dynamic.pixels.sum()
     assert "painted by hand" in state(laid).lower()
-    assert laid._table.model.rowCount() == 9
+    assert laid._table.view.rows.rowCount() == 9
 
 
 def test_ruler_rings_lie_at_their_q(laid, viewer, geometry):

@@ -6,8 +6,9 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QLabel
 
 from napari_xpcs.backends import reset_backend
+from napari_xpcs.plugin.controls import NumberEdit
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
-from napari_xpcs.plugin.dock import LayerComboBox, NumberEdit
+from napari_xpcs.plugin.dock import LayerComboBox
 
 
 def images(layer):

@@ -9,7 +9,8 @@ from napari.layers import Layer
 from napari_xpcs.io.files import PartitionFile, ResultFile
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.raw_file import write_frames
-from napari_xpcs.kernels.mask_steps import ThresholdStep, painted_difference
+from napari_xpcs.kernels.mask_painting import painted_difference
+from napari_xpcs.kernels.mask_steps import ThresholdStep
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.bin_layers import partition_layer, show_partition

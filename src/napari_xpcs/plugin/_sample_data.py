@@ -8,7 +8,8 @@ from napari_xpcs.io.known_geometry import geometry_as_known
 from napari_xpcs.kernels.geometry import KnownGeometry, override
 from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
-from napari_xpcs.kernels.simulate import Simulation, simulate_frames
+from napari_xpcs.kernels.simulate import simulate_frames
+from napari_xpcs.kernels.simulation import Simulation
 from napari_xpcs.plugin.bin_layers import partition_layer
 from napari_xpcs.plugin.image_layers import frames_layer, scattering_layer
 from napari_xpcs.plugin.job import wait_for

@@ -8,7 +8,7 @@ import numpy as np
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer, Points, Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.backends import NumPyBackend
@@ -17,6 +17,7 @@ from napari_xpcs.kernels.beam_centre import BeamCentre
 from napari_xpcs.kernels.ellipse import EllipseShape
 from napari_xpcs.kernels.geometry import Geometry, KnownGeometry, complete_geometry, override
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.drawn_layers import beam_layer, ring_layer, ring_points_layer
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mean_image import run_image_steps
@@ -104,8 +105,7 @@ class BeamPanel(QWidget):
         self._source = QComboBox(objectName="ring_source")
         self._source.addItems(["drawn ellipse", "picked points"])
         self._source.setMinimumContentsLength(8)
-        self._message = QLabel(objectName="beam_message")
-        self._message.setWordWrap(True)
+        self._message = WrappedLabel(objectName="beam_message")
         self._message.setVisible(False)
         first, second = QHBoxLayout(), QHBoxLayout()
         first.addWidget(self._drag)

@@ -5,7 +5,6 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from napari_xpcs._typing import LabelImage, Mask
 from napari_xpcs.io.atomic import refuse_input_as_output
@@ -16,7 +15,6 @@ from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.qmap import QMaps
 from napari_xpcs.kernels.regions import Region, RegionBins
-from napari_xpcs.plugin.mean_image import RunImage
 from napari_xpcs.progress import Progress, Steps
 
 PREVIEW_SIDE = 512
@@ -153,18 +151,6 @@ def painted_steps(request: BinRequest, labels: LabelImage, before: Partition) ->
     )
     partition = replace(partition, mask_steps=request.mask_steps)
     return BinResult(request=request, maps=request.maps, partition=partition)
-
-
-def counts_steps(run: RunImage, partition: Partition) -> Steps[Float[np.ndarray, " bin"]]:
-    """Return the mean counts per pixel and frame of every dynamic bin."""
-    from napari_xpcs.backends import NumPyBackend
-    from napari_xpcs.kernels.saxs import bin_mean
-
-    yield Progress(0, 1, "counts")
-    labels = np.where(run.counted, partition.dynamic.labels, 0)
-    mean = np.where(run.counted, run.total / run.frames, 0.0)
-    counts: np.ndarray = bin_mean(mean, labels, len(partition.dynamic), xp=NumPyBackend())
-    return counts
 
 
 def save_steps(path: Path, partition: Partition, source: str) -> Steps[Path]:

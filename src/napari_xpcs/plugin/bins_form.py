@@ -20,7 +20,7 @@ from napari_xpcs.io.edges_file import read_edges_text
 from napari_xpcs.kernels.axis_request import AXIS_UNITS, Intervals, Spacing
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.partition_spec import MOST_BINS, PartitionSpec
-from napari_xpcs.plugin.dock import NumberEdit
+from napari_xpcs.plugin.controls import NumberEdit
 from napari_xpcs.plugin.section import Section
 
 NARROW_PX = 64

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton
 
 from napari_xpcs.errors import CorrelationError, XpcsError
 from napari_xpcs.io.files import PartitionFile, ResultFile
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_file import write_partition
 from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
 from napari_xpcs.plugin.correlation import Request, command_line
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.section import Section
@@ -35,15 +36,16 @@ class ClusterPanel(Section):
             "must see the same folders."
         )
         self._ask = QPushButton("Show the command", objectName="show_command")
-        self._save = QPushButton("Save bins ...", objectName="save_bins")
+        self._save = SaveButton(
+            "Save bins ...", self._suggested, "HDF5 (*.hdf)", objectName="save_bins"
+        )
         self._text = QPlainTextEdit(objectName="command")
         self._text.setReadOnly(True)
         self._text.setMaximumHeight(110)
         self._text.setVisible(False)
         self._copy = QPushButton("Copy", objectName="copy_command")
         self._copy.setVisible(False)
-        self._message = QLabel(objectName="cluster_message")
-        self._message.setWordWrap(True)
+        self._message = WrappedLabel(objectName="cluster_message")
         row = QHBoxLayout()
         row.addWidget(self._ask)
         row.addWidget(self._save)
@@ -57,8 +59,7 @@ class ClusterPanel(Section):
         self._runner = Runner(self)
         self._saver = Runner(self)
         self._ask.clicked.connect(self.wanted)
-        self._save.clicked.connect(self.wanted)
-        self._save.clicked.connect(self._on_save_clicked)
+        self._save.chosen.connect(self.save_bins)
         self._copy.clicked.connect(self._on_copy_clicked)
         self._runner.finished.connect(self._on_command_made)
         self._runner.failed.connect(self.say)
@@ -85,15 +86,12 @@ class ClusterPanel(Section):
         if self._request is not None:
             self._saver.start(partial(_bins_steps, path, self._request), "Save bins")
 
-    def _on_save_clicked(self) -> None:
+    def _suggested(self) -> Path | None:
+        self.wanted.emit()
         if self._request is None:
-            return
+            return None
         source = Path(self._request.source)
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save bins", str(source.with_name(f"{source.stem}_qmap.hdf")), "HDF5 (*.hdf)"
-        )
-        if path:
-            self.save_bins(Path(path))
+        return source.with_name(f"{source.stem}_qmap.hdf")
 
     def _on_saved(self, saved: tuple[Partition, Path]) -> None:
         self._saved = saved

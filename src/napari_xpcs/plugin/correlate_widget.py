@@ -6,8 +6,6 @@ from pathlib import Path
 
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
     QFormLayout,
     QGridLayout,
     QLabel,
@@ -22,6 +20,7 @@ from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.bin_choice import BinChoice
 from napari_xpcs.plugin.cluster_panel import ClusterPanel
+from napari_xpcs.plugin.controls import NarrowComboBox, NumberEdit, SaveButton, WrappedLabel
 from napari_xpcs.plugin.correlate_options import CorrelateOptions
 from napari_xpcs.plugin.correlation import (
     KINDS,
@@ -32,7 +31,7 @@ from napari_xpcs.plugin.correlation import (
     saving_steps,
 )
 from napari_xpcs.plugin.curve_family import columns_to_show, draw_family
-from napari_xpcs.plugin.dock import Dock, LayerComboBox, NumberEdit
+from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.frame_sum import FrameSum
 from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.plugin.layer_row import LayerRow
@@ -66,7 +65,7 @@ class CorrelateWidget(Dock):
         )
         self._frame_time = NumberEdit(objectName="frame_time_s")
         self._frame_time.setToolTip("Time from the start of one raw frame to the next, s.")
-        self._kind = QComboBox(objectName="kind")
+        self._kind = NarrowComboBox(6, objectName="kind")
         for name, kind in zip(KIND_NAMES, KINDS, strict=True):
             self._kind.addItem(name, kind)
         self._bins = BinChoice(self._viewer)
@@ -81,10 +80,7 @@ class CorrelateWidget(Dock):
         self._form.addRow("Frame time (s)", self._frame_time)
         self._form.addRow("Compute", self._kind)
         self._form.addRow("Two-time bins", self._bins)
-        for box in (self._frames, self._partition, self._kind):
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
+        for box in (self._frames, self._partition):
             box.setMinimumContentsLength(6)
         self._frame_sum = FrameSum(self._viewer)
         self.column.addLayout(self._form)
@@ -93,16 +89,16 @@ class CorrelateWidget(Dock):
         sums.addRow("Show sums of", self._frame_sum)
         self.column.addLayout(sums)
         self._options = CorrelateOptions()
-        self._estimate = QLabel(objectName="estimate")
+        self._estimate = WrappedLabel(objectName="estimate")
         self._job = JobButton("Correlate")
         self._plot = PlotArea(self._viewer)
-        self._summary = QLabel(objectName="summary")
-        for label in (self._estimate, self._summary):
-            label.setWordWrap(True)
+        self._summary = WrappedLabel(objectName="summary")
         self._forget = QPushButton("Forget it", objectName="forget")
         self._forget.setToolTip("Take g2 of these frames away, and show what was there before.")
         self._saver = Runner(self)
-        self._save = QPushButton("Save result file ...", objectName="save")
+        self._save = SaveButton(
+            "Save result file ...", self._suggested, "HDF5 (*.hdf)", objectName="save"
+        )
         self._save.setToolTip("HDF5 in the layout of APS 8-ID, with how it was made.")
         self._cluster = ClusterPanel()
         self._parts = PartsPanel(self._viewer)
@@ -163,7 +159,7 @@ class CorrelateWidget(Dock):
         self._job.cancelled.connect(self._on_job_broken_off)
         self._job.runner.failed.connect(self._on_job_broken_off)
         self._forget.clicked.connect(self._on_forget_clicked)
-        self._save.clicked.connect(self._on_save_clicked)
+        self._save.chosen.connect(self.save)
         self._saver.finished.connect(self._on_saved)
         self._saver.failed.connect(self._summary.setText)
         self._parts.overlaid.connect(self._on_parts_overlaid)
@@ -378,16 +374,11 @@ class CorrelateWidget(Dock):
 
     # -- saving, and the same elsewhere
 
-    def _on_save_clicked(self) -> None:
+    def _suggested(self) -> Path | None:
         if self._result is None:
-            return
+            return None
         source = Path(self._result.request.source)
-        suggested = source.with_name(f"{source.stem}_results.hdf")
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save result file", str(suggested), "HDF5 (*.hdf)"
-        )
-        if path:
-            self.save(Path(path))
+        return source.with_name(f"{source.stem}_results.hdf")
 
     def save(self, path: Path) -> None:
         """Write the last result to ``path``; the file dialogue asked before overwriting."""

@@ -25,7 +25,7 @@ from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.twotime import TwoTimeResult
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin.job import time_text
+from napari_xpcs.plugin.pace import time_text
 from napari_xpcs.plugin.twotime_image import MapsOfRun
 from napari_xpcs.plugin.twotime_layers import ages_layers, twotime_layers
 from napari_xpcs.progress import Progress, Steps

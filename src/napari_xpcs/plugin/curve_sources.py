@@ -9,17 +9,15 @@ from typing import Any, TypeAlias
 from napari.layers import Layer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
-    QLabel,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.controls import OpenButton, WrappedLabel
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 
@@ -59,7 +57,7 @@ def read_steps(path: Path) -> Steps[OpenedCurves]:
     return OpenedCurves(path.name, curves_of(path))
 
 
-class FileButton(QPushButton):
+class FileButton(OpenButton):
     """A button that asks for a file of curves and reads it in a thread."""
 
     opened = Signal(object)
@@ -68,16 +66,11 @@ class FileButton(QPushButton):
     """Emitted with the reason in a sentence."""
 
     def __init__(self, text: str, **properties: Any) -> None:
-        super().__init__(text, **properties)
+        super().__init__(text, "Open curves", FILTER, **properties)
         self._reading = Runner(self)
         self._reading.finished.connect(self.opened)
         self._reading.failed.connect(self.failed)
-        self.clicked.connect(self._on_clicked)
-
-    def _on_clicked(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open curves", "", FILTER)
-        if path:
-            self.open(Path(path))
+        self.chosen.connect(self.open)
 
     def open(self, path: Path) -> None:
         """Read ``path``."""
@@ -94,10 +87,9 @@ class OtherRuns(QWidget):
         super().__init__(parent)
         self._list = QListWidget(objectName="other_runs")
         self._list.setMaximumHeight(90)
-        hint = QLabel(
+        hint = WrappedLabel(
             "Tick runs to draw them over the curve; a fit of all bins together takes them in."
         )
-        hint.setWordWrap(True)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(hint)

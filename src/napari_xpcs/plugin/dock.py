@@ -5,13 +5,9 @@ from typing import Any
 
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, QLocale, Qt, QTimer, Signal
-from qtpy.QtGui import QDoubleValidator
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
-    QComboBox,
     QFrame,
-    QLabel,
-    QLineEdit,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -19,6 +15,7 @@ from qtpy.QtWidgets import (
 
 from napari_xpcs.backends import status_line
 from napari_xpcs.plugin.collection import collection_paused
+from napari_xpcs.plugin.controls import NarrowComboBox, WrappedLabel
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 
@@ -50,8 +47,7 @@ class Dock(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
         self._build()
-        self._backend = QLabel("Starting the array backend ...", objectName="backend")
-        self._backend.setWordWrap(True)
+        self._backend = WrappedLabel("Starting the array backend ...", objectName="backend")
         self._backend.setEnabled(False)
         outer.addWidget(self._backend)
         self._backend_start = Runner(self)
@@ -119,7 +115,7 @@ def _backend_steps() -> Steps[str]:
         return status_line()
 
 
-class LayerComboBox(QComboBox):
+class LayerComboBox(NarrowComboBox):
     """The layers that pass a test, topmost first.
 
     ``hint`` stands in the box where there are none; with ``optional`` it is a choice of
@@ -134,12 +130,10 @@ class LayerComboBox(QComboBox):
         optional: bool = False,
         **properties: Any,
     ) -> None:
-        super().__init__(**properties)
+        super().__init__(12, **properties)
         self._hint = hint
         self._wanted = wanted
         self._optional = optional
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(12)
         self.show_layers([])
 
     def show_layers(self, layers: list[Layer]) -> None:
@@ -164,32 +158,3 @@ class LayerComboBox(QComboBox):
         """Return the chosen layer."""
         chosen: Layer | None = self.currentData()
         return chosen
-
-
-class NumberEdit(QLineEdit):
-    """A number, or nothing where it is unknown; no arrows that change it by accident."""
-
-    value_changed = Signal()
-    """The user typed a number or took one away."""
-
-    def __init__(self, parent: QWidget | None = None, **properties: Any) -> None:
-        super().__init__(parent, **properties)
-        self.setPlaceholderText("unknown")
-        validator = QDoubleValidator(self)
-        plain = QLocale.c()
-        plain.setNumberOptions(QLocale.NumberOption.RejectGroupSeparator)
-        validator.setLocale(plain)
-        self.setValidator(validator)
-        self.textEdited.connect(self._on_text_edited)
-
-    def _on_text_edited(self) -> None:
-        if self.hasAcceptableInput() or not self.text():
-            self.value_changed.emit()
-
-    def value(self) -> float | None:
-        """Return the number, ``None`` for an empty or unfinished entry."""
-        return float(self.text()) if self.hasAcceptableInput() else None
-
-    def set_value(self, value: float | None) -> None:
-        """Show ``value`` with ten digits, or an empty field."""
-        self.setText("" if value is None else f"{value:.10g}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -22,6 +21,7 @@ from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.fitting.script import fit_script
 from napari_xpcs.io.atomic import refuse_input_as_output
 from napari_xpcs.io.fit_table import append_fit, write_fit_csv, write_text
+from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 
@@ -42,18 +42,21 @@ class ExportPanel(QWidget):
         self._shown_plot = shown_plot
         self._fit: G2Fit | None = None
         self._writing = Runner(self)
-        self._table = QPushButton("Table (CSV) ...", objectName="save")
+        self._table = SaveButton("Table (CSV) ...", "g2_fit.csv", "CSV (*.csv)", objectName="save")
         self._append = QPushButton("Into the result file", objectName="append")
         self._append.setToolTip("Beside the g2 it belongs to, with all that is needed to redo it.")
-        self._script = QPushButton("Python script ...", objectName="script")
+        self._script = SaveButton(
+            "Python script ...", "fit_again.py", "Python (*.py)", objectName="script"
+        )
         self._script.setToolTip("Repeats the fit without a window.")
-        self._figure = QPushButton("Figure ...", objectName="figure")
+        self._figure = SaveButton(
+            "Figure ...", "g2.pdf", "Figures (*.pdf *.svg *.png)", objectName="figure"
+        )
         self._figure.setToolTip("The plot that is shown: PDF, SVG or PNG, black on white.")
         self._width = QComboBox(objectName="figure_width")
         for text, width in WIDTHS_MM.items():
             self._width.addItem(text, width)
-        self._message = QLabel(NOTHING, objectName="export_message")
-        self._message.setWordWrap(True)
+        self._message = WrappedLabel(NOTHING, objectName="export_message")
         grid = QGridLayout()
         for place, button in enumerate((self._table, self._append, self._script, self._figure)):
             grid.addWidget(button, place // 2, place % 2)
@@ -65,10 +68,10 @@ class ExportPanel(QWidget):
         column.addLayout(grid)
         column.addLayout(line)
         column.addWidget(self._message)
-        self._table.clicked.connect(self._on_table_clicked)
+        self._table.chosen.connect(self.save)
         self._append.clicked.connect(self.append)
-        self._script.clicked.connect(self._on_script_clicked)
-        self._figure.clicked.connect(self._on_figure_clicked)
+        self._script.chosen.connect(self.save_script)
+        self._figure.chosen.connect(self.save_figure)
         self._writing.finished.connect(self._on_written)
         self._writing.failed.connect(self._message.setText)
         self.show_fit(None)
@@ -127,23 +130,6 @@ class ExportPanel(QWidget):
     def _on_written(self, path: Path) -> None:
         self._message.setText(f"Saved {path.name}.")
         show_info(f"Saved {path}")
-
-    def _on_table_clicked(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save fit table", "g2_fit.csv", "CSV (*.csv)")
-        if path:
-            self.save(Path(path))
-
-    def _on_script_clicked(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save script", "fit_again.py", "Python (*.py)")
-        if path:
-            self.save_script(Path(path))
-
-    def _on_figure_clicked(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save figure", "g2.pdf", "Figures (*.pdf *.svg *.png)"
-        )
-        if path:
-            self.save_figure(Path(path))
 
 
 def write_steps(path: Path, write: Callable[[], None]) -> Steps[Path]:

@@ -28,6 +28,7 @@ from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.same_bins import same_bin
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.collection import collection_paused
+from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.curve_sources import (
     FileButton,
     OpenedCurves,
@@ -108,8 +109,7 @@ class FitWidget(Dock):
             column = QVBoxLayout(page)
             column.setContentsMargins(0, 0, 0, 0)
             column.addWidget(QLabel("Loading plots ..."))
-        self._status = QLabel(objectName="status")
-        self._status.setWordWrap(True)
+        self._status = WrappedLabel(objectName="status")
         self._curve_page.layout().addWidget(self._status)
         self._table = RowsView(objectName="table")
         self._tau = TauPanel()

@@ -6,12 +6,13 @@ import numpy as np
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QSpinBox, QWidget
 
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.io.events import EventFrames
 from napari_xpcs.kernels.mask import not_counted
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.image_layers import sum_layer
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
@@ -40,8 +41,7 @@ class FrameSum(QWidget):
         self._count.setToolTip("Show the sum of so many frames, from the one of the slider on.")
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._runner = Runner(self)
-        self._state = QLabel(objectName="frame_sum_state")
-        self._state.setWordWrap(True)
+        self._state = WrappedLabel(objectName="frame_sum_state")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._count)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_xpcs.kernels.geometry import KnownGeometry, missing_values, override
-from napari_xpcs.plugin.dock import NumberEdit
+from napari_xpcs.plugin.controls import NumberEdit, WrappedLabel
 from napari_xpcs.plugin.section import Section
 
 GEOMETRY_FORM = (
@@ -87,8 +87,7 @@ class GeometryForm(QWidget):
             forms[name in IF_EMPTY].addRow(label, field)
         self._tilt = tilt
         tilt.column.addLayout(forms[1])
-        self._origin = QLabel(objectName="origin")
-        self._origin.setWordWrap(True)
+        self._origin = WrappedLabel(objectName="origin")
         column.addLayout(forms[0])
         column.addWidget(tilt)
         column.addWidget(self._origin)

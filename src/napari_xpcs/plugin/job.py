@@ -14,7 +14,6 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QEventLoop, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QApplication,
-    QLabel,
     QMainWindow,
     QMessageBox,
     QProgressBar,
@@ -24,6 +23,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs.errors import XpcsError
+from napari_xpcs.plugin.controls import WrappedLabel
+from napari_xpcs.plugin.pace import Pace
 from napari_xpcs.progress import Progress, Steps, run
 
 Job = Callable[[], Steps[Any]]
@@ -226,8 +227,7 @@ class JobButton(QWidget):
         self.button = QPushButton(self._text, objectName="run")
         self.bar = QProgressBar(objectName="progress")
         self.bar.setVisible(False)
-        self.message = QLabel(objectName="message")
-        self.message.setWordWrap(True)
+        self.message = WrappedLabel(objectName="message")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.button, self.bar, self.message):
@@ -293,59 +293,6 @@ class JobButton(QWidget):
         self.button.setText(self._text)
         self.bar.setVisible(False)
         self.message.setText(text)
-
-
-class Pace:
-    """How quickly a job goes on, from the start of what it does now.
-
-    A job that does one thing after the other starts to count anew for each, and what it did
-    before its first count, such as compiling, tells nothing about the rest.
-    """
-
-    def __init__(self) -> None:
-        self._last = Progress(0, 0)
-        self._from = Progress(0, 0)
-        self._since = 0.0
-        self.rate = 0.0
-
-    def text(self, progress: Progress, now: float) -> str:
-        """Return how far the job is at the time ``now`` (s), its rate and the time that is left.
-
-        >>> pace = Pace()
-        >>> pace.text(Progress(0, 1000, "frames"), 5.0)
-        'frames ...'
-        >>> pace.text(Progress(200, 1000, "frames"), 7.0)
-        '200 of 1000 frames, 100 per s, 8 s left'
-        """
-        last, self._last = self._last, progress
-        another = (progress.total, progress.what) != (last.total, last.what)
-        if another or progress.done <= self._from.done:
-            self._from, self._since = progress, now
-        done, seconds = progress.done - self._from.done, now - self._since
-        if done <= 0 or seconds <= 0:
-            return f"{progress.what} ..."
-        self.rate = done / seconds
-        left = (progress.total - progress.done) / self.rate
-        return (
-            f"{progress.done} of {progress.total} {progress.what}, {self.rate:.3g} per s, "
-            f"{time_text(left)} left"
-        )
-
-
-def time_text(seconds: float) -> str:
-    """Return a duration as people say it.
-
-    >>> time_text(8.2), time_text(200.0), time_text(7500.0)
-    ('8 s', '3 min 20 s', '2 h 5 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
 
 
 class CloseGuard(QObject):

@@ -5,10 +5,11 @@ from pathlib import Path
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_xpcs.errors import XpcsError
 from napari_xpcs.plugin._reader import read_layers
+from napari_xpcs.plugin.controls import OpenButton
 from napari_xpcs.plugin.dock import LayerComboBox
 
 
@@ -27,20 +28,14 @@ class LayerRow(QWidget):
     ) -> None:
         super().__init__(parent)
         self._viewer = napari_viewer
-        self._what = what
-        button = QToolButton(objectName=f"open_{choice.objectName()}")
-        button.setText("...")
-        button.setToolTip(f"Open a file with {what}.")
-        button.clicked.connect(self._on_clicked)
+        title = f"Open a file with {what}"
+        button = OpenButton("...", title, objectName=f"open_{choice.objectName()}")
+        button.setToolTip(f"{title}.")
+        button.chosen.connect(self.open)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(choice, stretch=1)
         row.addWidget(button)
-
-    def _on_clicked(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, f"Open a file with {self._what}")
-        if path:
-            self.open(Path(path))
 
     def open(self, path: Path) -> None:
         """Add the layers of a file."""

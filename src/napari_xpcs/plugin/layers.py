@@ -15,7 +15,8 @@ from napari_xpcs._typing import Mask
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.geometry import KnownGeometry
-from napari_xpcs.kernels.mask_steps import MaskStep, painted_difference
+from napari_xpcs.kernels.mask_painting import painted_difference
+from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTime
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin.twotime_image import Maps

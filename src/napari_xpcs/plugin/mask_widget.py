@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
 )
@@ -21,15 +19,11 @@ from napari_xpcs._typing import Mask
 from napari_xpcs.errors import XpcsError
 from napari_xpcs.kernels.geometry import Geometry, complete_geometry, missing_values
 from napari_xpcs.kernels.mask_of_steps import MaskResult, needs_geometry
-from napari_xpcs.kernels.mask_steps import (
-    STEP_KINDS,
-    MaskStep,
-    ThresholdStep,
-    painted_difference,
-    saturated,
-)
+from napari_xpcs.kernels.mask_painting import painted_difference
+from napari_xpcs.kernels.mask_steps import STEP_KINDS, MaskStep, ThresholdStep, saturated
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mask_jobs import MaskSource, mask_job, save_job
@@ -77,17 +71,20 @@ class MaskWidget(Dock):
         self._form = StepForm(self._layers_now)
         self._form.setVisible(False)
         self.column.addWidget(self._form)
-        self._total = QLabel(objectName="total")
-        self._total.setWordWrap(True)
-        self._state = QLabel(objectName="state")
-        self._state.setWordWrap(True)
+        self._total = WrappedLabel(objectName="total")
+        self._state = WrappedLabel(objectName="state")
         self._bar = QProgressBar(objectName="progress")
         self._cancel = QPushButton("Cancel", objectName="cancel")
         self._cancel.setToolTip("Stop, and go back to the steps that are done.")
         waiting = QHBoxLayout()
         waiting.addWidget(self._bar, stretch=1)
         waiting.addWidget(self._cancel)
-        self._save = QPushButton("Save mask ...", objectName="save")
+        self._save = SaveButton(
+            "Save mask ...",
+            "mask.tif",
+            "Masks (*.tif *.tiff *.npy *.edf *.hdf *.h5)",
+            objectName="save",
+        )
         self._save.setToolTip(
             "tif, npy, edf or HDF5. The steps are saved with the bins, in the Q-map file."
         )
@@ -116,7 +113,7 @@ class MaskWidget(Dock):
         self._runner.finished.connect(self._on_finished)
         self._runner.failed.connect(self._on_failed)
         self._cancel.clicked.connect(self._on_cancel_clicked)
-        self._save.clicked.connect(self._on_save_clicked)
+        self._save.chosen.connect(self.save)
         self._saver.finished.connect(self._on_saved)
         self._saver.failed.connect(self._say)
 
@@ -428,13 +425,6 @@ class MaskWidget(Dock):
         if row >= 0:
             self._close_form()
             self.change((*steps[:row], *steps[row + 1 :]))
-
-    def _on_save_clicked(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save mask", "mask.tif", "Masks (*.tif *.tiff *.npy *.edf *.hdf *.h5)"
-        )
-        if path:
-            self.save(Path(path))
 
     def save(self, path: Path) -> None:
         """Write the mask to ``path``; the file dialogue asked before overwriting."""

@@ -1,11 +1,12 @@
 """The model of g2: one of the table with its formula, or a formula of one's own."""
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit, QWidget
 
 from napari_xpcs.errors import FitError
 from napari_xpcs.fitting.models import G2_MODELS, G2Model
 from napari_xpcs.fitting.user_models import model_of
+from napari_xpcs.plugin.controls import WrappedLabel
 
 OWN = "own formula ..."
 
@@ -25,8 +26,7 @@ class ModelChoice(QWidget):
                 self._names.count() - 1, model.label, Qt.ItemDataRole.ToolTipRole
             )
         self._names.addItem(OWN)
-        self._formula = QLabel(objectName="formula")
-        self._formula.setWordWrap(True)
+        self._formula = WrappedLabel(objectName="formula")
         self._text = QLineEdit(objectName="own_formula")
         self._text.setPlaceholderText("exp(-2*k*t) * cos(w*t)**2")
         self._text.setToolTip(

@@ -6,7 +6,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.kernels.mask_of_steps import MaskResult
-from napari_xpcs.kernels.mask_steps import MaskStep, PaintedStep, paint, painted_difference
+from napari_xpcs.kernels.mask_painting import paint, painted_difference
+from napari_xpcs.kernels.mask_steps import MaskStep, PaintedStep
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.step_text import BY_HAND
 

@@ -2,16 +2,13 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
-    QHBoxLayout,
-    QLabel,
     QPushButton,
 )
 
@@ -32,8 +29,6 @@ from napari_xpcs.plugin.bin_jobs import (
     BinRequest,
     BinResult,
     bins_steps,
-    counts_steps,
-    painted_steps,
     partition_summary,
     preview_steps,
     save_steps,
@@ -41,30 +36,22 @@ from napari_xpcs.plugin.bin_jobs import (
 from napari_xpcs.plugin.bin_layers import partition_layer, show_partition
 from napari_xpcs.plugin.bin_table import BinTable
 from napari_xpcs.plugin.bins_form import NARROW_PX, BinsForm
+from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.geometry_form import GeometryForm
 from napari_xpcs.plugin.job import Runner
-from napari_xpcs.plugin.mask_layers import mask_layer
-from napari_xpcs.plugin.mean_image import RunImage, run_image_steps
+from napari_xpcs.plugin.mask_choice import MaskChoice
+from napari_xpcs.plugin.painted_bins import PaintedBins
 from napari_xpcs.plugin.q_ruler import QRuler, Readout
-from napari_xpcs.plugin.recipe_bar import (
-    RecipeBar,
-    load_recipe_steps,
-    recipe_mask_steps,
-    save_recipe_steps,
-)
+from napari_xpcs.plugin.recipe_bar import RecipeBar
 from napari_xpcs.plugin.region_panel import RegionPanel
 from napari_xpcs.plugin.section import Section
-from napari_xpcs.progress import Steps
 
 if TYPE_CHECKING:
     from napari_xpcs.kernels.qmap import QMaps
 
 SETTLE_MS = 150
 """Typing pauses this long before the bins are computed."""
-COUNTED_FRAMES = 20
-"""Frames that the mean counts in the table are taken from."""
-PAINTING = ("paint", "fill", "erase", "polygon")
 
 
 class PartitionWidget(Dock):
@@ -76,35 +63,21 @@ class PartitionWidget(Dock):
 
     def _build(self) -> None:
         self._maps: tuple[tuple[Geometry, str], QMaps] | None = None
-        self._painted_layer: Labels | None = None
-        self._counted_for: Partition | None = None
         self._shown_known: tuple[Layer, KnownGeometry] | None = None
         self._target: Labels | None = None
-        self._watched: Labels | None = None
         self._opened: Partition | None = None
         self._previewed = self._again = False
-        self._run: tuple[Layer, RunImage] | None = None
-        self._runner, self._live = Runner(self), Runner(self)
-        # Two savers: a recipe that is saved at once after the bins must not stop these.
-        self._saver, self._recipe_saver = Runner(self), Runner(self)
-        self._painter, self._counter = Runner(self), Runner(self)
-        self._loader, self._masker = Runner(self), Runner(self)
+        self._runner, self._live, self._saver = Runner(self), Runner(self), Runner(self)
+        self._painted = PaintedBins(self.request, self._is_changing, self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
-        self._painted = QTimer(self, singleShot=True, interval=2 * SETTLE_MS)
         self._image = LayerComboBox("no image: open frames first", _is_image, objectName="image")
-        self._mask = LayerComboBox("no mask", _is_mask, optional=True, objectName="mask")
-        self._mask.setToolTip("Pixels that this layer paints are left out of every bin.")
-        self._invert = QPushButton("Invert", objectName="invert")
-        self._invert.setToolTip("Swap masked and used pixels: files differ in what 1 means.")
-        masking = QHBoxLayout()
-        masking.addWidget(self._mask, stretch=1)
-        masking.addWidget(self._invert)
-        for box in (self._image, self._mask):
+        self._mask = MaskChoice(self._viewer)
+        for box in (self._image, self._mask.choice):
             box.setMinimumWidth(NARROW_PX)
         top = QFormLayout()
         top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         top.addRow("Image", self._image)
-        top.addRow("Mask", masking)
+        top.addRow("Mask", self._mask)
         self.column.addLayout(top)
         self._readout = Readout(self._viewer, self.geometry, self._under_cursor)
         self._form = GeometryForm()
@@ -113,11 +86,12 @@ class PartitionWidget(Dock):
         self._bins = BinsForm()
         self._regions = RegionPanel(self._viewer, self.geometry)
         self._table = BinTable(self._viewer)
-        self._state = QLabel(objectName="state")
-        self._state.setWordWrap(True)
+        self._state = WrappedLabel(objectName="state")
         self._lay = QPushButton("Lay bins over the image", objectName="lay")
         self._lay.setToolTip("From then on the bins follow every number that you change above.")
-        self._save = QPushButton("Save Q-map file ...", objectName="save")
+        self._save = SaveButton(
+            "Save Q-map file ...", "qmap.hdf", "HDF5 (*.hdf *.h5 *.hdf5)", objectName="save"
+        )
         self._save.setToolTip(
             "HDF5 with the group /qmap, as boost_corr, pySimpleMask and pyXpcsViewer read it."
         )
@@ -133,7 +107,7 @@ class PartitionWidget(Dock):
         regions.column.addWidget(self._regions)
         table = Section("Table of bins", opened=True)
         table.column.addWidget(self._table)
-        self._recipe = RecipeBar()
+        self._recipe = RecipeBar(self.recipe)
         for part in (geometry, ruler, bins, regions, table, self._save, self._recipe):
             self.column.addWidget(part)
         self.column.addStretch()
@@ -141,8 +115,8 @@ class PartitionWidget(Dock):
 
     def _connect(self) -> None:
         self._image.currentIndexChanged.connect(self._on_image_changed)
-        self._mask.currentIndexChanged.connect(self._on_mask_changed)
-        self._invert.clicked.connect(self._on_invert_clicked)
+        self._mask.changed.connect(self._on_mask_changed)
+        self._mask.said.connect(self._say)
         self._form.edited.connect(self._on_geometry_edited)
         self._beam.moving.connect(self._on_beam_moving)
         self._beam.moved.connect(self._on_beam_moved)
@@ -151,37 +125,24 @@ class PartitionWidget(Dock):
         self._regions.editing.connect(self._preview)
         self._lay.clicked.connect(self._settle.start)
         self._settle.timeout.connect(self._compute)
-        self._painted.timeout.connect(self._on_painted)
         self._runner.finished.connect(self._on_runner_finished)
         self._runner.failed.connect(self._say)
         self._live.finished.connect(self._on_preview_finished)
         self._live.failed.connect(self._on_preview_failed)
-        self._painter.finished.connect(self._on_painter_finished)
-        self._painter.failed.connect(self._say)
-        self._counter.finished.connect(self._on_counted)
-        self._save.clicked.connect(self._on_save_clicked)
-        self._recipe.saving.connect(self.save_recipe)
-        self._recipe.loading.connect(self.load_recipe)
-        self._loader.finished.connect(self._on_recipe_read)
-        self._loader.failed.connect(self._say)
-        self._masker.finished.connect(self._on_recipe_masked)
-        self._masker.failed.connect(self._say)
-        for saver in (self._saver, self._recipe_saver):
-            saver.finished.connect(self._on_saved)
-            saver.failed.connect(self._say)
+        self._painted.made.connect(self._on_painted)
+        self._painted.failed.connect(self._say)
+        self._save.chosen.connect(self.save)
+        self._recipe.read.connect(self._on_recipe_read)
+        self._recipe.masked.connect(self._on_recipe_masked)
+        self._recipe.said.connect(self._say)
+        self._saver.finished.connect(self._on_saved)
+        self._saver.failed.connect(self._say)
 
     def _refresh(self, event: object = None) -> None:
         if self._target is not None and self._target not in self._viewer.layers:
             self._follow(None)
         self._image.show_layers(list(self._viewer.layers))
-        shape = self._shape()
-        self._mask.show_layers(
-            [
-                layer
-                for layer in self._viewer.layers
-                if _is_mask(layer) and layer.data.shape == shape
-            ]
-        )
+        self._mask.offer(list(self._viewer.layers), self._shape())
         self._beam.refresh()
         self._regions.refresh()
         self._show_known_if_new()
@@ -195,14 +156,13 @@ class PartitionWidget(Dock):
             )
 
     def _teardown(self) -> None:
-        for timer in (self._settle, self._painted):
-            timer.stop()
-        for runner in (self._runner, self._live, self._painter, self._counter, self._masker):
-            runner.cancel()
+        self._settle.stop()
+        self._runner.cancel()
+        self._live.cancel()
         for panel in (self._beam, self._regions, self._table):
             panel.teardown()
-        self._readout.stop()
-        self._watch_paint(None)
+        for part in (self._readout, self._painted, self._recipe):
+            part.stop()
 
     # -- what the controls say
 
@@ -224,10 +184,6 @@ class PartitionWidget(Dock):
         except GeometryError:
             return None
 
-    def _chosen_mask(self) -> Mask | None:
-        layer = self._mask.layer()
-        return None if layer is None else xpcs_layers.layer_mask(layer)
-
     def request(self) -> BinRequest | None:
         """Return what the controls ask for, ``None`` without an image.
 
@@ -236,7 +192,7 @@ class PartitionWidget(Dock):
         XpcsError
             A value is unknown or impossible.
         """
-        shape, mask = self._shape(), self._mask.layer()
+        shape = self._shape()
         if shape is None:
             return None
         regions, rule = self._regions.wanted()
@@ -247,11 +203,11 @@ class PartitionWidget(Dock):
         return BinRequest(
             shape=shape,
             geometry=geometry,
-            mask=self._chosen_mask(),
+            mask=self._mask.mask(),
             spec=spec,
             regions=regions,
             rule=rule,
-            mask_steps=() if mask is None else xpcs_layers.layer_steps(mask),
+            mask_steps=self._mask.steps(),
             maps=self._maps[1] if self._maps is not None and self._maps[0] == key else None,
         )
 
@@ -259,7 +215,7 @@ class PartitionWidget(Dock):
         image, shape = self._image.layer(), self._shape()
         if image is None or shape is None:
             return None
-        return BeamRequest(image=image, mask=self._chosen_mask(), known=self.known(), shape=shape)
+        return BeamRequest(image=image, mask=self._mask.mask(), known=self.known(), shape=shape)
 
     def _shown_bins(self) -> Labels | None:
         """Return the bins on the image: those laid here, else those that were opened for it."""
@@ -282,8 +238,8 @@ class PartitionWidget(Dock):
         if layer is None:
             return
         self._settle.stop()
-        for runner in (self._runner, self._live, self._painter, self._counter):
-            runner.cancel()
+        for running in (self._runner, self._live, self._painted):
+            running.cancel()
         self._follow(None)
         self._opened = None
         self._say("Press the button, or change a number, and the bins appear.")
@@ -339,23 +295,6 @@ class PartitionWidget(Dock):
     # -- the mask
 
     def _on_mask_changed(self) -> None:
-        mask = self._mask.layer()
-        if mask is not self._watched:
-            for layer, act in ((self._watched, "disconnect"), (mask, "connect")):
-                for event in ("paint", "data"):
-                    if layer is not None:
-                        getattr(getattr(layer.events, event), act)(self._on_mask_painted)
-            self._watched = mask
-        self._on_mask_painted()
-
-    def _on_invert_clicked(self) -> None:
-        mask = self._mask.layer()
-        if mask is not None:
-            used = xpcs_layers.layer_mask(mask)
-            mask.data = used.astype(mask.data.dtype)
-            self._say(f"{int(used.sum())} of {used.size} pixels are masked now.")
-
-    def _on_mask_painted(self) -> None:
         if self._target is not None:
             self._settle.start()
 
@@ -385,7 +324,7 @@ class PartitionWidget(Dock):
             return
         if request is not None:
             self._live.cancel()
-            self._painter.cancel()
+            self._painted.cancel()
             self._say("Computing bins ...")
             self._runner.start(lambda: bins_steps(request))
 
@@ -417,7 +356,7 @@ class PartitionWidget(Dock):
 
     def _follow(self, layer: Labels | None) -> None:
         self._target = layer
-        self._watch_paint(layer)
+        self._painted.follow(layer)
 
     # -- while something is dragged
 
@@ -448,44 +387,11 @@ class PartitionWidget(Dock):
 
     # -- bins painted by hand
 
-    def _watch_paint(self, layer: Labels | None) -> None:
-        if self._painted_layer is layer:
-            return
-        for one, act in ((self._painted_layer, "disconnect"), (layer, "connect")):
-            if one is not None:
-                for event in ("paint", "set_data"):
-                    getattr(getattr(one.events, event), act)(self._on_labels_drawn)
-        self._painted_layer = layer
+    def _is_changing(self) -> bool:
+        """Return whether the bins on the image are a preview, or others are being made."""
+        return self._previewed or self._runner.running
 
-    def _on_labels_drawn(self) -> None:
-        layer = self._painted_layer
-        if layer is not None and layer.mode in PAINTING and not self._previewed:
-            self._painted.start()
-
-    def _on_painted(self) -> None:
-        """Make the tables anew once the labels differ from the bins that they show."""
-        layer = self._painted_layer
-        if layer is None or self._runner.running or self._previewed:
-            return
-        before = xpcs_layers.layer_partition(layer)
-        if np.array_equal(layer.data, before.dynamic.labels):
-            return
-        try:
-            request = self.request()
-        except XpcsError as error:
-            self._say(str(error))
-            return
-        if request is not None:
-            labels = np.array(layer.data, dtype=np.int32)
-            self._painter.start(lambda: painted_steps(request, labels, before))
-
-    def _on_painter_finished(self, result: BinResult) -> None:
-        layer = self._painted_layer
-        if layer is None or layer.data.shape != result.partition.shape:
-            return
-        if not np.array_equal(layer.data, result.partition.dynamic.labels):
-            # Painted on meanwhile, or a bin is gone and the others were renumbered.
-            self._painted.start()
+    def _on_painted(self, result: BinResult) -> None:
         self._show(result.partition)
         self._say(
             f"Painted by hand: {partition_summary(result.partition)} "
@@ -495,31 +401,9 @@ class PartitionWidget(Dock):
     # -- the table
 
     def _follow_table(self, layer: Labels | None) -> None:
-        self._table.follow(layer)
-        image = self._image.layer()
-        if layer is None or image is None:
-            return
-        partition = xpcs_layers.layer_partition(layer)
-        if partition is not self._counted_for:
-            self._counted_for = partition
-            run = self._run[1] if self._run is not None and self._run[0] is image else None
-            self._counter.start(partial(_table_counts, image, run, partition))
-
-    def _on_counted(self, found: tuple[Layer, RunImage, Partition, np.ndarray]) -> None:
-        image, run, partition, counts = found
-        if image is self._image.layer():
-            self._run = (image, run)
-        if partition is self._counted_for:
-            self._table.model.show_counts(counts)
+        self._table.follow(layer, self._image.layer())
 
     # -- saving
-
-    def _on_save_clicked(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save Q-map file", "qmap.hdf", "HDF5 (*.hdf *.h5 *.hdf5)"
-        )
-        if path:
-            self.save(Path(path))
 
     def save(self, path: Path) -> None:
         """Write the bins on the screen to ``path``; the file dialogue asked before overwriting."""
@@ -540,14 +424,13 @@ class PartitionWidget(Dock):
             A value is impossible.
         """
         regions, rule = self._regions.wanted()
-        mask = self._mask.layer()
         return Recipe(
             geometry={
                 name: sourced.value
                 for name, sourced in self.known().items()
                 if sourced.value is not None and name in POSSIBLE
             },
-            mask=() if mask is None else xpcs_layers.layer_steps(mask),
+            mask=self._mask.steps(),
             bins=self._bins.spec(),
             regions=regions,
             region_bins=rule,
@@ -555,16 +438,11 @@ class PartitionWidget(Dock):
 
     def save_recipe(self, path: Path) -> None:
         """Write the recipe to ``path``; the file dialogue asked before overwriting."""
-        try:
-            recipe = self.recipe()
-        except XpcsError as error:
-            self._say(str(error))
-            return
-        self._recipe_saver.start(partial(save_recipe_steps, path, recipe))
+        self._recipe.save(path)
 
     def load_recipe(self, path: Path) -> None:
         """Take geometry, mask, bins and regions from ``path``."""
-        self._loader.start(partial(load_recipe_steps, path))
+        self._recipe.load(path)
 
     def _on_recipe_read(self, found: tuple[Path, Recipe]) -> None:
         path, recipe = found
@@ -578,27 +456,14 @@ class PartitionWidget(Dock):
             self._regions.choose(None)
         layer, shape = self._image.layer(), self._shape()
         if recipe.mask and layer is not None and shape is not None:
-            raw = xpcs_layers.layer_role(layer) == "frames"
-            frames = xpcs_layers.layer_frames(layer) if raw else None
-            image = layer.data if layer.ndim == 2 else None
-            geometry = self.geometry()
-            job = partial(recipe_mask_steps, shape, geometry, recipe.mask, frames, image)
-            self._masker.start(job)
+            self._recipe.make_mask(recipe.mask, layer, shape, self.geometry())
         self._settle.start()
 
     def _on_recipe_masked(self, found: tuple[Mask, tuple[MaskStep, ...]]) -> None:
         mask, steps = found
-        layer = self._mask.layer()
-        if mask.shape != self._shape():
-            return
-        if layer is None:
-            data, arguments, _ = mask_layer(mask, steps=steps)
-            self._viewer.add_labels(data, **arguments)
-        else:
-            xpcs_layers.attach_steps(layer, steps, mask)
-            layer.data = (~mask).astype(layer.data.dtype)
-            layer.events.metadata()
-        self._settle.start()
+        if mask.shape == self._shape():
+            self._mask.put(mask, steps)
+            self._settle.start()
 
     def _on_saved(self, path: Path) -> None:
         self._say(f"Saved {path}")
@@ -610,17 +475,3 @@ class PartitionWidget(Dock):
 def _is_image(layer: Layer) -> bool:
     maps = xpcs_layers.layer_role(layer) in ("map", "twotime")
     return isinstance(layer, Image) and layer.ndim >= 2 and not layer.rgb and not maps
-
-
-def _is_mask(layer: Layer) -> bool:
-    return xpcs_layers.layer_role(layer) == "mask"
-
-
-def _table_counts(
-    image: Layer, run: RunImage | None, partition: Partition
-) -> Steps[tuple[Any, RunImage, Partition, np.ndarray]]:
-    """Add up some frames, unless that was done, and average them over the bins."""
-    if run is None:
-        run = yield from run_image_steps(image, COUNTED_FRAMES)
-    counts = yield from counts_steps(run, partition)
-    return image, run, partition, counts

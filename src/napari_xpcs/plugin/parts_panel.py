@@ -9,11 +9,12 @@ import numpy as np
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
+from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton
 
 from napari_xpcs.io.multitau_parts import MultiTauParts, parts_text, read_parts
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.map_layers import pixel_g2_layer
 from napari_xpcs.plugin.section import Section
@@ -37,8 +38,7 @@ class PartsPanel(Section):
         self._layer: Labels | None = None
         self._whole: G2Curves | None = None
         self._parts: MultiTauParts | None = None
-        self._message = QLabel(NOTHING, objectName="parts_message")
-        self._message.setWordWrap(True)
+        self._message = WrappedLabel(NOTHING, objectName="parts_message")
         self._part = QComboBox(objectName="part")
         self._part.setToolTip("The curves that the bins carry, for the fit dock, too.")
         self._delay = QComboBox(objectName="pixel_delay")

@@ -15,6 +15,7 @@ from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.rings import detector_position, place_values
 from napari_xpcs.plugin import layers as xpcs_layers
+from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.drawn_layers import lines_layer
 from napari_xpcs.plugin.sectors import largest_q
 
@@ -41,8 +42,7 @@ class QRuler(QWidget):
         self._show = QPushButton("Rings", objectName="ruler")
         self._show.setCheckable(True)
         self._show.setToolTip("Draw rings of equal q over the image.")
-        self._message = QLabel(objectName="ruler_message")
-        self._message.setWordWrap(True)
+        self._message = WrappedLabel(objectName="ruler_message")
         self._message.setVisible(False)
         row = QHBoxLayout()
         row.addWidget(self._values, stretch=1)

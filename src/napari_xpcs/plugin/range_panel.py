@@ -6,7 +6,6 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFormLayout,
     QHBoxLayout,
     QPushButton,
@@ -14,7 +13,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs.fitting.options import EVERYWHERE, FitOptions, FitRange, Range
-from napari_xpcs.plugin.dock import NumberEdit
+from napari_xpcs.plugin.controls import NarrowComboBox, NumberEdit
 
 ERRORS: dict[Literal["auto", "stated", "scaled"], str] = {
     "auto": "widened where χ²/dof > 1",
@@ -49,7 +48,7 @@ class RangePanel(QWidget):
         self._floor.setToolTip("Added in square to every error of g2.")
         self._auto = QCheckBox("auto", objectName="auto_floor")
         self._auto.setToolTip("Per bin, what brings χ²/dof down to 1.")
-        self._errors = QComboBox(objectName="errors")
+        self._errors = NarrowComboBox(8, objectName="errors")
         for name, words in ERRORS.items():
             self._errors.addItem(words, name)
         self._errors.setToolTip("Errors of the parameters: one standard deviation.")
@@ -64,9 +63,6 @@ class RangePanel(QWidget):
         form.addRow(self._robust)
         for number in (self._low, self._high, self._floor):
             number.setMinimumWidth(40)
-        self._errors.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
         for field in (self._low, self._high):
             field.editingFinished.connect(self._on_range_typed)
         self._only.toggled.connect(self._on_only_toggled)

@@ -6,7 +6,7 @@ from typing import Any
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.kernels.geometry import Geometry
@@ -14,6 +14,7 @@ from napari_xpcs.kernels.regions import Region, RegionBins
 from napari_xpcs.kernels.rings import place_values
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.bins_form import NARROW_PX
+from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.dock import LayerComboBox
 from napari_xpcs.plugin.drawn_layers import regions_layer
 from napari_xpcs.plugin.sectors import (
@@ -56,8 +57,7 @@ class RegionPanel(QWidget):
         self._sector = QPushButton("Add sector", objectName="add_sector")
         for button in (self._ring, self._sector):
             button.setToolTip("Its handles change q and φ; it stays a ring or sector of q and φ.")
-        self._message = QLabel(objectName="region_message")
-        self._message.setWordWrap(True)
+        self._message = WrappedLabel(objectName="region_message")
         self._message.setVisible(False)
         for box in (self._layer, self._rule):
             box.setMinimumWidth(NARROW_PX)

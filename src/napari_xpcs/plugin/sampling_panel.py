@@ -11,7 +11,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -27,6 +26,7 @@ from napari_xpcs.fitting.priors import default_priors
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.posterior_file import append_posterior, write_posterior_csv
 from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.plugin.controls import NarrowComboBox, SaveButton, WrappedLabel
 from napari_xpcs.plugin.fit_export import write_steps
 from napari_xpcs.plugin.fit_request import FitRequest
 from napari_xpcs.plugin.job import JobButton, Runner
@@ -87,16 +87,11 @@ class SamplingPanel(QWidget):
         )
         self._job = JobButton("Sample")
         self._job.button.setObjectName("sample")
-        self._verdict = QLabel(objectName="verdict")
-        self._verdict.setWordWrap(True)
-        self._view = QComboBox(objectName="view")
+        self._verdict = WrappedLabel(objectName="verdict")
+        self._view = NarrowComboBox(8, objectName="view")
         for name, meaning in VIEWS.items():
             self._view.addItem(meaning, name)
-        self._parameter = QComboBox(objectName="forest_parameter")
-        for box in (self._view, self._parameter):
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
+        self._parameter = NarrowComboBox(8, objectName="forest_parameter")
         self._loading = QLabel("Loading plots ...")
         self._chains, self._draws, self._seed = QSpinBox(), QSpinBox(), QSpinBox()
         for box, name, low, high, value in (
@@ -120,7 +115,9 @@ class SamplingPanel(QWidget):
         how = Section("Priors and chains", name="priors")
         how.column.addLayout(self._prior_form)
         how.column.addLayout(settings)
-        self._save = QPushButton("Save CSV ...", objectName="save_posterior")
+        self._save = SaveButton(
+            "Save CSV ...", "g2_posterior.csv", "CSV (*.csv)", objectName="save_posterior"
+        )
         self._append = QPushButton("Into the result file", objectName="append_posterior")
         self._append.setToolTip("Draws, diagnostics, priors and seed, beside the g2 they are of.")
         saving = QHBoxLayout()
@@ -152,7 +149,7 @@ class SamplingPanel(QWidget):
         self._judging.finished.connect(self._on_judged)
         self._view.currentIndexChanged.connect(self._show)
         self._parameter.currentIndexChanged.connect(self._show)
-        self._save.clicked.connect(self._on_save_clicked)
+        self._save.chosen.connect(self.save)
         self._append.clicked.connect(self._on_append_clicked)
         self._writing.finished.connect(self._on_written)
         self._writing.failed.connect(self._job.message.setText)
@@ -306,13 +303,6 @@ class SamplingPanel(QWidget):
             self.plot.show_predictive(self._curves, column, posterior, row)
 
     # -- saving
-
-    def _on_save_clicked(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save posterior", "g2_posterior.csv", "CSV (*.csv)"
-        )
-        if path:
-            self.save(Path(path))
 
     def save(self, path: Path) -> None:
         """Write means, medians and limits as CSV; the dialogue asked before overwriting."""

@@ -4,6 +4,7 @@ Each has ``value()`` and ``set_value()``.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer, Shapes
@@ -11,10 +12,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QSpinBox,
@@ -26,7 +25,8 @@ from qtpy.QtWidgets import (
 from napari_xpcs.kernels.axis_request import AXIS_UNITS
 from napari_xpcs.kernels.mask_parameters import AXES, JOINS, Condition, Parameter
 from napari_xpcs.kernels.regions import Region
-from napari_xpcs.plugin.dock import LayerComboBox, NumberEdit
+from napari_xpcs.plugin.controls import NarrowComboBox, NumberEdit, OpenButton, WrappedLabel
+from napari_xpcs.plugin.dock import LayerComboBox
 from napari_xpcs.plugin.layers import layer_role
 from napari_xpcs.plugin.sectors import regions_of
 
@@ -97,19 +97,16 @@ class _File(QWidget):
     def __init__(self, parameter: Parameter, layers: LayersNow) -> None:
         super().__init__()
         self._path = _Text(parameter, layers)
-        self._browse = QPushButton("...", objectName="browse")
-        self._browse.setFixedWidth(32)
-        self._browse.setToolTip("Choose the file.")
+        browse = OpenButton("...", "Mask file", objectName="browse")
+        browse.setToolTip("Choose the file.")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._path, stretch=1)
-        row.addWidget(self._browse)
-        self._browse.clicked.connect(self._on_browse_clicked)
+        row.addWidget(browse)
+        browse.chosen.connect(self._on_file_chosen)
 
-    def _on_browse_clicked(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Mask file")
-        if path:
-            self.set_value(path)
+    def _on_file_chosen(self, path: Path) -> None:
+        self.set_value(str(path))
 
     def value(self) -> str | None:
         return self._path.value()
@@ -130,8 +127,7 @@ class _Shapes(QWidget):
         self._layers = layers
         self._source = LayerComboBox("no layer", _is_shapes, optional=True)
         self._source.setObjectName("shapes_layer")
-        self._state = QLabel(objectName="shapes_state")
-        self._state.setWordWrap(True)
+        self._state = WrappedLabel(objectName="shapes_state")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._source)
@@ -234,15 +230,11 @@ class _ConditionRow(QWidget):
         self._not = QCheckBox("not", objectName="negate")
         self._not.setChecked(condition.negate)
         self._not.setToolTip("Keep what lies outside.")
-        self._axis = QComboBox(objectName="axis")
+        self._axis = NarrowComboBox(5, objectName="axis")
         for axis in AXES:
             self._axis.addItem(f"{axis} ({AXIS_UNITS[axis]})", axis)
         self._axis.setCurrentIndex(AXES.index(condition.axis))
         self._axis.setToolTip("x counts columns, y rows; tth is the scattering angle.")
-        self._axis.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self._axis.setMinimumContentsLength(5)
         self._low, self._high = NumberEdit(objectName="low"), NumberEdit(objectName="high")
         for field, hint, value in (
             (self._low, "from", condition.low),

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_xpcs.kernels.mask_parameters import Parameter
 from napari_xpcs.kernels.mask_steps import THRESHOLD_PRESETS, MaskStep, ThresholdStep
+from napari_xpcs.plugin.controls import NarrowComboBox
 from napari_xpcs.plugin.step_fields import FIELDS, LayersNow
 
 
@@ -125,12 +126,10 @@ class StepForm(QGroupBox):
         return self._kind(enabled=enabled, **values)
 
     def _presets(self) -> QComboBox:
-        box = QComboBox(objectName="preset")
+        box = NarrowComboBox(12, objectName="preset")
         box.addItem("choose ...")
         box.addItems(list(THRESHOLD_PRESETS))
         box.setToolTip("Fills in the fields below.")
-        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        box.setMinimumContentsLength(12)
         box.textActivated.connect(self._on_preset_activated)
         return box
 

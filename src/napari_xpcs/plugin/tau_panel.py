@@ -9,7 +9,7 @@ from napari_xpcs.errors import XpcsError
 from napari_xpcs.fitting.dispersion import Dispersion, fit_dispersion
 from napari_xpcs.fitting.laws import LAWS, Solvent
 from napari_xpcs.fitting.results import G2Fit
-from napari_xpcs.plugin.dock import NumberEdit
+from napari_xpcs.plugin.controls import NumberEdit, WrappedLabel
 
 if TYPE_CHECKING:
     from napari_xpcs.plugin.plots import TauPlot
@@ -38,8 +38,7 @@ class TauPanel(QWidget):
             field.setPlaceholderText(hint)
             field.setToolTip(tip)
             field.value_changed.connect(self._refresh)
-        self._text = QLabel(objectName="dispersion")
-        self._text.setWordWrap(True)
+        self._text = WrappedLabel(objectName="dispersion")
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._loading = QLabel("Loading plots ...")
         line = QHBoxLayout()

@@ -8,7 +8,6 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QSlider,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.age_cuts import ages_of, cut_steps
+from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.curve_family import draw_family
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.job import JobButton, Runner
@@ -52,8 +52,7 @@ class TwoTimeWidget(Dock):
         self._alone.setToolTip(
             "Hide the detector and show the map with the line of the age; again: as it was."
         )
-        self._about = QLabel(objectName="about")
-        self._about.setWordWrap(True)
+        self._about = WrappedLabel(objectName="about")
         self._slider = QSlider(Qt.Orientation.Horizontal, objectName="age_slider")
         self._slider.setRange(0, SLIDER_STEPS)
         self._age, self._window = _seconds("age_s"), _seconds("window_s")
@@ -68,8 +67,7 @@ class TwoTimeWidget(Dock):
         self._ages.setValue(8)
         self._ages.setToolTip("So many ages, evenly from the first to the last that has a window.")
         self._job = JobButton("Cut g2 at these ages")
-        self._summary = QLabel(objectName="summary")
-        self._summary.setWordWrap(True)
+        self._summary = WrappedLabel(objectName="summary")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Map", self._row)
