@@ -1,6 +1,6 @@
 """What of a result is compared with other runs: g2, I(q), its segments, I(t); no image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +75,8 @@ def read_summary(path: Path, *, xp: BackendProtocol) -> RunSummary:
         in_counts = _in_counts(profile, segments)
     return RunSummary(
         path=path,
-        curves=opened.curves,
+        # The covariance of a hundred runs would fill the memory, and nobody draws it.
+        curves=None if opened.curves is None else replace(opened.curves, covariance=None),
         profile=profile,
         segments=segments,
         segments_in_counts=in_counts,

@@ -53,3 +53,13 @@ class G2Curves:
     source: str = ""
     covariance: Float[np.ndarray, "bin delay delay"] | None = None
     averaging_s: Float[np.ndarray, " delay"] | None = None
+
+
+def bin_text(table: BinTable, column: int) -> str:
+    """Return which bin it is, in words with units."""
+    text = f"bin {table.label[column]}"
+    if np.isfinite(table.q[column]):
+        text += f", q = {table.q[column]:.4g} 1/Å"
+    if np.isfinite(table.phi_deg[column]) and np.ptp(table.phi_deg) > 0:
+        text += f", φ = {table.phi_deg[column]:.1f}°"
+    return text

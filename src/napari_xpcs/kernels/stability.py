@@ -36,6 +36,11 @@ class Drift:
         return int(np.nanargmax(times)) if np.isfinite(times).any() else None
 
     @property
+    def known(self) -> int:
+        """How many quantities have an error."""
+        return int(np.isfinite(self._times()).sum())
+
+    @property
     def chance(self) -> float:
         """Probability that scatter alone makes a change so strong in any of the quantities.
 

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import QWidget
 from napari_xpcs.backends.io_adapter import matplotlib_adapter
 from napari_xpcs.fitting.options import EVERYWHERE, Range
 from napari_xpcs.fitting.results import G2Fit
-from napari_xpcs.kernels.curves import G2Curves
-from napari_xpcs.plugin.plots import Plot, bin_title
+from napari_xpcs.kernels.curves import G2Curves, bin_text
+from napari_xpcs.plugin.plots import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -248,5 +248,5 @@ def draw_curves(
     if fitted or len(shown) > 1:
         top.legend(fontsize=7, framealpha=0.6)
     first = shown[0]
-    top.set_title(bin_title(first.curves, first.column))
+    top.set_title(bin_text(first.curves.bins, first.column))
     panels[-1].set_xlabel("delay (s)")

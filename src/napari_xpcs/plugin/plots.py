@@ -24,7 +24,6 @@ from napari_xpcs.errors import XpcsError
 from napari_xpcs.fitting.dispersion import Dispersion, relaxation_times
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.atomic import atomic_path
-from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 
@@ -233,14 +232,3 @@ def _draw_dispersion(figure: Figure, *, fit: G2Fit, dispersion: Dispersion) -> N
     if dispersion.status == "ok":
         fine = np.geomspace(q[shown].min(), q[shown].max(), 100)
         axes.plot(fine, dispersion.tau(fine), color="tab:orange", lw=1.5)
-
-
-def bin_title(curves: G2Curves, column: int) -> str:
-    """Return which bin it is, in words with units."""
-    table = curves.bins
-    text = f"bin {table.label[column]}"
-    if np.isfinite(table.q[column]):
-        text += f", q = {table.q[column]:.4g} 1/Å"
-    if np.isfinite(table.phi_deg[column]) and np.ptp(table.phi_deg) > 0:
-        text += f", φ = {table.phi_deg[column]:.1f}°"
-    return text

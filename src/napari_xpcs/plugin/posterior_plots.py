@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from napari_xpcs.backends.io_adapter import matplotlib_adapter
-from napari_xpcs.plugin.plots import Plot, bin_title
+from napari_xpcs.kernels.curves import bin_text
+from napari_xpcs.plugin.plots import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -198,7 +199,7 @@ def draw_predictive(
     )
     axes.errorbar(delay, g2, error, fmt="o", ms=3, lw=0.8, color="tab:cyan", label="measured")
     axes.legend(fontsize=7, framealpha=0.6)
-    axes.set_title(f"{bin_title(curves, column)}\n{posterior.status[row]}", wrap=True)
+    axes.set_title(f"{bin_text(curves.bins, column)}\n{posterior.status[row]}", wrap=True)
 
 
 def _panels(figure: "Figure", posterior: "Posterior") -> "list[Axes]":
