@@ -33,7 +33,7 @@ from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.kernels.selection import FrameSelection
-from napari_xpcs.kernels.simulate import Simulation
+from napari_xpcs.kernels.simulation import Simulation
 from napari_xpcs.pipeline.simulate import simulate_file
 from napari_xpcs.progress import Progress, Steps, run
 

@@ -12,7 +12,7 @@ from napari_xpcs.io.average import average_files
 from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.selection import FrameSelection
-from napari_xpcs.kernels.simulate import Simulation
+from napari_xpcs.kernels.simulation import Simulation
 from napari_xpcs.pipeline.bins import partition_file
 from napari_xpcs.pipeline.correlate import correlate_file
 from napari_xpcs.pipeline.simulate import simulate_file

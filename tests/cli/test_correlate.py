@@ -10,7 +10,7 @@ import pytest
 from napari_xpcs.backends import NumPyBackend, reset_backend, set_backend
 from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.partition_spec import PartitionSpec
-from napari_xpcs.kernels.simulate import Simulation
+from napari_xpcs.kernels.simulation import Simulation
 from napari_xpcs.pipeline.bins import partition_file
 from napari_xpcs.pipeline.simulate import simulate_file
 from napari_xpcs.progress import run

@@ -8,7 +8,8 @@ from napari_xpcs.fitting.dispersion import fit_dispersion
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
-from napari_xpcs.kernels.simulate import Simulation, simulate_frames
+from napari_xpcs.kernels.simulate import simulate_frames
+from napari_xpcs.kernels.simulation import Simulation
 from napari_xpcs.progress import run
 from napari_xpcs.units import ANGSTROM_M
 

@@ -34,7 +34,9 @@ from napari_xpcs.io.recipe import Recipe, read_recipe, recipe_to_plain
 from napari_xpcs.io.result_file import unfinished_result
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.label_bins import regions_partition
-from napari_xpcs.kernels.mask_steps import ThresholdStep, painted_difference, steps_to_dicts
+from napari_xpcs.kernels.mask_painting import painted_difference
+from napari_xpcs.kernels.mask_step_dicts import steps_to_dicts
+from napari_xpcs.kernels.mask_steps import ThresholdStep
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region

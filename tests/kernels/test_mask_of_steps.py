@@ -10,6 +10,7 @@ from napari_xpcs.errors import MaskError
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask_of_steps import MaskInputs, do_steps, mask_of_steps
 from napari_xpcs.kernels.mask_outliers import outlier_pixels
+from napari_xpcs.kernels.mask_painting import paint
 from napari_xpcs.kernels.mask_parameters import (
     Condition,
 )
@@ -25,7 +26,6 @@ from napari_xpcs.kernels.mask_steps import (
     ShapesStep,
     SymmetryStep,
     ThresholdStep,
-    paint,
 )
 from napari_xpcs.kernels.packed_pixels import (
     pack_pixels,

@@ -9,6 +9,7 @@ from napari_xpcs.errors import MaskError
 from napari_xpcs.kernels.mask_parameters import (
     Condition,
 )
+from napari_xpcs.kernels.mask_step_dicts import read_steps, steps_to_dicts
 from napari_xpcs.kernels.mask_steps import (
     STEP_KINDS,
     BeamStopStep,
@@ -22,8 +23,6 @@ from napari_xpcs.kernels.mask_steps import (
     ShapesStep,
     SymmetryStep,
     ThresholdStep,
-    read_steps,
-    steps_to_dicts,
 )
 from napari_xpcs.kernels.packed_pixels import (
     pack_pixels,

@@ -8,14 +8,9 @@ from hypothesis import strategies as st
 
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.errors import SimulationError
-from napari_xpcs.kernels.simulate import (
-    NO_VALUE,
-    Simulation,
-    evolve,
-    evolve_power,
-    mode_weights,
-    simulate_frames,
-)
+from napari_xpcs.kernels.simulate import NO_VALUE, simulate_frames
+from napari_xpcs.kernels.simulation import Simulation
+from napari_xpcs.kernels.speckle_field import evolve, evolve_power, mode_weights
 
 
 @settings(max_examples=60)

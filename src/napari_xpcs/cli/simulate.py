@@ -47,7 +47,7 @@ def simulate(
     What it was made from stands in /simulation.  Memory does not grow with the frames.
     """
     from napari_xpcs.backends import get_backend
-    from napari_xpcs.kernels.simulate import Simulation
+    from napari_xpcs.kernels.simulation import Simulation
     from napari_xpcs.pipeline.simulate import simulate_file
 
     simulation = Simulation(

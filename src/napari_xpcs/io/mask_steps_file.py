@@ -7,7 +7,8 @@ import h5py
 
 from napari_xpcs.errors import MaskError
 from napari_xpcs.io.hdf5 import read_texts
-from napari_xpcs.kernels.mask_steps import MaskStep, read_steps, steps_to_dicts
+from napari_xpcs.kernels.mask_step_dicts import read_steps, steps_to_dicts
+from napari_xpcs.kernels.mask_steps import MaskStep
 
 MASK_STEPS = "mask_steps"
 VERSION = 1

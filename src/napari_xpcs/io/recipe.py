@@ -29,7 +29,8 @@ from napari_xpcs.io.atomic import atomic_path, refuse_to_overwrite
 from napari_xpcs.io.regions_text import regions_from_plain, regions_to_plain
 from napari_xpcs.io.typed_values import check_keys, converted, plain, typed
 from napari_xpcs.kernels.geometry import FIELD_UNITS
-from napari_xpcs.kernels.mask_steps import MaskStep, read_steps, steps_to_dicts
+from napari_xpcs.kernels.mask_step_dicts import read_steps, steps_to_dicts
+from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region, RegionBins
 
@@ -64,7 +65,7 @@ class Recipe:
         :data:`~napari_xpcs.kernels.geometry.FIELD_UNITS`; ``None`` makes one unknown.
     mask
         Steps of the mask in order; in the file as
-        :func:`napari_xpcs.kernels.mask_steps.steps_to_dicts` writes them.
+        :func:`napari_xpcs.kernels.mask_step_dicts.steps_to_dicts` writes them.
     bins
         Bins that are wanted; ``None`` where the recipe does not say.
     regions, region_bins

@@ -4,16 +4,14 @@ A step says what is asked for, as numbers and words; :mod:`napari_xpcs.kernels.m
 does it.  As dicts (:func:`steps_to_dicts`) steps go into recipes and Q-map files.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
 
-from napari_xpcs._typing import Mask
 from napari_xpcs.errors import MaskError
-from napari_xpcs.kernels.mask_parameters import YES_NO, Condition, Parameter, ParameterType
-from napari_xpcs.kernels.packed_pixels import pack_bits, pack_pixels, unpack_bits
+from napari_xpcs.kernels.mask_parameters import Condition, Parameter, ParameterType
 from napari_xpcs.kernels.regions import Region
 
 SAMPLED_FRAMES = 100
@@ -312,94 +310,6 @@ STEP_KINDS: Mapping[str, type[MaskStep]] = {
     )
 }
 """Steps by the word that names them in files."""
-
-
-def read_steps(entries: Any) -> tuple[MaskStep, ...]:
-    """Return the steps that a list of dicts describes, as :func:`steps_to_dicts` writes it.
-
-    A parameter that is left out has its default.
-
-    Raises
-    ------
-    MaskError
-        An entry is no step; the message names its place and the key.
-    """
-    if isinstance(entries, str | bytes) or not isinstance(entries, Sequence):
-        msg = f"Expected a list of mask steps, got {type(entries).__name__}."
-        raise MaskError(msg)
-    return tuple(_read_step(position, entry) for position, entry in enumerate(entries))
-
-
-def _read_step(position: int, entry: Any) -> MaskStep:
-    place = f"steps[{position}]"
-    if not isinstance(entry, Mapping):
-        msg = f"{place}: expected keys and values, got {entry!r}."
-        raise MaskError(msg)
-    kind = STEP_KINDS.get(str(entry.get("kind")))
-    if kind is None:
-        msg = f"{place}.kind: expected one of {', '.join(STEP_KINDS)}, got {entry.get('kind')!r}."
-        raise MaskError(msg)
-    known = {"enabled": YES_NO, **kind.parameters()}
-    values = {}
-    for name, value in entry.items():
-        if name == "kind":
-            continue
-        if name not in known:
-            msg = f"{place}.{name}: a {kind.kind} step has {', '.join(known)}."
-            raise MaskError(msg)
-        try:
-            values[name] = known[name].checked(value)
-        except ValueError as fault:
-            msg = f"{place}.{name}: {fault}"
-            raise MaskError(msg) from None
-    try:
-        return kind(**values)
-    except MaskError as fault:
-        msg = f"{place}: {fault}"
-        raise MaskError(msg) from None
-
-
-def steps_to_dicts(steps: Sequence[MaskStep]) -> list[dict[str, Any]]:
-    """Return ``steps`` as dicts of numbers, words and lists, for JSON or YAML."""
-    return [{"kind": step.kind, **_plain(asdict(step))} for step in steps]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, tuple | list) else value
-
-
-def painted_difference(before: Mask, now: Mask, *, source: str = "") -> PaintedStep:
-    """Return the step that turns the mask ``before`` into ``now`` (True = used)."""
-    rows, cols = now.shape
-    return PaintedStep(
-        shape=(rows, cols),
-        masked=pack_pixels(before & ~now),
-        used=pack_pixels(now & ~before),
-        source=source,
-    )
-
-
-def paint(
-    step: PaintedStep, changed: Mask, masked: Mask, *, before: Mask, shape: tuple[int, int]
-) -> PaintedStep:
-    """Return ``step`` after pixels were painted.
-
-    Parameters
-    ----------
-    changed
-        Pixels that were painted or erased.
-    masked
-        Which pixels are masked now.
-    before
-        The mask (True = used) that the steps before leave.
-    """
-    here, now, earlier = (np.packbits(image) for image in (changed, masked, before))
-    add = (unpack_bits(step.masked, shape) & ~here) | (here & now & earlier)
-    free = (unpack_bits(step.used, shape) & ~here) | (here & ~(now | earlier))
-    return replace(step, shape=shape, masked=pack_bits(add), used=pack_bits(free))
-
 
 THRESHOLD_PRESETS: Mapping[str, ThresholdStep] = {
     "0 and more": ThresholdStep(low=0.0),

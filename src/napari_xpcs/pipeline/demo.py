@@ -11,7 +11,7 @@ from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.selection import FrameSelection
-from napari_xpcs.kernels.simulate import Simulation
+from napari_xpcs.kernels.simulation import Simulation
 from napari_xpcs.pipeline.bins import partition_file
 from napari_xpcs.pipeline.correlate import correlate_file
 from napari_xpcs.pipeline.curves import curves_of

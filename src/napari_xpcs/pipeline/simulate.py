@@ -5,7 +5,8 @@ from pathlib import Path
 
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.io.raw_file import write_raw, write_simulated_events
-from napari_xpcs.kernels.simulate import Simulation, simulate_frames
+from napari_xpcs.kernels.simulate import simulate_frames
+from napari_xpcs.kernels.simulation import Simulation
 from napari_xpcs.progress import Steps
 
 
