@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_xpcs.errors import FileFormatError
@@ -58,6 +58,14 @@ correlations = st.fixed_dictionaries(
 
 
 @settings(max_examples=40, deadline=None)
+@example(
+    geometry={},
+    mask=(),
+    bins=None,
+    regions=[{"kind": "polygon", "vertices": ((0.0, 0.0),) * 3, "name": "\x85\u2028\u2029"}],
+    correlate=None,
+    suffix=".yaml",
+)
 @given(
     geometry=st.dictionaries(st.sampled_from(sorted(FIELD_UNITS)), numbers | st.none()),
     mask=st.sampled_from([(), (THRESHOLD,)]),

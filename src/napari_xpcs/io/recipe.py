@@ -82,6 +82,18 @@ class Recipe:
     correlate: CorrelateChoices | None = None
 
 
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes line breaks that YAML knows beside the newline so that they come back."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Return ``text`` within double quotes, where breaks are escaped, if it has one."""
+        style = '"' if {"\x85", "\u2028", "\u2029"} & set(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML in which 1e-3 is a number: the version that the library reads wants 1.0e-3."""
 
@@ -211,7 +223,7 @@ def write_recipe(path: str | Path, recipe: Recipe, *, force: bool = False) -> No
     text = (
         json.dumps(content, indent=2, ensure_ascii=False)
         if path.suffix.lower() == ".json"
-        else yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        else yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     )
     with atomic_path(path, force) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
