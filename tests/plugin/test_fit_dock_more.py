@@ -138,7 +138,7 @@ def test_dragging_a_line_fits_the_bin_at_once_and_all_when_let_go(widget, layer,
     widget.show()
     first = fit(widget, qtbot)
     widget.select(2)
-    plot = widget._curve_plot
+    plot = widget._pages.curve_plot
     qtbot.waitUntil(lambda: plot._axes() is not None and not plot._runner.running, timeout=10000)
     low, _ = plot.ends()
     x = plot._at(plot._axes(), [low], [1.0])[0].x()
@@ -185,7 +185,7 @@ def test_curves_of_a_csv_are_fitted_without_an_image(widget, curves, tmp_path, q
     fitted = fit(widget, qtbot)
     assert np.count_nonzero(fitted.ok) == 5
     assert not widget.findChild(QPushButton, "paint").isEnabled()
-    widget._table.selectRow(3)
+    widget._pages.table.selectRow(3)
     assert widget._label == 4
 
 
@@ -281,7 +281,7 @@ def test_click_on_a_small_picture_chooses_the_bin(widget, layer, qtbot):
     widget.show()
     widget.show_page("all")
     fit(widget, qtbot)
-    grid = widget._grid
+    grid = widget._pages.grid
     columns = grid.columns()
     x = (4 % columns + 0.5) * grid.plot.width() / columns
     y = (4 // columns + 0.5) * grid.plot.height() / grid.rows()
@@ -348,11 +348,11 @@ def test_bins_that_share_are_not_sampled(widget, layer, qtbot):
 def test_models_are_compared_for_every_bin(widget, layer, qtbot):
     fit(widget, qtbot)
     panel = widget._sampling
-    panel.compare()
-    qtbot.waitUntil(lambda: not panel._compare.runner.running, timeout=60000)
-    told = panel._compare.message.text()
+    panel.models.compare()
+    qtbot.waitUntil(lambda: not panel.models._job.runner.running, timeout=60000)
+    told = panel.models._job.message.text()
     assert "single" in told
-    assert panel._models.rows.rowCount() == 6
+    assert panel.models._table.rows.rowCount() == 6
 
 
 # -- what it costs

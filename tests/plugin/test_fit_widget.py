@@ -40,13 +40,13 @@ def drawn_axes(widget, title, qtbot):
     """The axes of the curve, once the thread has drawn the bin of ``title``."""
 
     def is_drawn():
-        figure = widget._curve_plot.figure
+        figure = widget._pages.curve_plot.figure
         axes = [] if figure is None else figure.axes
         return bool(axes) and axes[0].get_title().startswith(title)
 
     qtbot.waitUntil(is_drawn, timeout=10000)
-    assert not widget._curve_plot.pixmap().isNull()
-    return widget._curve_plot.figure.axes
+    assert not widget._pages.curve_plot.pixmap().isNull()
+    return widget._pages.curve_plot.figure.axes
 
 
 def click(widget, layer, label, moved=False):
@@ -72,7 +72,7 @@ def test_all_bins_are_fitted_and_the_empty_one_shows_no_number(widget, layer, cu
     assert np.isnan(fitted.value[-1]).all()
     tau = fitted.value[:-1, fitted.names.index("tau_s")]
     np.testing.assert_allclose(tau, 1 / (5e6 * curves.bins.q[:-1] ** 2), rtol=0.05)
-    rows = widget._table.rows
+    rows = widget._pages.table.rows
     assert rows.rowCount() == len(curves.bins)
     assert rows.data(rows.index(rows.rowCount() - 1, 2)) == ""
     assert widget.dispersion.D_m2_per_s == pytest.approx(5e-14, rel=0.02)
@@ -82,7 +82,7 @@ def test_click_selects_the_bin_and_its_row_but_a_drag_does_not(widget, layer, qt
     fit(widget, qtbot)
     click(widget, layer, 4)
     assert layer.selected_label == 4
-    assert widget._table.current_row() == 3
+    assert widget._pages.table.current_row() == 3
     click(widget, layer, 2, moved=True)
     assert layer.selected_label == 4
 
@@ -100,7 +100,7 @@ def test_clicked_curve_is_drawn_with_fit_and_title(widget, layer, curves, qtbot)
 
 def test_row_of_the_table_selects_the_bin_on_the_image(widget, layer, qtbot):
     fit(widget, qtbot)
-    widget._table.selectRow(4)
+    widget._pages.table.selectRow(4)
     assert layer.selected_label == 5
 
 
@@ -179,11 +179,11 @@ def test_what_is_typed_and_is_no_number_is_refused(widget, layer):
 
 def test_table_sorts_by_numbers_and_keeps_its_bins(widget, layer, qtbot):
     fit(widget, qtbot)
-    widget._table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
-    rows = widget._table.rows
+    widget._pages.table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
+    rows = widget._pages.table.rows
     # tau falls with q, so the last bin that is fitted comes first, and the empty one last.
     assert [rows.row_at(place) for place in range(6)] == [4, 3, 2, 1, 0, 5]
-    widget._table.selectRow(0)
+    widget._pages.table.selectRow(0)
     assert layer.selected_label == 5
 
 

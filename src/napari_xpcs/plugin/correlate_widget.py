@@ -7,16 +7,11 @@ from pathlib import Path
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import (
     QFormLayout,
-    QGridLayout,
-    QLabel,
     QPushButton,
-    QSizePolicy,
-    QSpinBox,
 )
 
 from napari_xpcs.errors import XpcsError
 from napari_xpcs.kernels.curves import G2Curves
-from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.bin_choice import BinChoice
 from napari_xpcs.plugin.cluster_panel import ClusterPanel
@@ -32,6 +27,7 @@ from napari_xpcs.plugin.correlation import (
 )
 from napari_xpcs.plugin.curve_family import columns_to_show, draw_family
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
+from napari_xpcs.plugin.frame_range import FrameRange
 from napari_xpcs.plugin.frame_sum import FrameSum
 from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.plugin.layer_row import LayerRow
@@ -84,7 +80,8 @@ class CorrelateWidget(Dock):
             box.setMinimumContentsLength(6)
         self._frame_sum = FrameSum(self._viewer)
         self.column.addLayout(self._form)
-        self.column.addLayout(self._build_range())
+        self._range = FrameRange()
+        self.column.addWidget(self._range)
         sums = QFormLayout()
         sums.addRow("Show sums of", self._frame_sum)
         self.column.addLayout(sums)
@@ -118,30 +115,6 @@ class CorrelateWidget(Dock):
         self._forget.setVisible(False)
         self.column.addStretch()
 
-    def _build_range(self) -> QGridLayout:
-        self._begin, self._end = QSpinBox(objectName="begin"), QSpinBox(objectName="end")
-        self._stride, self._average = QSpinBox(objectName="stride"), QSpinBox(objectName="average")
-        self._end.setSpecialValueText("all")
-        grid = QGridLayout()
-        for place, (spin, low, name, tip) in enumerate(
-            (
-                (self._begin, 0, "Frames", "First frame, counted from 0."),
-                (self._end, 0, "to", "The frame behind the last one; 'all': to the end."),
-                (self._stride, 1, "Every", "Use every n-th frame."),
-                (self._average, 1, "add up", "Add n frames up before they are correlated."),
-            )
-        ):
-            spin.setRange(low, 2_000_000_000)
-            spin.setToolTip(tip)
-            spin.setStyleSheet("QSpinBox { min-width: 40px; }")  # four abreast in 300 px
-            spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            row, side = divmod(place, 2)
-            grid.addWidget(QLabel(name), row, 2 * side)
-            grid.addWidget(spin, row, 2 * side + 1)
-        for side in (1, 3):
-            grid.setColumnStretch(side, 1)
-        return grid
-
     def _connect(self) -> None:
         self._frames.currentIndexChanged.connect(self._on_frames_changed)
         self._partition.currentIndexChanged.connect(self._refresh)
@@ -149,8 +122,7 @@ class CorrelateWidget(Dock):
         self._kind.currentIndexChanged.connect(self._refresh)
         self._bins.changed.connect(self._refresh)
         self._options.changed.connect(self._refresh)
-        for spin in (self._begin, self._end, self._stride, self._average):
-            spin.valueChanged.connect(self._refresh)
+        self._range.changed.connect(self._refresh)
         for row in self._rows:
             row.failed.connect(self._summary.setText)
         self._job.clicked.connect(self._on_job_clicked)
@@ -217,15 +189,6 @@ class CorrelateWidget(Dock):
             )
         self._refresh()
 
-    def selection(self) -> FrameSelection:
-        """Return the frames that the controls ask for."""
-        return FrameSelection(
-            begin=self._begin.value(),
-            end=self._end.value() or None,
-            stride=self._stride.value(),
-            average=self._average.value(),
-        )
-
     def request(self) -> Request | None:
         """Return what the controls ask for, ``None`` while something is missing.
 
@@ -247,7 +210,7 @@ class CorrelateWidget(Dock):
             frame_time_s=frame_time,
             kind=kind,
             bins=self._bins.labels() if kind != "multitau" else None,
-            selection=self.selection(),
+            selection=self._range.selection(),
             multitau=self._options.multitau(),
             twotime=self._options.twotime(),
         )

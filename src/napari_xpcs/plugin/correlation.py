@@ -17,7 +17,7 @@ from napari_xpcs.correlate.reading import BLOCK_BYTES, Frames
 from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.io.atomic import refuse_input_as_output
-from napari_xpcs.io.result_file import write_result
+from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.geometry import KnownGeometry
 from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTimeResult

@@ -51,14 +51,14 @@ def draw_family(
             )
         else:
             axes.plot(
-                delay, g2[counted], ".-", ms=3, lw=0.7, color=_shade(shades[place]), label=name
+                delay, g2[counted], ".-", ms=3, lw=0.7, color=shade(shades[place]), label=name
             )
     if columns:
         axes.legend(fontsize=7, framealpha=0.6)
     axes.set_title(title, wrap=True)
 
 
-def _shade(part: float) -> tuple[float, ...]:
+def shade(part: float) -> tuple[float, ...]:
     """Return blue at 0, green half-way and orange at 1: seen on light and on dark paper."""
     stops = np.array([(0.25, 0.45, 1.0), (0.1, 0.7, 0.45), (0.95, 0.55, 0.1)])
     return tuple(float(np.interp(part, (0.0, 0.5, 1.0), stops[:, hue])) for hue in range(3))

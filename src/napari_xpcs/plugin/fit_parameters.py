@@ -8,7 +8,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from napari_xpcs.fitting.models import G2Model, Parameter
+from napari_xpcs.fitting.g2_model import G2Model, Parameter
 from napari_xpcs.kernels.curves import G2Curves
 
 NAME, START, LOWER, UPPER, HOLD, SHARE = range(6)

@@ -7,9 +7,9 @@ from types import MappingProxyType
 import numpy as np
 
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
+from napari_xpcs.fitting.g2_model import G2Model
 from napari_xpcs.fitting.global_fit import fit_global
 from napari_xpcs.fitting.least_squares import fit_g2
-from napari_xpcs.fitting.models import G2Model
 from napari_xpcs.fitting.options import DEFAULT, FitOptions
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import G2Curves

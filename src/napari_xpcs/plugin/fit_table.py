@@ -61,3 +61,9 @@ def bin_summary(fit: G2Fit, row: int) -> str:
     chi2 = fit.reduced_chi2[row]
     text = fit.status[row].replace("_", " ", 1)
     return f"{text}; χ²/dof = {chi2:.3g}" if np.isfinite(chi2) else text
+
+
+def row_of(fit: G2Fit, label: int) -> int | None:
+    """Return the row of a bin of the first run in a fit, ``None`` where it was not fitted."""
+    found = np.flatnonzero(fit.bins.label == label)
+    return int(found[0]) if found.size else None

@@ -6,18 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels, Layer
+from napari.layers import Labels
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
 )
 
 from napari_xpcs.errors import FitError
@@ -27,8 +21,6 @@ from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.same_bins import same_bin
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin.collection import collection_paused
-from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.curve_sources import (
     FileButton,
     OpenedCurves,
@@ -38,28 +30,24 @@ from napari_xpcs.plugin.curve_sources import (
 )
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.fit_export import ExportPanel
+from napari_xpcs.plugin.fit_pages import FitPages
 from napari_xpcs.plugin.fit_parameters import ParameterTable
 from napari_xpcs.plugin.fit_request import FitRequest, compile_steps, fit_steps
-from napari_xpcs.plugin.fit_table import bin_summary, fit_summary, fit_table_columns
+from napari_xpcs.plugin.fit_table import fit_summary, row_of
 from napari_xpcs.plugin.job import JobButton, Runner
-from napari_xpcs.plugin.map_layers import CHI2, STATUS, parameter_map_layer, show_fit_features
+from napari_xpcs.plugin.map_layers import show_fit_features
+from napari_xpcs.plugin.map_panel import MapPanel
 from napari_xpcs.plugin.model_choice import ModelChoice
 from napari_xpcs.plugin.range_panel import RangePanel
-from napari_xpcs.plugin.rows_model import RowsView
 from napari_xpcs.plugin.sampling_panel import SamplingPanel
 from napari_xpcs.plugin.section import Section
-from napari_xpcs.plugin.tau_panel import TauPanel
-from napari_xpcs.progress import Progress, Steps
 
 if TYPE_CHECKING:
-    from napari_xpcs.plugin.curve_grid import CurveGrid
-    from napari_xpcs.plugin.curve_plot import CurvePlot, ShownCurve
-    from napari_xpcs.plugin.plots import Plot
+    from napari_xpcs.plugin.curve_plot import ShownCurve
 
 NO_CURVES = "Open a result file, or compute g2 with XPCS: Correlate."
 NO_MODEL = "The formula above is not complete yet."
 CLICK_A_BIN = "Click a bin on the image, or a row of the table, to see its g2."
-PAGES = ("curve", "all", "table", "tau")
 COMPILE_AFTER_MS = 3000
 """The first fit is NumPy's; JAX imports and compiles when the user looks at its result."""
 
@@ -81,42 +69,22 @@ class FitWidget(Dock):
         self._label: int | None = None
         self._opened: list[OpenedCurves] = []
         self._compiled: list[tuple[object, ...]] = []
-        self._curve_plot: CurvePlot | None = None
-        self._grid: CurveGrid | None = None
         self._layer = LayerComboBox("no g2 yet", has_curves, objectName="curves")
         self._open = FileButton("Open ...", objectName="open_curves")
         self._open.setToolTip("A CSV of curves, or the g2 of a result file without its image.")
         self._model = ModelChoice()
         self._job = JobButton("Fit all bins")
-        self._build_pages()
+        self._pages = FitPages(self._viewer)
         self._build_more()
         source = QHBoxLayout()
         source.addWidget(self._layer, 1)
         source.addWidget(self._open)
         self.column.addLayout(source)
-        for widget in (self._model, self._job, self._tabs, *self._sections):
+        for widget in (self._model, self._job, self._pages, *self._sections):
             self.column.addWidget(widget)
         self.column.addStretch(1)
-        self._plots, self._compiling, self._one_bin = Runner(self), Runner(self), Runner(self)
+        self._compiling, self._one_bin = Runner(self), Runner(self)
         self._settle = QTimer(self, singleShot=True, interval=COMPILE_AFTER_MS)
-
-    def _build_pages(self) -> None:
-        self._tabs = QTabWidget(objectName="tabs")
-        self._tabs.setMinimumHeight(360)
-        self._tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._curve_page, self._grid_page = QWidget(), QWidget()
-        for page in (self._curve_page, self._grid_page):
-            column = QVBoxLayout(page)
-            column.setContentsMargins(0, 0, 0, 0)
-            column.addWidget(QLabel("Loading plots ..."))
-        self._status = WrappedLabel(objectName="status")
-        self._curve_page.layout().addWidget(self._status)
-        self._table = RowsView(objectName="table")
-        self._tau = TauPanel()
-        self._tabs.addTab(self._curve_page, "Curve")
-        self._tabs.addTab(self._grid_page, "All bins")
-        self._tabs.addTab(self._table, "Table")
-        self._tabs.addTab(self._tau, "τ(q)")
 
     def _build_more(self) -> None:
         self._law = QComboBox(objectName="law")
@@ -140,15 +108,10 @@ class FitWidget(Dock):
         self._sampling = SamplingPanel(self.request)
         sampling = Section("Posteriors and models", name="sampling_section")
         sampling.column.addWidget(self._sampling)
-        self._painted = QComboBox(objectName="painted")
-        self._paint = QPushButton("Paint", objectName="paint")
-        self._paint.setToolTip("Add the fitted parameter as an image layer over the bins.")
-        painting = QHBoxLayout()
-        painting.addWidget(self._painted, 1)
-        painting.addWidget(self._paint)
+        self._map = MapPanel(self._viewer)
         paint = Section("Map on the detector", name="paint_section")
-        paint.column.addLayout(painting)
-        self._export = ExportPanel(self.shown_plot)
+        paint.column.addWidget(self._map)
+        self._export = ExportPanel(self._pages.shown_plot)
         export = Section("Export", name="export_section")
         export.column.addWidget(self._export)
         self._sections = (parameters, points, runs, paint, sampling, export)
@@ -166,15 +129,15 @@ class FitWidget(Dock):
         self._one_bin.finished.connect(self._on_one_bin_fitted)
         self._settle.timeout.connect(self._compile)
         self._compiling.finished.connect(self._compiled.append)
-        self._table.selectionModel().selectionChanged.connect(self._on_table_selected)
+        self._pages.chosen.connect(self.select)
+        self._pages.range_dragged.connect(self._on_range_dragged)
+        self._pages.range_dropped.connect(self._on_range_dropped)
+        self._pages.loaded.connect(self._on_plots_loaded)
         self._sampling.chosen.connect(self.select)
-        self._paint.clicked.connect(self._on_paint_clicked)
-        self._plots.finished.connect(self._on_plots_loaded)
         self._viewer.mouse_drag_callbacks.append(self._on_image_pressed)
         if hasattr(self._viewer.events, "theme"):
             self._viewer.events.theme.connect(self._on_theme_changed)
         self._on_model_changed()
-        self._plots.start(_load_plots)
 
     def _refresh(self, event: object = None) -> None:
         self._layer.show_layers([*self._opened, *self._viewer.layers])
@@ -219,8 +182,9 @@ class FitWidget(Dock):
         self._settle.stop()
         self._sampling.stop()
         self._job.cancel()
-        for runner in (self._plots, self._compiling, self._one_bin):
-            runner.cancel()
+        self._pages.stop()
+        self._compiling.cancel()
+        self._one_bin.cancel()
         if self._on_image_pressed in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_image_pressed)
 
@@ -239,7 +203,7 @@ class FitWidget(Dock):
     @property
     def ready(self) -> bool:
         """True once the plots are loaded."""
-        return self._curve_plot is not None
+        return self._pages.ready
 
     @property
     def fitted(self) -> G2Fit | None:
@@ -249,23 +213,15 @@ class FitWidget(Dock):
     @property
     def dispersion(self) -> Dispersion | None:
         """The law of tau(q) that is shown."""
-        return self._tau.dispersion
+        return self._pages.tau.dispersion
 
     def show_page(self, name: str) -> None:
         """Show the page "curve", "all", "table" or "tau"."""
-        self._tabs.setCurrentIndex(PAGES.index(name))
-
-    def shown_plot(self) -> "Plot | None":
-        """Return the plot of the page that is shown; the curve beside the table."""
-        page = PAGES[self._tabs.currentIndex()]
-        if page == "tau":
-            return self._tau.plot
-        return self._grid.plot if page == "all" and self._grid is not None else self._curve_plot
+        self._pages.show_page(name)
 
     def is_drawn(self) -> bool:
         """Return whether the plot that is in front shows what was asked for last."""
-        plot = self.shown_plot()
-        return plot is not None and (plot.settled or plot.is_covered())
+        return self._pages.is_drawn()
 
     def open_curves(self, path: Path) -> None:
         """Read the curves of a CSV or a result file and show them, in a thread."""
@@ -317,16 +273,11 @@ class FitWidget(Dock):
         if curves is None or self._asked is not curves:
             return
         self._fit, self._fitted_curves = fit, curves
-        self._table.show_rows(*fit_table_columns(fit))
-        self._paint.setEnabled(isinstance(self._shown, Labels))
-        before = self._painted.currentText()
-        self._painted.clear()
-        self._painted.addItems([*fit.names, CHI2, STATUS])
-        self._painted.setCurrentText(before or fit.names[2])
+        self._map.show_fit(self._shown if isinstance(self._shown, Labels) else None, fit)
         self._job.message.setText(fit_summary(fit))
         self._export.show_fit(fit)
         self._sampling.show_fit(curves, fit)
-        self._tau.show_fit(fit)
+        self._pages.show_fit(fit)
         if isinstance(self._shown, Labels):
             show_fit_features(self._shown, fit)
         self._show_curve()
@@ -364,8 +315,8 @@ class FitWidget(Dock):
             self._one_bin.start(partial(request.one_bin, label, self._fit))
 
     def _on_one_bin_fitted(self, fit: G2Fit) -> None:
-        if self._curve_plot is not None and int(fit.bins.label[0]) == self._label:
-            self._curve_plot.show_live(fit)
+        if self._pages.curve_plot is not None and int(fit.bins.label[0]) == self._label:
+            self._pages.curve_plot.show_live(fit)
 
     def _on_range_dropped(self, low: float, high: float) -> None:
         self._range.set_range(low, high)
@@ -373,65 +324,43 @@ class FitWidget(Dock):
 
     def _forget_fit(self) -> None:
         self._fit = self._fitted_curves = None
-        self._table.show_rows([], np.zeros(0, dtype=bool))
-        self._paint.setEnabled(False)
-        self._painted.clear()
+        self._map.show_fit(None, None)
         self._export.show_fit(None)
         self._sampling.show_fit(None, None)
-        self._tau.show_fit(None)
+        self._pages.show_fit(None)
 
     # -- showing
 
-    def _on_plots_loaded(self, loaded: Any) -> None:
-        plots, curve_plot, curve_grid, posterior_plots = loaded
+    def _on_plots_loaded(self, posterior_plots: Any) -> None:
         theme = str(self._viewer.theme)
-        self._curve_plot = curve_plot.CurvePlot(theme)
-        self._curve_plot.range_dragged.connect(self._on_range_dragged)
-        self._curve_plot.range_dropped.connect(self._on_range_dropped)
-        self._grid = curve_grid.CurveGrid(theme)
-        self._grid.chosen.connect(self.select)
-        self._tau.take_plot(plots.TauPlot(theme, height=200))
         self._sampling.take_plot(posterior_plots.PosteriorPlot(theme, height=300))
-        for page, plot in ((self._curve_page, self._curve_plot), (self._grid_page, self._grid)):
-            old = page.layout().itemAt(0).widget()
-            page.layout().replaceWidget(old, plot)
-            page.layout().setStretchFactor(plot, 1)
-            old.deleteLater()
         self._show_curve()
 
     def _on_theme_changed(self) -> None:
-        theme = str(self._viewer.theme)
-        if self._curve_plot is None or self._grid is None or self._tau.plot is None:
-            return
-        for plot in (self._curve_plot, self._grid.plot, self._tau.plot):
-            plot.set_theme(theme)
-        self._sampling.set_theme(theme)
+        self._sampling.set_theme(str(self._viewer.theme))
 
     def _show_curve(self) -> None:
         self._range.show_bin(self._label)
         self._sampling.show_bin(self._label)
-        row = None if self._label is None else self._row(self._label)
-        self._status.setText(
-            "" if self._fit is None or row is None else bin_summary(self._fit, row)
-        )
-        if self._curve_plot is None or self._grid is None:
-            return
         curves, column = self.curves(), self._column()
-        self._grid.show_curves(curves, self._fit, self._label)
+        self._pages.show_bin(curves, self._label)
+        plot = self._pages.curve_plot
+        if plot is None:
+            return
         if curves is None:
-            self._curve_plot.show_nothing(NO_CURVES)
+            plot.show_nothing(NO_CURVES)
         elif column is None:
-            self._curve_plot.show_nothing(CLICK_A_BIN)
+            plot.show_nothing(CLICK_A_BIN)
         else:
             fit_range = self._range.range_of(self._label)
-            self._curve_plot.show_curves(self._shown_curves(curves, column), fit_range)
+            plot.show_curves(self._shown_curves(curves, column), fit_range)
 
     def _shown_curves(self, curves: G2Curves, column: int) -> "list[ShownCurve]":
         """Return the bin of this run, and the like ones of the others that are ticked."""
         from napari_xpcs.plugin.curve_plot import ShownCurve
 
         fit = self._fit
-        row = None if fit is None else self._row(int(curves.bins.label[column]))
+        row = None if fit is None else row_of(fit, int(curves.bins.label[column]))
         shown = [ShownCurve(curves=curves, column=column, fit=fit, row=row)]
         before = len(curves.bins)
         for other in self._others.curves():
@@ -449,13 +378,6 @@ class FitWidget(Dock):
                 )
             before += len(other.bins)
         return shown
-
-    def _row(self, label: int) -> int | None:
-        """Return the row of a bin of this run in the fit."""
-        if self._fit is None:
-            return None
-        found = np.flatnonzero(self._fit.bins.label == label)
-        return int(found[0]) if found.size else None
 
     # -- choosing a bin
 
@@ -484,41 +406,5 @@ class FitWidget(Dock):
         self.select(int(self._shown.selected_label))
 
     def _select_row(self) -> None:
-        row = None if self._label is None else self._row(self._label)
-        if row is not None:
-            self._table.select_row(row)
-
-    def _on_table_selected(self) -> None:
-        row = self._table.current_row()
-        if self._fit is not None and row is not None:
-            self.select(int(self._fit.bins.label[row]))
-
-    def _on_paint_clicked(self) -> None:
-        layer = self._shown
-        if self._fit is None or not isinstance(layer, Labels):
-            return
-        name = self._painted.currentText()
-        data, arguments, _ = parameter_map_layer(layer, self._fit, name)
-        for old in xpcs_layers.layers_with_role(self._viewer.layers, "map"):
-            if _lies_alike(old, layer) and xpcs_layers.layer_parameter(old) == name:
-                old.data, old.contrast_limits = data, arguments["contrast_limits"]
-                return
-        self._viewer.add_image(data, **arguments)
-
-
-def _lies_alike(one: Layer, other: Layer) -> bool:
-    """Return whether two layers cover the same of the world, pixel by pixel."""
-    return (
-        one.data.shape == other.data.shape
-        and np.array_equal(one.scale, other.scale)
-        and np.array_equal(one.translate, other.translate)
-    )
-
-
-def _load_plots() -> Steps[Any]:
-    """Import matplotlib, which takes seconds; runs in the thread."""
-    yield Progress(0, 1, "plots")
-    with collection_paused():
-        from napari_xpcs.plugin import curve_grid, curve_plot, plots, posterior_plots
-
-    return plots, curve_plot, curve_grid, posterior_plots
+        if self._label is not None:
+            self._pages.select_row(self._label)

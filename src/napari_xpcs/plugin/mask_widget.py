@@ -1,7 +1,6 @@
 """Dock: which pixels are used, as a list of steps that can be switched, changed and undone."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs._typing import Mask
-from napari_xpcs.errors import XpcsError
 from napari_xpcs.kernels.geometry import Geometry, complete_geometry, missing_values
 from napari_xpcs.kernels.mask_of_steps import MaskResult, needs_geometry
 from napari_xpcs.kernels.mask_painting import painted_difference
-from napari_xpcs.kernels.mask_steps import STEP_KINDS, MaskStep, ThresholdStep, saturated
+from napari_xpcs.kernels.mask_steps import MaskStep, ThresholdStep, saturated
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
@@ -29,10 +27,9 @@ from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mask_jobs import MaskSource, mask_job, save_job
 from napari_xpcs.plugin.mask_layers import mask_layer, mask_shapes_layer
 from napari_xpcs.plugin.painted_mask import PaintedMask
-from napari_xpcs.plugin.step_buttons import BY_HAND, DRAW, StepButtons
-from napari_xpcs.plugin.step_form import StepForm
+from napari_xpcs.plugin.step_buttons import BY_HAND, DRAW
+from napari_xpcs.plugin.step_editor import StepEditor
 from napari_xpcs.plugin.step_history import StepHistory
-from napari_xpcs.plugin.step_list import StepList
 from napari_xpcs.plugin.step_text import thousands
 from napari_xpcs.progress import Progress
 
@@ -56,7 +53,6 @@ class MaskWidget(Dock):
         self._source: MaskSource | None = None
         self._result_of: tuple[MaskSource, MaskResult] | None = None
         self._mask = PaintedMask(self)
-        self._edited: int | None = None
         self._runner = Runner(self)
         self._saver = Runner(self)
         self._image = LayerComboBox("no image: open frames first", _is_image, objectName="image")
@@ -64,13 +60,8 @@ class MaskWidget(Dock):
         top = QFormLayout()
         top.addRow("Image", self._image)
         self.column.addLayout(top)
-        self._buttons = StepButtons()
-        self.column.addWidget(self._buttons)
-        self._list = StepList()
-        self.column.addWidget(self._list)
-        self._form = StepForm(self._layers_now)
-        self._form.setVisible(False)
-        self.column.addWidget(self._form)
+        self._editor = StepEditor(self.steps, self._layers_now)
+        self.column.addWidget(self._editor)
         self._total = WrappedLabel(objectName="total")
         self._state = WrappedLabel(objectName="state")
         self._bar = QProgressBar(objectName="progress")
@@ -97,17 +88,12 @@ class MaskWidget(Dock):
 
     def _connect(self) -> None:
         self._image.currentIndexChanged.connect(self._on_image_changed)
-        self._buttons.wanted.connect(self._on_wanted)
-        self._list.ticked.connect(self._on_step_ticked)
-        self._list.currentRowChanged.connect(self._on_row_chosen)
-        self._form.accepted.connect(self._on_form_accepted)
-        self._form.closed.connect(self._close_form)
-        self._form.shapes_wanted.connect(self._on_shapes_wanted)
-        self._buttons.up.clicked.connect(self._on_up_clicked)
-        self._buttons.down.clicked.connect(self._on_down_clicked)
-        self._buttons.remove.clicked.connect(self._on_remove_clicked)
-        self._buttons.undo.clicked.connect(self.undo)
-        self._buttons.redo.clicked.connect(self.redo)
+        self._editor.wanted.connect(self._on_wanted)
+        self._editor.changed.connect(self.change)
+        self._editor.shapes_wanted.connect(self._on_shapes_wanted)
+        self._editor.refused.connect(self._say)
+        self._editor.buttons.undo.clicked.connect(self.undo)
+        self._editor.buttons.redo.clicked.connect(self.redo)
         self._mask.painted.connect(self._take_strokes)
         self._runner.progressed.connect(self._on_progressed)
         self._runner.finished.connect(self._on_finished)
@@ -122,7 +108,7 @@ class MaskWidget(Dock):
         if self._mask.layer is not None and self._mask.layer not in layers:
             self._mask.follow(None)
         self._image.show_layers(layers)
-        self._form.refresh()
+        self._editor.refresh()
         source = self._find_source()
         if source is None:
             self._source = None
@@ -186,7 +172,7 @@ class MaskWidget(Dock):
         self._runner.cancel()
         self._show_waiting(False)
         self._result_of = None
-        self._close_form()
+        self._editor.close_form()
         mask = self._find_mask()
         self._mask.follow(mask)
         steps: tuple[MaskStep, ...] = ()
@@ -227,7 +213,7 @@ class MaskWidget(Dock):
         before = self._steps
         step()
         if self._steps != before:
-            self._close_form()
+            self._editor.close_form()
             self._show_list()
             self._compute()
 
@@ -236,7 +222,7 @@ class MaskWidget(Dock):
         given, shown = self._mask.given_steps(), self._mask.strokes()
         if given is not None:
             self._mask.attach(given, self._mask.shown())
-            self._close_form()
+            self._editor.close_form()
             self._history.change(given)
         elif shown is not None:
             self._history.change(self._mask.take_strokes(self._steps, self._result, shown))
@@ -330,16 +316,9 @@ class MaskWidget(Dock):
 
     def open_form(self, kind: str) -> None:
         """Show the form for a new step of ``kind``, a key of STEP_KINDS."""
-        self._edited = None
-        self._list.blockSignals(True)
-        self._list.setCurrentRow(-1)
-        self._list.blockSignals(False)
-        self._form.show_kind(STEP_KINDS[kind])
         frames = self._frames()
-        top = None if frames is None else saturated(frames.dtype)
-        if kind == ThresholdStep.kind and top is not None:
-            self._form.fill(top)
-        self._enable()
+        fills = kind == ThresholdStep.kind and frames is not None
+        self._editor.open_form(kind, saturated(frames.dtype) if fills else None)
 
     def paint_by_hand(self) -> None:
         """Give the brush of napari to the user, on the layer 'mask'."""
@@ -371,61 +350,6 @@ class MaskWidget(Dock):
         geometry = None if self._source is None else self._source.geometry
         return self._viewer.add_layer(Layer.create(*mask_shapes_layer(regions, geometry)))
 
-    def _close_form(self) -> None:
-        self._edited = None
-        self._form.setVisible(False)
-
-    def _on_row_chosen(self, row: int) -> None:
-        self._edited = row if 0 <= row < len(self._steps) else None
-        if self._edited is None:
-            self._form.setVisible(False)
-        else:
-            self._form.show_kind(type(self._steps[row]), self._steps[row])
-        self._enable()
-
-    def _on_form_accepted(self) -> None:
-        edited, steps = self._edited, self.steps()
-        try:
-            if edited is None:
-                steps = (*steps, self._form.step())
-            else:
-                step = self._form.step(enabled=steps[edited].enabled)
-                steps = (*steps[:edited], step, *steps[edited + 1 :])
-        except XpcsError as error:
-            self._say(str(error))
-            return
-        self.change(steps)
-        if edited is None:
-            self._close_form()
-
-    def _on_step_ticked(self, row: int, on: bool) -> None:
-        steps = list(self.steps())
-        if row < len(steps) and on != steps[row].enabled:
-            steps[row] = replace(steps[row], enabled=on)
-            self.change(steps)
-
-    def _on_up_clicked(self) -> None:
-        self._move(-1)
-
-    def _on_down_clicked(self) -> None:
-        self._move(1)
-
-    def _move(self, by: int) -> None:
-        steps = list(self.steps())
-        row = self._list.currentRow()
-        other = row + by
-        if row < 0 or not 0 <= other < len(steps):
-            return
-        steps[row], steps[other] = steps[other], steps[row]
-        self.change(steps)
-        self._list.setCurrentRow(other)
-
-    def _on_remove_clicked(self) -> None:
-        steps, row = self.steps(), self._list.currentRow()
-        if row >= 0:
-            self._close_form()
-            self.change((*steps[:row], *steps[row + 1 :]))
-
     def save(self, path: Path) -> None:
         """Write the mask to ``path``; the file dialogue asked before overwriting."""
         if self._mask.layer is not None:
@@ -449,8 +373,7 @@ class MaskWidget(Dock):
     def _show_list(self) -> None:
         result = self._result
         outcomes = [None] * len(self._steps) if result is None else list(result.outcomes)
-        self._list.show_steps(self._steps, outcomes)
-        self._list.setVisible(bool(self._steps))
+        self._editor.show_steps(self._steps, outcomes)
         made = self._mask.made
         if made is None:
             self._total.setText("")
@@ -459,18 +382,11 @@ class MaskWidget(Dock):
             self._total.setText(
                 f"{thousands(bad)} of {thousands(size)} pixels are masked ({bad / size:.2%})."
             )
-        self._enable()
-
-    def _enable(self) -> None:
-        there = self._source is not None
-        row = self._list.currentRow()
-        self._buttons.add.setEnabled(there)
         self._save.setEnabled(self._mask.layer is not None)
-        self._buttons.remove.setEnabled(row >= 0)
-        self._buttons.up.setEnabled(row > 0)
-        self._buttons.down.setEnabled(0 <= row < len(self._steps) - 1)
-        self._buttons.undo.setEnabled(self._history.can_undo)
-        self._buttons.redo.setEnabled(self._history.can_redo)
+        buttons = self._editor.buttons
+        buttons.add.setEnabled(self._source is not None)
+        buttons.undo.setEnabled(self._history.can_undo)
+        buttons.redo.setEnabled(self._history.can_redo)
 
     def _show_waiting(self, waiting: bool) -> None:
         self._bar.setVisible(waiting)

@@ -4,7 +4,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit, QWidget
 
 from napari_xpcs.errors import FitError
-from napari_xpcs.fitting.models import G2_MODELS, G2Model
+from napari_xpcs.fitting.g2_model import G2Model
+from napari_xpcs.fitting.models import G2_MODELS
 from napari_xpcs.fitting.user_models import model_of
 from napari_xpcs.plugin.controls import WrappedLabel
 

@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_xpcs.fitting.information import akaike
 from napari_xpcs.fitting.priors import default_priors
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.io.posterior_file import append_posterior, write_posterior_csv
@@ -30,11 +29,9 @@ from napari_xpcs.plugin.controls import NarrowComboBox, SaveButton, WrappedLabel
 from napari_xpcs.plugin.fit_export import write_steps
 from napari_xpcs.plugin.fit_request import FitRequest
 from napari_xpcs.plugin.job import JobButton, Runner
-from napari_xpcs.plugin.rows_model import Column, RowsView
+from napari_xpcs.plugin.model_comparison import ModelComparisonPanel
 from napari_xpcs.plugin.sampling_job import (
-    ModelComparison,
     SamplingRequest,
-    comparison_steps,
     sampling_steps,
 )
 from napari_xpcs.plugin.section import Section
@@ -69,7 +66,6 @@ class SamplingPanel(QWidget):
         super().__init__(parent)
         self.plot: PosteriorPlot | None = None
         self.posterior: Posterior | None = None
-        self.comparison: ModelComparison | None = None
         self._request = request
         self._curves: G2Curves | None = None
         self._fit: G2Fit | None = None
@@ -124,11 +120,7 @@ class SamplingPanel(QWidget):
         saving.addWidget(self._save)
         saving.addWidget(self._append)
         self._writing, self._judging = Runner(self), Runner(self)
-        self._compare = JobButton("Compare single, stretched, double")
-        self._compare.button.setObjectName("compare")
-        self._models = RowsView(objectName="comparison")
-        self._models.setMinimumHeight(150)
-        self._models.setVisible(False)
+        self.models = ModelComparisonPanel(self._request)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self._how, self._job, self._verdict, self._view, self._parameter):
@@ -136,8 +128,7 @@ class SamplingPanel(QWidget):
         column.addWidget(self._loading)
         column.addWidget(how)
         column.addLayout(saving)
-        column.addWidget(self._compare)
-        column.addWidget(self._models)
+        column.addWidget(self.models)
         self._column = column
 
     def _connect(self) -> None:
@@ -153,9 +144,7 @@ class SamplingPanel(QWidget):
         self._append.clicked.connect(self._on_append_clicked)
         self._writing.finished.connect(self._on_written)
         self._writing.failed.connect(self._job.message.setText)
-        self._compare.clicked.connect(self.compare)
-        self._compare.finished.connect(self._on_compared)
-        self._models.selectionModel().selectionChanged.connect(self._on_model_row_selected)
+        self.models.chosen.connect(self.chosen)
 
     def take_plot(self, plot: "PosteriorPlot") -> None:
         """Show the plot, now that it is loaded."""
@@ -168,8 +157,7 @@ class SamplingPanel(QWidget):
         """Sample about another fit; the posterior of the former one goes."""
         self.stop()
         self._curves, self._fit = curves, fit
-        self.posterior, self.comparison = None, None
-        self._models.setVisible(False)
+        self.posterior = None
         for button in (self._save, self._append):
             button.setEnabled(False)
         together = (
@@ -178,7 +166,7 @@ class SamplingPanel(QWidget):
             and (bool(fit.record.share) or fit.record.law is not None)
         )
         self._job.allow(FIRST_FIT if fit is None else BIN_BY_BIN if together else "")
-        self._compare.allow("" if fit is not None else FIRST_FIT)
+        self.models.forget("" if fit is not None else FIRST_FIT)
         self._parameter.clear()
         if fit is not None:
             self._parameter.addItems([name for name in fit.names if name not in fit.fixed])
@@ -199,7 +187,7 @@ class SamplingPanel(QWidget):
     def stop(self) -> None:
         """Stop what runs."""
         self._job.cancel()
-        self._compare.cancel()
+        self.models.stop()
         self._judging.cancel()
 
     def sample(self) -> None:
@@ -325,27 +313,6 @@ class SamplingPanel(QWidget):
     def _on_written(self, path: Path) -> None:
         show_info(f"Saved {path}")
 
-    # -- which model
-
-    def compare(self) -> None:
-        """Fit and compare three models, in a thread."""
-        request = self._request()
-        if request is not None:
-            self._compare.start(partial(comparison_steps, request))
-
-    def _on_compared(self, comparison: ModelComparison) -> None:
-        self.comparison = comparison
-        self._compare.message.setText(
-            f"All bins: {comparison.left_out.total_verdict()}. By AIC, {_counted(comparison)}."
-        )
-        self._models.show_rows(*comparison_columns(comparison), widest=400)
-        self._models.setVisible(True)
-
-    def _on_model_row_selected(self) -> None:
-        row = self._models.current_row()
-        if self.comparison is not None and row is not None:
-            self.chosen.emit(int(self.comparison.left_out.bins.label[row]))
-
 
 def verdict(posterior: "Posterior", row: int) -> str:
     """Return in words what the draws of a bin are worth."""
@@ -361,34 +328,6 @@ def verdict(posterior: "Posterior", row: int) -> str:
         f" {np.nanmin(diagnostics.ess_bulk[row]):.0f} effective draws,"
         f" {diagnostics.divergences[row]} divergences"
     )
-
-
-def comparison_columns(comparison: ModelComparison) -> tuple[list[Column], np.ndarray]:
-    """Return one row per bin: the best model by AIC, by how much, and what leaving out says."""
-    criterion = akaike(comparison.fits)
-    known = np.isfinite(criterion).all(axis=0)
-    names = [fit.model for fit in comparison.fits]
-    filled = np.where(known, criterion, 0.0)
-    best = np.argmin(filled, axis=0)
-    lead = np.diff(np.sort(filled, axis=0)[:2], axis=0)[0]
-    labels = comparison.left_out.bins.label
-    words = [comparison.left_out.verdict(column) for column in range(len(labels))]
-    by_aic = [names[i] if there else "" for i, there in zip(best, known, strict=True)]
-    leads = [f"{by:.1f}" if there else "" for by, there in zip(lead, known, strict=True)]
-    columns = [
-        Column("bin", [str(label) for label in labels], labels),
-        Column("AIC", by_aic, np.array(by_aic)),
-        Column("by", leads, np.where(known, lead, np.nan)),
-        Column("leave-one-out", words, np.array(words)),
-    ]
-    return columns, ~known
-
-
-def _counted(comparison: ModelComparison) -> str:
-    columns, _ = comparison_columns(comparison)
-    wins = [name for name in columns[1].texts if name]
-    counts = [f"{name} in {wins.count(name)}" for name in dict.fromkeys(wins)]
-    return (", ".join(counts) + f" of {len(wins)} bins") if wins else "no bin can be compared"
 
 
 def _judge_steps(posterior: "Posterior") -> "Steps[Posterior]":

@@ -1,0 +1,346 @@
+"""Dock: the runs of a folder; g2, I(q), I(t) and stability of those that are selected; averages."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QTabBar,
+)
+
+from napari_xpcs.backends import get_backend
+from napari_xpcs.io.run_list import Listed, list_runs
+from napari_xpcs.io.run_summary import RunSummary
+from napari_xpcs.kernels.curves import G2Curves, bin_text
+from napari_xpcs.pipeline.compare import (
+    Comparison,
+    compare_drift,
+    compare_g2,
+    compare_profiles,
+    compare_segments,
+    compare_times,
+    read_runs,
+)
+from napari_xpcs.plugin.average_panel import AveragePanel
+from napari_xpcs.plugin.collection import collection_paused
+from napari_xpcs.plugin.controls import NarrowComboBox, WrappedLabel
+from napari_xpcs.plugin.dock import Dock
+from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.plot_area import PlotArea
+from napari_xpcs.plugin.run_opening import RunOpener
+from napari_xpcs.plugin.run_table import RunsView, shown_run
+from napari_xpcs.progress import Progress, Steps
+
+EMPTY = "Choose a folder of result files, or drop a folder or some files here."
+SELECT = "Select a run in the table, or several (Ctrl or Shift + click), to compare them."
+PAGES = ("g2", "I(q)", "I(t)", "Stability")
+SETTLE_MS = 200
+"""So long after the last click on the table the selected files are read."""
+
+Read: TypeAlias = dict[Path, RunSummary]
+
+
+class CompareWidget(Dock):
+    """A table of runs, a plot of those that are selected, and their average.
+
+    The numbers and the sentences are made in :mod:`napari_xpcs.pipeline.compare`; this class
+    reads the controls, starts the jobs and shows what comes back.
+    """
+
+    def _build(self) -> None:
+        self._places: list[Path] = []
+        self._listed: Listed = {}
+        self._read: Read = {}
+        self._runs: list[RunSummary] = []
+        self._bins: G2Curves | None = None
+        self.setAcceptDrops(True)
+        self._folder = QPushButton("Folder ...", objectName="folder")
+        self._folder.setToolTip("Look at the result files of a folder; or drop one on this dock.")
+        self._place = WrappedLabel(EMPTY, objectName="place")
+        self._listing = JobButton("Refresh")
+        self._listing.button.setToolTip("Look for new files; only these are read.")
+        self._filter = QLineEdit(objectName="filter", clearButtonEnabled=True)
+        self._filter.setPlaceholderText("Filter: words of the name")
+        self._filter.setToolTip("Shows the runs whose name holds every word that is typed.")
+        self._table = RunsView(objectName="runs")
+        self._opener = RunOpener(self._viewer)
+        self._average = AveragePanel()
+        self._plot = PlotArea(self._viewer, height=250)
+        self._reading, self._comparing = JobButton("Read the selected runs"), Runner(self)
+        self._reading.button.setObjectName("read_runs")
+        self._findings = WrappedLabel(objectName="findings")
+        self._remarks = WrappedLabel(objectName="remarks")
+        self._remarks.setEnabled(False)
+        self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._build_choices()
+        top = QHBoxLayout()
+        top.addWidget(self._folder)
+        top.addWidget(self._filter, 1)
+        self.column.addWidget(self._place)
+        self.column.addLayout(top)
+        for widget in (self._listing, self._table, self._opener, self._reading, self._pages):
+            self.column.addWidget(widget)
+        self.column.addLayout(self._choices)
+        for widget in (self._plot, self._findings, self._remarks, self._average):
+            self.column.addWidget(widget)
+        self.column.addStretch(1)
+
+    def _build_choices(self) -> None:
+        self._pages = QTabBar(objectName="pages")
+        for page in PAGES:
+            self._pages.addTab(page)
+        self._pages.setExpanding(True)
+        self._bin = NarrowComboBox(14, objectName="bin")
+        self._bin.setToolTip("Bin of the first selected run; of the others, the like one.")
+        self._errors = QCheckBox("errors", objectName="errors", checked=True)
+        self._errors.setToolTip("Draw error bars: one standard deviation.")
+        self._kind = NarrowComboBox(14, objectName="stability")
+        self._kind.addItem("within each run, by its segments", "segments")
+        self._kind.addItem("from run to run", "runs")
+        self._kind.setToolTip(
+            "I(q) beside its mean. The number is the change from the first to the last, by a "
+            "straight line; its error is the scatter around that line."
+        )
+        self._choices = QHBoxLayout()
+        self._choices.addWidget(self._bin, 1)
+        self._choices.addWidget(self._errors)
+        self._choices.addWidget(self._kind, 1)
+
+    def _connect(self) -> None:
+        self._folder.clicked.connect(self._on_folder_clicked)
+        self._listing.clicked.connect(self.look_again)
+        self._listing.runner.progressed.connect(self._on_listing_told)
+        self._listing.finished.connect(self._on_listed)
+        self._filter.textChanged.connect(self._table.filter)
+        self._table.chosen.connect(self._on_chosen)
+        self._table.opened.connect(self._opener.open_results)
+        self._opener.wanted.connect(lambda open_: open_(self._table.paths()))
+        self._settle.timeout.connect(self._read_chosen)
+        self._reading.clicked.connect(self._read_chosen)
+        self._reading.finished.connect(self._on_read)
+        self._pages.currentChanged.connect(self._compare)
+        self._bin.currentIndexChanged.connect(self._compare)
+        self._errors.toggled.connect(self._compare)
+        self._kind.currentIndexChanged.connect(self._compare)
+        self._comparing.finished.connect(self._on_compared)
+        self._comparing.failed.connect(self._findings.setText)
+        self._average.written.connect(self._on_average_written)
+        self._average.wanted.connect(lambda path: self._opener.fit([path]))
+        self._on_chosen()
+        self._show_place()
+
+    def _refresh(self, event: object = None) -> None:
+        """Nothing here depends on the layers."""
+
+    def _teardown(self) -> None:
+        self._settle.stop()
+        for job in (self._listing, self._reading):
+            job.cancel()
+        self._comparing.cancel()
+        self._average.stop()
+        self._opener.stop()
+        self._plot.stop()
+
+    # -- the list
+
+    def look_at(self, places: Sequence[Path]) -> None:
+        """Show the runs of folders, or single files, in place of what was shown."""
+        self._places = list(places)
+        self._listed = {}
+        self._table.show_runs([])
+        self._show_place()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Look for files that are new or have changed."""
+        if self._places:
+            self._listing.start(partial(list_runs, tuple(self._places), dict(self._listed)))
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - the name is Qt's
+        """Take files and folders."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        """Show a folder; add files to what is shown."""
+        dropped = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        if dropped:
+            event.acceptProposedAction()
+            self.take(dropped)
+
+    def take(self, places: Sequence[Path]) -> None:
+        """Show folders; single files are added to what is shown."""
+        if any(place.is_dir() for place in places):
+            self.look_at(places)
+            return
+        self._places += [place for place in places if place not in self._places]
+        self._show_place()
+        self.look_again()
+
+    def _on_folder_clicked(self) -> None:
+        before = next((str(place) for place in self._places if place.is_dir()), "")
+        chosen = QFileDialog.getExistingDirectory(self, "Folder of result files", before)
+        if chosen:
+            self.look_at([Path(chosen)])
+
+    def _show_place(self) -> None:
+        self._listing.allow("" if self._places else EMPTY)
+        self._listing.message.setText("")
+        folders = [str(place) for place in self._places if place.is_dir()]
+        files = len(self._places) - len(folders)
+        added = [f"{files} file{'s' * (files > 1)}"] if files else []
+        self._place.setText(" and ".join((*folders, *added)) or EMPTY)
+
+    def _on_listing_told(self, progress: Progress) -> None:
+        if progress.partial is not None:
+            self._show_listed(progress.partial)  # type: ignore[arg-type]  # as list_runs says
+
+    def _on_listed(self, listed: Listed) -> None:
+        changed = [path for path in self._read if listed.get(path) is not self._listed.get(path)]
+        self._listed = listed
+        self._show_listed(listed)
+        self._listing.message.setText(_count_text(listed))
+        if self._forget(changed):
+            self._on_chosen()
+
+    def _show_listed(self, listed: Listed) -> None:
+        runs = (shown_run(one) for one in listed.values())
+        self._table.show_runs([run for run in runs if run is not None])
+
+    def _forget(self, paths: Sequence[Path]) -> bool:
+        """Drop what was read of files that have changed; return whether any was."""
+        for path in paths:
+            del self._read[path]
+        return bool(paths)
+
+    # -- what is selected
+
+    def _on_chosen(self) -> None:
+        paths = self._table.paths()
+        self._opener.allow(paths)
+        self._average.show_paths(paths)
+        self._reading.cancel()
+        self._reading.setVisible(False)
+        if paths:
+            self._settle.start()
+        else:
+            self._settle.stop()
+            self._show_runs([])
+
+    def _read_chosen(self) -> None:
+        paths = self._table.paths()
+        if all(path in self._read for path in paths):
+            self._show_runs([self._read[path] for path in paths])
+            return
+        self._reading.setVisible(True)
+        self._reading.start(partial(_read_steps, tuple(paths), dict(self._read)))
+
+    def _on_read(self, read: Mapping[Path, RunSummary]) -> None:
+        self._reading.setVisible(False)
+        self._read |= read
+        self._show_runs(list(read.values()))
+
+    def _show_runs(self, runs: list[RunSummary]) -> None:
+        self._runs = runs
+        bins = next((run.curves for run in runs if run.curves is not None), None)
+        if bins is not self._bins:
+            self._bins = bins
+            self._offer_bins()
+        self._compare()
+
+    def _offer_bins(self) -> None:
+        before = self._bin.currentData()
+        self._bin.blockSignals(True)
+        self._bin.clear()
+        if self._bins is not None:
+            table = self._bins.bins
+            for column, label in enumerate(table.label):
+                self._bin.addItem(bin_text(table, column), int(label))
+            self._bin.setCurrentIndex(max(self._bin.findData(before), 0))
+        self._bin.blockSignals(False)
+
+    def _compare(self) -> None:
+        """Compare what is selected, in a thread: hundreds of runs take a while."""
+        page = PAGES[self._pages.currentIndex()]
+        for control in (self._bin, self._errors):
+            control.setVisible(page == "g2")
+        self._kind.setVisible(page == "Stability")
+        if not self._runs:
+            self._comparing.cancel()
+            self._findings.setText("")
+            self._remarks.setText("")
+            self._plot.show_hint(SELECT if self._places else EMPTY)
+            return
+        self._comparing.start(partial(_compare_steps, tuple(self._runs), self._asked(page)))
+
+    def _asked(self, page: str) -> Callable[[Sequence[RunSummary]], Comparison]:
+        if page == "g2":
+            label = self._bin.currentData()
+            return partial(
+                compare_g2, label=-1 if label is None else label, errors=self._errors.isChecked()
+            )
+        if page == "Stability":
+            return compare_segments if self._kind.currentData() == "segments" else compare_drift
+        return compare_profiles if page == "I(q)" else compare_times
+
+    def _on_compared(self, compared: Comparison) -> None:
+        from napari_xpcs.plugin.run_plots import draw_comparison
+
+        self._findings.setText("\n".join(compared.findings))
+        self._remarks.setText("\n".join(compared.remarks))
+        if any(np.isfinite(line.y).any() for line in compared.lines):
+            self._plot.ask(partial(draw_comparison, comparison=compared))
+        else:
+            self._plot.show_hint("Nothing to draw for the selected runs; the text below says why.")
+
+    def is_drawn(self) -> bool:
+        """Return whether the plot shows the selected runs."""
+        busy = self._settle.isActive() or self._reading.runner.running or self._comparing.running
+        plot = self._plot.plot
+        return not busy and plot is not None and (plot.settled or plot.is_covered())
+
+    def _on_average_written(self, path: Path) -> None:
+        if not any(path.parent == place for place in self._places) and path not in self._places:
+            self._places.append(path)
+            self._show_place()
+        self.look_again()
+
+
+def _count_text(listed: Listed) -> str:
+    """Return how many runs there are, and what else."""
+    headers = [one.header for one in listed.values()]
+    runs = sum(header is not None for header in headers)
+    bad = sum(header is not None and bool(header.problem) for header in headers)
+    parts = [f"{runs} result file{'s' * (runs != 1)}"]
+    if bad:
+        parts.append(f"{bad} of them cannot be read (red: rest the mouse on it)")
+    if others := len(headers) - runs:
+        parts.append(f"{others} other file{'s' * (others != 1)} not shown")
+    return "; ".join(parts) + "."
+
+
+def _read_steps(paths: Sequence[Path], before: Read) -> Steps[Read]:
+    """Read runs; runs in the thread."""
+    yield Progress(0, len(paths), "runs")
+    with collection_paused():
+        xp = get_backend()
+    return (yield from read_runs(paths, before, xp=xp))
+
+
+def _compare_steps(
+    runs: Sequence[RunSummary], compare: Callable[[Sequence[RunSummary]], Comparison]
+) -> Steps[Any]:
+    """Compare runs, and load what draws them; runs in the thread."""
+    yield Progress(0, 1, "comparison")
+    from napari_xpcs.plugin import run_plots  # noqa: F401 - matplotlib is imported here
+
+    return compare(runs)

@@ -1,0 +1,176 @@
+"""Opens runs of a list: results and frames as layers, curves in the fit dock."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.components.viewer_model import ViewerModel
+from napari.layers import Layer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.files import FramesFile, ResultFile
+from napari_xpcs.io.open import open_path
+from napari_xpcs.io.run_frames import frames_of_result
+from napari_xpcs.pipeline.curves import curves_of
+from napari_xpcs.plugin.controls import WrappedLabel
+from napari_xpcs.plugin.curve_sources import OpenedCurves
+from napari_xpcs.plugin.file_layers import frames_file_to_layers, result_file_to_layers
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.progress import Progress, Steps
+
+if TYPE_CHECKING:
+    from napari_xpcs.plugin.fit_widget import FitWidget
+    from napari_xpcs.plugin.layers import LayerData
+
+FIT_DOCK = ("napari-xpcs", "XPCS: Fit g2")
+"""Plugin and widget, as the manifest names them."""
+
+
+class RunOpener(QWidget):
+    """Three buttons: results, frames, fit.  Files are read in a thread."""
+
+    wanted = Signal(object)
+    """A button was pressed; call what it emits with the selected files."""
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = napari_viewer
+        self._loading, self._fitting = Runner(self), Runner(self)
+        self._message = WrappedLabel(objectName="opening")
+        self._message.hide()
+        row = QHBoxLayout()
+        self._buttons = []
+        for text, name, tip, action in (
+            (
+                "Open",
+                "open_results",
+                "Show mean image, mask and bins of the run in napari; its g2 is then in XPCS: "
+                "Fit g2. A double click does the same.",
+                self._open_first,
+            ),
+            (
+                "Open frames",
+                "open_frames",
+                "Show the frames that the result was made of.",
+                self._open_frames,
+            ),
+            (
+                "Fit g2",
+                "fit_runs",
+                "Put g2 of every selected run into XPCS: Fit g2.",
+                self.fit,
+            ),
+        ):
+            button = QPushButton(text, objectName=name)
+            button.setToolTip(tip)
+            button.clicked.connect(partial(self.wanted.emit, action))
+            row.addWidget(button)
+            self._buttons.append(button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self._message)
+        self._loading.finished.connect(self._on_loaded)
+        self._fitting.finished.connect(self._on_curves_read)
+        for runner in (self._loading, self._fitting):
+            runner.progressed.connect(self._on_told)
+            runner.failed.connect(self._say)
+
+    def allow(self, paths: Sequence[Path]) -> None:
+        """Enable what can be done with the selected files."""
+        single, several = len(paths) == 1, len(paths) > 0
+        for button, on in zip(self._buttons, (single, single, several), strict=True):
+            button.setEnabled(on)
+        self._say("")
+
+    def stop(self) -> None:
+        """Let go of the threads."""
+        self._loading.cancel()
+        self._fitting.cancel()
+
+    def open_results(self, path: Path) -> None:
+        """Add the layers of a result, and show the fit dock, which takes its g2."""
+        self._loading.start(partial(_result_steps, path))
+
+    def fit(self, paths: Sequence[Path]) -> None:
+        """Put g2 of files into the fit dock."""
+        self._fitting.start(partial(_curves_steps, tuple(paths)))
+
+    def _open_first(self, paths: Sequence[Path]) -> None:
+        self.open_results(paths[0])
+
+    def _open_frames(self, paths: Sequence[Path]) -> None:
+        self._loading.start(partial(_frames_steps, paths[0]))
+
+    def _say(self, text: str) -> None:
+        self._message.setText(text)
+        self._message.setVisible(bool(text))
+
+    def _on_told(self, progress: Progress) -> None:
+        self._say(f"Reading {progress.what} ...")
+
+    def _on_loaded(self, loaded: "tuple[list[LayerData], str, bool]") -> None:
+        found, said, fits = loaded
+        for one in found:
+            self._viewer.add_layer(Layer.create(*one))
+        self._viewer.reset_view()
+        self._say(said)
+        if fits:
+            self._fit_dock()
+
+    def _on_curves_read(self, opened: list[OpenedCurves]) -> None:
+        dock = self._fit_dock()
+        if dock is None:
+            self._say("There is no window to open XPCS: Fit g2 in.")
+            return
+        for one in opened:
+            dock.show_opened(one)
+        self._say("")
+
+    def _fit_dock(self) -> "FitWidget | None":
+        """Show the fit dock, which is made where there is none; ``None`` without a window."""
+        window: Any = getattr(self._viewer, "window", None)
+        if window is None:
+            return None
+        dock, widget = window.add_plugin_dock_widget(*FIT_DOCK, tabify=True)
+        dock.show()
+        dock.raise_()
+        fit: FitWidget = widget
+        return fit
+
+
+def _result_steps(path: Path) -> "Steps[tuple[list[LayerData], str, bool]]":
+    """Read a result as layers; runs in the thread."""
+    yield Progress(0, 1, path.name)
+    opened = open_path(path)
+    if not isinstance(opened, ResultFile):
+        msg = f"{path.name} holds no results any more; press Refresh."
+        raise FileFormatError(msg)
+    found = result_file_to_layers(opened)
+    if not found:
+        msg = f"{path.name} holds no image, mask or bins to show; 'Fit g2' opens its curves."
+        raise FileFormatError(msg)
+    return found, " ".join(opened.problems), opened.curves is not None
+
+
+def _frames_steps(result: Path) -> "Steps[tuple[list[LayerData], str, bool]]":
+    """Open the frames of a result; runs in the thread."""
+    yield Progress(0, 1, "frames")
+    path = frames_of_result(result)
+    opened = open_path(path)
+    if not isinstance(opened, FramesFile):
+        msg = f"{path.name}, which {result.name} names as its frames, holds none."
+        raise FileFormatError(msg)
+    return frames_file_to_layers(opened), " ".join(opened.problems), False
+
+
+def _curves_steps(paths: Sequence[Path]) -> Steps[list[OpenedCurves]]:
+    """Read curves; runs in the thread."""
+    opened = []
+    for number, path in enumerate(paths):
+        yield Progress(number, len(paths), path.name)
+        opened.append(OpenedCurves(path.name, curves_of(path)))
+    return opened

@@ -1,0 +1,318 @@
+"""The runs of a folder as a table: one line a file, sorted and filtered, thousands of them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
+
+from napari_xpcs.io.run_header import RunHeader
+from napari_xpcs.io.run_list import ListedRun
+
+UNREADABLE = QColor(220, 90, 80)
+TALLEST_ROW_PX = 22
+_MOST_MEASURED = 60
+_WIDEST_PX = 190
+_NAME_WIDTH_PX = 170
+
+Key = tuple[bool, float, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Title, what it means, and text and order of a run in it."""
+
+    title: str
+    tip: str
+    text: Callable[["ShownRun"], str]
+    number: Callable[["ShownRun"], float | None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownRun:
+    """A line of the table: what was read, and when the run was."""
+
+    header: RunHeader
+    time_s: float
+    started: bool
+
+    @property
+    def time_text(self) -> str:
+        """Local time as people write it, empty where nothing tells it."""
+        if self.time_s != self.time_s:
+            return ""
+        return datetime.fromtimestamp(self.time_s).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006
+
+    @property
+    def holds(self) -> str:
+        """In a word or two, what can be looked at."""
+        header = self.header
+        if header.problem:
+            return "cannot be read"
+        parts = [f"average of {header.averaged}"] if header.averaged else []
+        parts += ["g2"] if header.bins else []
+        parts += [f"{header.maps} two-time maps"] if header.maps else []
+        return ", ".join(parts)
+
+    @property
+    def tip(self) -> str:
+        """All of the line, for the tooltip."""
+        header = self.header
+        if header.problem:
+            return header.problem
+        when = "began" if self.started else "file written"
+        return f"{header.path}\n{when} {self.time_text}\n{self.holds}"
+
+
+def shown_run(listed: ListedRun) -> ShownRun | None:
+    """Return the line of a file, ``None`` for a file without results."""
+    header = listed.header
+    if header is None:
+        return None
+    began = _seconds(header.started)
+    return ShownRun(
+        header=header,
+        time_s=listed.changed_s if began is None else began,
+        started=began is not None,
+    )
+
+
+def _seconds(text: str) -> float | None:
+    """Return what a file writes as its start, s since 1970; ``None`` where it is no time."""
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+COLUMNS = (
+    _Column("name", "File name", lambda run: run.header.path.name),
+    _Column(
+        "time",
+        "When the run began, as the file tells it; else when the file was written",
+        lambda run: run.time_text,
+        lambda run: run.time_s,
+    ),
+    _Column(
+        "frames",
+        "Frames that were correlated",
+        lambda run: _number(run.header.frames),
+        lambda run: run.header.frames,
+    ),
+    _Column(
+        "frame time (s)",
+        "Time from one raw frame to the next",
+        lambda run: _number(run.header.frame_time_s),
+        lambda run: run.header.frame_time_s,
+    ),
+    _Column(
+        "exposure (s)",
+        "Counting time of one frame",
+        lambda run: _number(run.header.count_time_s),
+        lambda run: run.header.count_time_s,
+    ),
+    _Column(
+        "energy (keV)",
+        "Photon energy",
+        lambda run: _number(run.header.energy_kev),
+        lambda run: run.header.energy_kev,
+    ),
+    _Column(
+        "bins",
+        "Dynamic bins that g2 was computed for",
+        lambda run: _number(run.header.bins),
+        lambda run: run.header.bins,
+    ),
+    _Column(
+        "delays",
+        "Delays of multi-tau g2",
+        lambda run: _number(run.header.delays),
+        lambda run: run.header.delays,
+    ),
+    _Column("holds", "What can be looked at", lambda run: run.holds),
+)
+NAME, TIME = 0, 1
+
+
+class RunsModel(QAbstractTableModel):
+    """Lines in the order that is asked for; texts are made when they are looked at."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._all: list[ShownRun] = []
+        self._shown: list[ShownRun] = []
+        self._words: list[str] = []
+        self._by, self._order = NAME, Qt.SortOrder.AscendingOrder
+
+    def show(self, runs: Iterable[ShownRun]) -> None:
+        """Show other runs, sorted and filtered as before."""
+        self._all = list(runs)
+        self._arrange()
+
+    def filter(self, text: str) -> None:
+        """Show the runs alone whose name holds every word of ``text``, in any case."""
+        self._words = text.casefold().split()
+        self._arrange()
+
+    def run_at(self, row: int) -> ShownRun:
+        """Return the run in a row."""
+        return self._shown[row]
+
+    def rows_of(self, paths: Iterable[Path]) -> list[int]:
+        """Return in which rows files are shown."""
+        wanted = set(paths)
+        return [row for row, run in enumerate(self._shown) if run.header.path in wanted]
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - the name is Qt's
+        """Return the number of rows."""
+        return len(self._shown)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
+        """Return the number of columns."""
+        return len(COLUMNS)
+
+    def headerData(  # noqa: N802
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return the titles, and what they mean."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section].title
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{COLUMNS[section].tip}. A click sorts by it."
+        return None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return a cell; its tooltip tells the whole line, or why the file cannot be read."""
+        run = self._shown[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[index.column()].text(run)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return run.tip
+        if role == Qt.ItemDataRole.ForegroundRole and run.header.problem:
+            return UNREADABLE
+        return None
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; what has no number stays last."""
+        if 0 <= column < len(COLUMNS):
+            self._by, self._order = column, order
+            self._arrange()
+
+    def _arrange(self) -> None:
+        self.beginResetModel()
+        column, falling = COLUMNS[self._by], self._order == Qt.SortOrder.DescendingOrder
+        found = [
+            run
+            for run in self._all
+            if all(word in run.header.path.name.casefold() for word in self._words)
+        ]
+
+        def key(run: ShownRun) -> Key:
+            number = column.number(run)
+            unknown = number is None or number != number
+            return unknown != falling, 0.0 if unknown else float(number or 0), column.text(run)
+
+        if self._by == TIME:  # formatting thousands of dates takes longer than sorting them
+            found.sort(key=lambda run: run.time_s, reverse=falling)
+        else:
+            found.sort(key=key, reverse=falling)
+        self._shown = found
+        self.endResetModel()
+
+
+class RunsView(QTableView):
+    """Shows a :class:`RunsModel`; several rows can be selected, and stay so when lines come."""
+
+    chosen = Signal()
+    """Another selection."""
+    opened = Signal(object)
+    """A double click on the run of this path."""
+
+    def __init__(self, parent: QWidget | None = None, **properties: Any) -> None:
+        super().__init__(parent, **properties)
+        self.runs = RunsModel(self)
+        self.setModel(self.runs)
+        self._keeping = False
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.verticalHeader().setVisible(False)
+        self.verticalHeader().setDefaultSectionSize(TALLEST_ROW_PX)
+        self.horizontalHeader().setResizeContentsPrecision(_MOST_MEASURED)
+        self.horizontalHeader().setSortIndicator(NAME, Qt.SortOrder.AscendingOrder)
+        self.setStyleSheet("QTableView, QHeaderView { font-size: 11px; }")
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setWordWrap(False)
+        self.setSortingEnabled(True)
+        self.setMinimumHeight(180)
+        self.selectionModel().selectionChanged.connect(self._on_selection_changed)
+        self.doubleClicked.connect(self._on_double_clicked)
+        self.horizontalHeader().sortIndicatorChanged.disconnect()
+        self.horizontalHeader().sortIndicatorChanged.connect(self._on_sort_asked)
+
+    def show_runs(self, runs: Iterable[ShownRun]) -> None:
+        """Show other runs; what is selected stays so where it still is."""
+        first = not self.runs.rowCount()
+        with_selection = self.paths()
+        self._keeping = True
+        self.runs.show(runs)
+        self.select_paths(with_selection)
+        self._keeping = False
+        if first and self.runs.rowCount():
+            self.resizeColumnsToContents()
+            for column in range(len(COLUMNS)):
+                self.setColumnWidth(column, min(self.columnWidth(column), _WIDEST_PX))
+            self.setColumnWidth(NAME, min(self.columnWidth(NAME), _NAME_WIDTH_PX))
+        if self.paths() != with_selection:
+            self.chosen.emit()
+
+    def filter(self, text: str) -> None:
+        """Show the runs alone whose name holds every word of ``text``."""
+        self._rearrange(lambda: self.runs.filter(text))
+
+    def paths(self) -> list[Path]:
+        """Return the selected files, as the table has them from top to bottom."""
+        return [run.header.path for run in self.selected()]
+
+    def selected(self) -> list[ShownRun]:
+        """Return the selected runs, as the table has them from top to bottom."""
+        rows = sorted(index.row() for index in self.selectionModel().selectedRows())
+        return [self.runs.run_at(row) for row in rows]
+
+    def select_paths(self, paths: Iterable[Path]) -> None:
+        """Select files, those alone."""
+        chosen = QItemSelection()
+        last = len(COLUMNS) - 1
+        for row in self.runs.rows_of(paths):
+            chosen.select(self.runs.index(row, 0), self.runs.index(row, last))
+        model = self.selectionModel()
+        model.select(chosen, model.SelectionFlag.ClearAndSelect)
+
+    def _rearrange(self, change: Callable[[], None]) -> None:
+        before = self.paths()
+        self._keeping = True
+        change()
+        self.select_paths(before)
+        self._keeping = False
+        if set(self.paths()) != set(before):
+            self.chosen.emit()
+
+    def _on_sort_asked(self, column: int, order: Qt.SortOrder) -> None:
+        self._rearrange(lambda: self.runs.sort(column, order))
+
+    def _on_selection_changed(self) -> None:
+        if not self._keeping:
+            self.chosen.emit()
+
+    def _on_double_clicked(self, index: QModelIndex) -> None:
+        self.opened.emit(self.runs.run_at(index.row()).header.path)
