@@ -10,7 +10,8 @@ import pytest
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.errors import CorrelationError
-from napari_xpcs.io.result_file import read_result, unfinished_result
+from napari_xpcs.io.result_file import read_result
+from napari_xpcs.io.result_writer import unfinished_result
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.twotime import SMOOTHINGS, TwoTimeResult

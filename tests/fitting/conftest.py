@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_xpcs.backends import NumPyBackend
-from napari_xpcs.fitting.models import G2_MODELS, unit_scale
+from napari_xpcs.fitting.g2_model import unit_scale
+from napari_xpcs.fitting.models import G2_MODELS
 from napari_xpcs.kernels.curves import BinTable, G2Curves
 
 Truth = dict[str, float | tuple[float, float]]

@@ -4,7 +4,8 @@ import pytest
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting import _lm_numpy
 from napari_xpcs.fitting._problem import Problem
-from napari_xpcs.fitting.models import G2_MODELS, model_g2
+from napari_xpcs.fitting.g2_model import model_g2
+from napari_xpcs.fitting.models import G2_MODELS
 
 XP = NumPyBackend()
 EXAMPLES = {

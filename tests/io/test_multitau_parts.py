@@ -5,7 +5,7 @@ import numpy as np
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.correlate.multitau_run import correlate_multitau
-from napari_xpcs.io.result_file import write_result
+from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.progress import run
 

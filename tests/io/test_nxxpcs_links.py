@@ -12,7 +12,7 @@ from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.io import layouts
 from napari_xpcs.io.nxxpcs import is_nxxpcs, read_nxxpcs
 from napari_xpcs.io.open import open_path
-from napari_xpcs.io.result_file import write_result
+from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec

@@ -15,7 +15,8 @@ from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.layouts import G2_COVARIANCE
 from napari_xpcs.io.open import open_path, sniff
-from napari_xpcs.io.result_file import read_result, write_result
+from napari_xpcs.io.result_file import read_result
+from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.geometry import Geometry, Sourced
 from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Bins, Partition

@@ -10,7 +10,8 @@ from napari_xpcs.backends import get_backend
 from napari_xpcs.correlate.multitau_twotime_run import correlate_multitau_twotime
 from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.io.layouts import AGES
-from napari_xpcs.io.result_file import read_result, write_result
+from napari_xpcs.io.result_file import read_result
+from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTimeResult

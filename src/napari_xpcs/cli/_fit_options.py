@@ -11,8 +11,8 @@ import typer
 from napari_xpcs.cli._options import read_assignment, read_number, read_number_pair
 
 if TYPE_CHECKING:
+    from napari_xpcs.fitting.g2_model import G2Model
     from napari_xpcs.fitting.laws import Solvent
-    from napari_xpcs.fitting.models import G2Model
     from napari_xpcs.fitting.options import FitOptions, FitRange
 
 

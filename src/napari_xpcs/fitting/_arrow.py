@@ -33,8 +33,8 @@ from napari_xpcs.fitting._problem import (
     MOST_DAMPING,
     Problem,
 )
+from napari_xpcs.fitting.g2_model import G2Model, averaged_shape, natural
 from napari_xpcs.fitting.identifiability import EXCESS_SIGMA, chi2_quantile
-from napari_xpcs.fitting.models import G2Model, averaged_shape, natural
 from napari_xpcs.fitting.start import linear_solution
 from napari_xpcs.fitting.weighted_line import weighted_line
 

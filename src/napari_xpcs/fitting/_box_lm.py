@@ -34,7 +34,7 @@ from napari_xpcs.fitting._problem import (
     Lanes,
     Problem,
 )
-from napari_xpcs.fitting.models import G2Model, model_g2
+from napari_xpcs.fitting.g2_model import G2Model, model_g2
 
 _DELAY_MULTIPLE = 16
 """Delays are padded to a multiple of this, so that most files share one compiled program."""

@@ -24,7 +24,7 @@ from napari_xpcs.fitting._problem import (
     Lanes,
     Problem,
 )
-from napari_xpcs.fitting.models import G2Model, averaged_shape, model_g2, natural
+from napari_xpcs.fitting.g2_model import G2Model, averaged_shape, model_g2, natural
 
 _DIFFERENCE = 6e-6
 """Step of the central differences: the cube root of the float64 rounding error."""

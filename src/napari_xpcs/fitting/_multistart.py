@@ -14,7 +14,7 @@ from napari_xpcs.fitting._problem import (
     Lanes,
     Problem,
 )
-from napari_xpcs.fitting.models import G2Model
+from napari_xpcs.fitting.g2_model import G2Model
 
 HOPELESS = 100.0
 """A fit is given up when another of the same curve has ended with a chi2 lower by this many times

@@ -12,8 +12,8 @@ from napari_xpcs.fitting._lm_numpy import jacobian, residuals
 from napari_xpcs.fitting._problem import Problem
 from napari_xpcs.fitting._setup import prepare, select_bins
 from napari_xpcs.fitting._target import CurveData, Likelihood, Target, whitened
+from napari_xpcs.fitting.g2_model import G2Model
 from napari_xpcs.fitting.identifiability import excess_noise
-from napari_xpcs.fitting.models import G2Model
 from napari_xpcs.fitting.options import DEFAULT, FitOptions
 from napari_xpcs.fitting.posterior import Diagnostics, Method, Posterior, SamplerTrace
 from napari_xpcs.fitting.priors import (

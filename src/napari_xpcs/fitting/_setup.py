@@ -8,8 +8,9 @@ from jaxtyping import Bool, Float, Int
 
 from napari_xpcs.errors import FitError
 from napari_xpcs.fitting._problem import Problem
+from napari_xpcs.fitting.g2_model import G2Model, unit_scale
 from napari_xpcs.fitting.identifiability import MIN_POINTS, enough_points
-from napari_xpcs.fitting.models import G2_MODELS, G2Model, unit_scale
+from napari_xpcs.fitting.models import G2_MODELS
 from napari_xpcs.fitting.options import FitOptions
 from napari_xpcs.kernels.curves import BinTable, G2Curves
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
-from napari_xpcs.fitting.models import G2Model, averaged_shape
+from napari_xpcs.fitting.g2_model import G2Model, averaged_shape
 from napari_xpcs.fitting.priors import Coordinates, prior_curvature
 from napari_xpcs.fitting.reweighting import T_FREEDOM
 

@@ -15,6 +15,7 @@ from napari_xpcs.fitting._arrow import Links
 from napari_xpcs.fitting._problem import AT_BOUND, Problem
 from napari_xpcs.fitting._report import fit_table
 from napari_xpcs.fitting._setup import Setup, model_named, prepare, select_bins
+from napari_xpcs.fitting.g2_model import G2Model, averaged_shape, natural
 from napari_xpcs.fitting.identifiability import (
     ALL_OF_DECAY,
     MIN_GAIN_OVER_CONSTANT,
@@ -30,7 +31,6 @@ from napari_xpcs.fitting.identifiability import (
 from napari_xpcs.fitting.joined_curves import join_curves
 from napari_xpcs.fitting.laws import EXPONENT_BOUNDS, LAWS, RELAXATION, Law, law_named
 from napari_xpcs.fitting.least_squares import fit_block
-from napari_xpcs.fitting.models import G2Model, averaged_shape, natural
 from napari_xpcs.fitting.options import DEFAULT, FitOptions
 from napari_xpcs.fitting.record import record_of
 from napari_xpcs.fitting.results import G2Fit, Shared

@@ -16,7 +16,7 @@ from napari_xpcs.fitting._lm_numpy import (
     residuals,
 )
 from napari_xpcs.fitting._problem import AT_BOUND, Problem
-from napari_xpcs.fitting.models import G2Model, natural
+from napari_xpcs.fitting.g2_model import G2Model, natural
 from napari_xpcs.fitting.results import ErrorKind
 
 MIN_POINTS = 8

@@ -12,8 +12,8 @@ from napari_xpcs.fitting import _lm_numpy, _multistart
 from napari_xpcs.fitting._problem import Problem
 from napari_xpcs.fitting._report import fit_table
 from napari_xpcs.fitting._setup import Setup, model_named, prepare
+from napari_xpcs.fitting.g2_model import G2Model
 from napari_xpcs.fitting.identifiability import Verdict, joined, judge
-from napari_xpcs.fitting.models import G2Model
 from napari_xpcs.fitting.options import DEFAULT, FitOptions
 from napari_xpcs.fitting.record import record_of
 from napari_xpcs.fitting.results import FitRecord, G2Fit

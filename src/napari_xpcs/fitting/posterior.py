@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting._target import Likelihood
-from napari_xpcs.fitting.models import G2Model, unit_scale
+from napari_xpcs.fitting.g2_model import G2Model, unit_scale
 from napari_xpcs.fitting.priors import Prior
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.fitting.reweighting import T_FREEDOM

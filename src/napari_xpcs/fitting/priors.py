@@ -26,7 +26,7 @@ from jaxtyping import Float
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.errors import FitError
-from napari_xpcs.fitting.models import G2Model, Parameter
+from napari_xpcs.fitting.g2_model import G2Model, Parameter
 from napari_xpcs.units import ANGSTROM_M
 
 Family: TypeAlias = Literal["normal", "halfnormal", "lognormal", "uniform", "loguniform", "ratio"]

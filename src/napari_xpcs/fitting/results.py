@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from napari_xpcs.backends import NumPyBackend
-from napari_xpcs.fitting.models import G2_MODELS, G2Model, unit_scale
+from napari_xpcs.fitting.g2_model import G2Model, unit_scale
+from napari_xpcs.fitting.models import G2_MODELS
 from napari_xpcs.fitting.options import FitOptions
 from napari_xpcs.kernels.curves import BinTable
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from napari_xpcs.fitting._lm_numpy import residuals
 from napari_xpcs.fitting._problem import Problem
-from napari_xpcs.fitting.models import G2Model
+from napari_xpcs.fitting.g2_model import G2Model
 
 T_FREEDOM = 4.0
 """Degrees of freedom of Student's t: 5 % less precise than Gauss on clean curves."""

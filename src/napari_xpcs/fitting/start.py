@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting._problem import Problem
-from napari_xpcs.fitting.models import LOG_MARGIN_ABOVE, LOG_MARGIN_BELOW, G2Model, GridAxis
+from napari_xpcs.fitting.g2_model import G2Model, GridAxis
 
 _BLOCK = 32
 """Curves whose grids are in memory at a time, near enough to the processor."""
@@ -18,6 +18,9 @@ _PRODUCT_ROWS, _PRODUCT_SIZE = 32, 2**18
 """Rows of a block, and its multiplications: up to this many OpenBLAS computes in one thread."""
 
 _NOTHING_LEFT = 1e-100
+
+_LOG_MARGIN_BELOW, _LOG_MARGIN_ABOVE = 1.0, 1.5
+"""How far the grid reaches beyond the measured delays, in units of ln(time)."""
 
 
 def grid_starts(
@@ -112,9 +115,9 @@ def _grid(
     for i, (parameter, rule) in enumerate(zip(model.parameters[2:], model.grid, strict=True)):
         falling = parameter.scale in ("rate", "velocity")
         first, last = (
-            (-log_span - LOG_MARGIN_ABOVE, LOG_MARGIN_BELOW)
+            (-log_span - _LOG_MARGIN_ABOVE, _LOG_MARGIN_BELOW)
             if falling
-            else (-LOG_MARGIN_BELOW, log_span + LOG_MARGIN_ABOVE)
+            else (-_LOG_MARGIN_BELOW, log_span + _LOG_MARGIN_ABOVE)
         )
         axes.append(
             _axis(rule, first, last, lower[:, i].min(), upper[:, i].max())

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.errors import FitError
-from napari_xpcs.fitting.models import G2Model
+from napari_xpcs.fitting.g2_model import G2Model
 
 _TIE = re.compile(r"\s*(?:(?P<factor>[-+.0-9eE]+)\s*\*)?\s*(?P<name>[A-Za-z_]\w*)\s*")
 

@@ -19,7 +19,8 @@ import numpy as np
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.errors import FitError
-from napari_xpcs.fitting.models import G2_MODELS, G2Model, GridAxis, Parameter, Prior
+from napari_xpcs.fitting.g2_model import G2Model, GridAxis, Parameter, Prior
+from napari_xpcs.fitting.models import G2_MODELS
 
 FUNCTIONS = (
     *("exp", "log", "sqrt", "abs", "sin", "cos", "tan", "sinc"),

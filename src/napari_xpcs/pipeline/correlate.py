@@ -25,7 +25,7 @@ from napari_xpcs.errors import FileFormatError, XpcsError
 from napari_xpcs.io.atomic import refuse_input_as_output, refuse_to_overwrite
 from napari_xpcs.io.files import FramesFile, ResultFile
 from napari_xpcs.io.open import open_path
-from napari_xpcs.io.result_file import unfinished_result
+from napari_xpcs.io.result_writer import unfinished_result
 from napari_xpcs.kernels.geometry import override
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
