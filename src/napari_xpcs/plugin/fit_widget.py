@@ -118,7 +118,7 @@ class FitWidget(Dock):
 
     def _connect(self) -> None:
         self._layer.currentIndexChanged.connect(self._refresh)
-        self._open.opened.connect(self._on_opened)
+        self._open.opened.connect(self.show_opened)
         self._open.failed.connect(self._job.message.setText)
         self._model.changed.connect(self._on_model_changed)
         self._parameters.parameters.refused.connect(self._job.message.setText)
@@ -227,7 +227,8 @@ class FitWidget(Dock):
         """Read the curves of a CSV or a result file and show them, in a thread."""
         self._open.open(path)
 
-    def _on_opened(self, opened: OpenedCurves) -> None:
+    def show_opened(self, opened: OpenedCurves) -> None:
+        """Offer curves that were read, and show them."""
         self._opened.append(opened)
         self._refresh()
         self._layer.setCurrentIndex(self._layer.findData(opened))
