@@ -127,6 +127,17 @@ def test_large_counts_stay_exact(engine: dict[str, object], rings: Partition) ->
     np.testing.assert_allclose(found.g2, expected.g2, rtol=1e-13)
 
 
+def test_dark_frames_behind_large_counts_stay_exact(
+    engine: dict[str, object], rings: Partition
+) -> None:
+    counts = np.random.default_rng(5).poisson(2.0, (100, 12, 20)).astype(np.uint32)
+    counts[3] = 2**24 + 1  # not exact in float32
+    counts[8:24] = 0
+    plan = whole_plan(counts)
+    expected = state(counts, rings, plan, engine="numba")
+    assert_same_state(state(counts, rings, plan, block=8, **engine), expected)
+
+
 def test_shards_that_do_not_fit(rings: Partition) -> None:
     counts = np.ones((64, 12, 20), np.uint8)
     plan = whole_plan(counts, alignment=4)

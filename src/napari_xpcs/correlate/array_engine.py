@@ -1,19 +1,28 @@
 """The multi-tau engine on the array backend: JAX on a CPU or GPU, or NumPy."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from napari_xpcs.backends import BackendProtocol
+from napari_xpcs._typing import Array
+from napari_xpcs.backends import BackendProtocol, DeviceManager
 from napari_xpcs.correlate.engines import plain
+from napari_xpcs.correlate.pixel_slabs import PixelSlab, cut_slabs
 from napari_xpcs.correlate.pixels import UsedPixels
-from napari_xpcs.kernels.multitau_rows import TILE_PIXELS, Level, Tile, add_block
+from napari_xpcs.kernels.multitau_rows import TILE_PIXELS, Heads, Level, Slab, add_block
 from napari_xpcs.kernels.multitau_state import MultiTauState, level_rows
 
 EXACT = 2.0**24
 """Whole numbers below this are exact in float32."""
+
+_MOST_TILES = 32
+"""Tiles of a slab at most: the time to call a program is small beside that to run it."""
+
+_ALIGNED = 64
+"""A compiled program reads memory that starts at a multiple of so many bytes where it lies."""
 
 
 class ArrayEngine:
@@ -35,32 +44,34 @@ class ArrayEngine:
         self, state: MultiTauState, pixels: UsedPixels, length: int, *, xp: BackendProtocol
     ) -> None:
         self._state = state
-        self._pixels = pixels
         self._length = length
         self._xp = xp
-        # A compiled program does not depend on the length of the run, so every tile has the
+        self._platform = DeviceManager.instance().info().platform if xp.supports_gpu else "cpu"
+        # Powers of two, so that detectors of any size share a few programs.
+        tiles = -(-len(pixels.index) // TILE_PIXELS)
+        self._tiles = min(1 << (tiles - 1).bit_length(), _MOST_TILES) if xp.supports_jit else 1
+        self._slabs = cut_slabs(pixels.index, self._tiles, TILE_PIXELS)
+        # A compiled program does not depend on the length of the run, so every slab has the
         # levels of a block.
         self._levels = max(state.levels, length.bit_length())
-        self._tiles = [self._load(start) for start in self._starts]
-        self._total = state.total.copy()
+        self._sums = [self._load(slab) for slab in self._slabs]
+        self._first, self._total = state.first.copy(), state.total.copy()
         self._kept = [state.kept]
-        self._most = float(max((sums.max(initial=0.0) for sums in state.last), default=0.0))
+        last = state.last[: length.bit_length()]
+        self._most = [float(last[..., slab.here].max(initial=0.0)) for slab in self._slabs]
+        self._rooms: list[Shaped[np.ndarray, "tile frame pixel"]] = []
+        self._readers: list[Slab] = [(), ()]
 
     @property
     def device(self) -> str:
         """Where it computes, in words."""
-        where = "gpu" if self._xp.supports_gpu else "cpu"
-        return f"{where}, {self._xp.name}"
+        return f"{self._platform}, {self._xp.name}"
 
     def prepare(self, dtype: np.dtype[Any], *, weighted: bool) -> None:
         """Compile for frames of ``dtype``."""
-        narrow = dtype.kind in "ui" and not weighted
-        tile = np.zeros((self._length, TILE_PIXELS), dtype if narrow else np.float64)
-        self._xp.block_until_ready(
-            add_block(
-                self._tiles[0], self._xp.asarray(tile), 0, 0, narrow=narrow, xp=self._xp
-            )[0].products
-        )  # fmt: skip
+        self._make_rooms(dtype, weighted=weighted)
+        slab, _ = self._add(0, self._rooms[0], 0, 0, narrow=self._rooms[0].dtype.kind == "u")
+        self._xp.block_until_ready(slab)
 
     def add(
         self,
@@ -68,87 +79,104 @@ class ArrayEngine:
         weight: Float[np.ndarray, " frame"] | None,
     ) -> None:
         """Add the next frames, whole or each times its weight."""
-        counts = self._pixels.take(plain(frames))
-        if weight is not None:
-            counts = counts * weight[:, None]
-        elif counts.dtype.kind == "f":
-            counts = counts.astype(np.float64)
-        total = counts.sum(axis=0, dtype=np.float64)
-        # No sum of a level that lies within a block is larger than the block's own.
-        most = float(total.max())
-        self._most = max(self._most, most)
-        narrow = counts.dtype.kind in "ui" and self._most * most < EXACT
-        self._total += total
-        seen, fresh = self._state.frames, len(counts)
-        self._tiles = [
-            add_block(
-                tile, self._xp.asarray(self._cut(counts, start)), seen, fresh, narrow=narrow,
-                xp=self._xp,
-            )
-            for tile, start in zip(self._tiles, self._starts, strict=True)
-        ]  # fmt: skip
+        flat = plain(frames).reshape(len(frames), -1)
+        self._make_rooms(flat.dtype, weighted=weight is not None)
+        seen, fresh = self._state.frames, len(frames)
+        for number, slab in enumerate(self._slabs):
+            # While a program reads one room, the next slab is put into the other.
+            self._xp.block_until_ready(self._readers[number % 2])
+            room = self._rooms[number % 2]
+            total = slab.fill(flat, weight, room)
+            self._total[slab.here] += total
+            # No sum of a level that lies within a block is larger than the block's own.
+            most = max(float(total.max()), 1.0)
+            self._most[number] = max(self._most[number], most)
+            narrow = room.dtype.kind == "u" and self._most[number] * most < EXACT
+            advanced, heads = self._add(number, room, seen, fresh, narrow=narrow)
+            self._sums[number] = self._readers[number % 2] = advanced
+            self._keep_first(slab, heads, seen, fresh)
         self._state = replace(self._state, frames=seen + fresh)
         top = self._state.alignment
         if self._state.begin and seen + fresh >> top > seen >> top:
-            self._kept.append(self._gather(lambda tile: tile[top].last[-1:], 1))
+            kept = np.empty((1, len(self._total)), self._state.kept.dtype)
+            newest = [np.asarray(slab[top].last)[:, -1:] for slab in self._sums]
+            self._gather(newest, kept)
+            self._kept.append(kept)
 
     def state(self) -> MultiTauState:
         """Return the state as NumPy arrays."""
         state = self._state
-        history = 2 * state.delays_per_level
-        levels = state.levels
-        products = np.zeros_like(state.products)
-        first, last = np.zeros_like(state.first), np.zeros_like(state.last)
-        for level in range(levels):
+        products, last = np.empty_like(state.products), np.empty_like(state.last)
+        for level in range(state.levels):
             rows = level_rows(level, state.delays_per_level)
-            count = rows.stop - rows.start
-            products[rows] = self._gather(lambda tile, at=level: tile[at].products, count)
-            first[level] = self._gather(lambda tile, at=level: tile[at].first, history)
-            last[level] = self._gather(lambda tile, at=level: tile[at].last, history)
-        kept = np.concatenate(self._kept).astype(state.kept.dtype)
+            self._gather([slab[level].products for slab in self._sums], products[rows])
+            self._gather([slab[level].last for slab in self._sums], last[level])
         return replace(
-            state, products=products, first=first, last=last, total=self._total.copy(), kept=kept
-        )
+            state, products=products, first=self._first.copy(), last=last,
+            total=self._total.copy(), kept=np.concatenate(self._kept),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Drop the arrays of the device."""
-        self._tiles = []
+        self._sums, self._rooms, self._readers = [], [], [(), ()]
 
-    @property
-    def _starts(self) -> range:
-        return range(0, len(self._pixels.index), TILE_PIXELS)
+    def _add(
+        self,
+        number: int,
+        room: Shaped[np.ndarray, "tile frame pixel"],
+        seen: int,
+        fresh: int,
+        *,
+        narrow: bool,
+    ) -> tuple[Slab, Heads]:
+        return add_block(
+            self._sums[number], room, seen, fresh, narrow=narrow,
+            looped=self._xp.supports_jit and self._platform == "cpu", xp=self._xp,
+        )  # fmt: skip
 
-    def _load(self, start: int) -> Tile:
-        """Put a tile of the state onto the device."""
+    def _make_rooms(self, dtype: np.dtype[Any], *, weighted: bool) -> None:
+        """Make room for two slabs of counts."""
+        # Counts of one byte share the program of those of two, and can be added up in it.
+        whole = np.dtype(np.uint16) if dtype == np.uint8 else dtype
+        kind = whole if dtype.kind == "u" and not weighted else np.dtype(np.float64)
+        if not self._rooms or self._rooms[0].dtype != kind:
+            shape = (self._tiles, self._length, TILE_PIXELS)
+            self._rooms = [_aligned(shape, kind) for _ in self._readers]
+
+    def _load(self, slab: PixelSlab) -> Slab:
+        """Put a slab of the state onto the device."""
         state = self._state
-        here = slice(start, min(start + TILE_PIXELS, len(state.total)))
         history = 2 * state.delays_per_level
-        tile = []
+        levels = []
         for level in range(self._levels):
             rows = level_rows(level, state.delays_per_level)
-            arrays = [np.zeros((rows.stop - rows.start, TILE_PIXELS))]
-            arrays += [np.zeros((history, TILE_PIXELS)) for _ in range(2)]
-            if level < state.levels:
-                stored = (state.products[rows], state.first[level], state.last[level])
-                for array, values in zip(arrays, stored, strict=True):
-                    array[:, : here.stop - here.start] = values[:, here]
-            tile.append(Level(*(self._xp.asarray(array) for array in arrays)))
-        return tuple(tile)
+            if level < state.levels and state.frames:
+                products = slab.to_slab(state.products[rows], self._tiles)
+                last = slab.to_slab(state.last[level], self._tiles)
+            else:
+                products = np.zeros((self._tiles, rows.stop - rows.start, TILE_PIXELS))
+                last = np.zeros((self._tiles, history, TILE_PIXELS))
+            levels.append(Level(products=self._xp.asarray(products), last=self._xp.asarray(last)))
+        return tuple(levels)
 
-    def _cut(
-        self, counts: Shaped[np.ndarray, "frame pixel"], start: int
-    ) -> Shaped[np.ndarray, "frame pixel"]:
-        """Return the counts of a tile, filled up to one shape with zeros."""
-        part = counts[:, start : start + TILE_PIXELS]
-        if part.shape == (self._length, TILE_PIXELS):
-            return part
-        tile = np.zeros((self._length, TILE_PIXELS), counts.dtype)
-        tile[: len(part), : part.shape[1]] = part
-        return tile
+    def _keep_first(self, slab: PixelSlab, heads: Heads, seen: int, fresh: int) -> None:
+        """Remember the first sums of a level, of which a block brings some at its start only."""
+        # A block may bring sums of more levels than the run has, or of fewer.
+        for level, (first, head) in enumerate(zip(self._first, heads, strict=False)):
+            known = seen >> level
+            stop = min(seen + fresh >> level, len(first))
+            if known < stop:
+                slab.from_slab(np.asarray(head)[:, : stop - known], first[known:stop])
 
-    def _gather(self, part: Any, rows: int) -> Float[np.ndarray, "row pixel"]:
-        """Return an array of all tiles beside each other."""
-        whole = np.empty((rows, len(self._tiles) * TILE_PIXELS))
-        for tile, start in zip(self._tiles, self._starts, strict=True):
-            whole[:, start : start + TILE_PIXELS] = self._xp.to_numpy(part(tile))
-        return whole[:, : len(self._pixels.index)]
+    def _gather(self, tiles: Iterable[Array], into: Shaped[np.ndarray, "row pixel"]) -> None:
+        """Write an array of every slab into rows of the used pixels."""
+        for slab, of_slab in zip(self._slabs, tiles, strict=True):
+            slab.from_slab(np.asarray(of_slab), into)
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Shaped[np.ndarray, "..."]:
+    """Return zeros in memory that a compiled program need not copy."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory = np.zeros(size + _ALIGNED, np.uint8)
+    start = -memory.ctypes.data % _ALIGNED
+    return memory[start : start + size].view(dtype).reshape(shape)

@@ -35,13 +35,6 @@ class UsedPixels:
     dynamic_of_static: Int[np.ndarray, " sbin"]
     bins: int
 
-    def take(
-        self, frames: Shaped[np.ndarray, "frame row col"]
-    ) -> Shaped[np.ndarray, "frame pixel"]:
-        """Return the counts of these pixels."""
-        # "clip" skips the check of every index; they are within the detector by construction.
-        return np.take(frames.reshape(len(frames), -1), self.index, axis=1, mode="clip")
-
     def static_mean(self, image: Image) -> Float[np.ndarray, " sbin"]:
         """Return the mean of ``image`` over every static bin, NaN for one without pixels."""
         count = len(self.dynamic_of_static)

@@ -1,7 +1,8 @@
-"""Multi-tau sums of a block of frames for a tile of pixels, on the array backend.
+"""Multi-tau sums of a block of frames for tiles of pixels, on the array backend.
 
-The pixels of a detector are cut into tiles of one size: a tile fits the cache of a core, and
-a program that was compiled once serves every detector.
+The pixels of a detector are cut into tiles of one size, whose rows stay in the cache of a core
+while all levels are worked out.  Some tiles make a slab, which one call of a compiled program
+goes through: the same program serves every detector.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -11,39 +12,43 @@ from jaxtyping import Float, Int, Shaped
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
 
-TILE_PIXELS = 4096
-"""Pixels of a tile: 256 rows of float32 fill the second-level cache of a core."""
+TILE_PIXELS = 1040
+"""Pixels of a tile.
+
+No power of two: rows that lie 4096 bytes apart share a few places of the first-level cache, and
+sums over them take four times as long.
+"""
 
 _ROW_GROUP = 16
 
 
 class Level(NamedTuple):
-    """What one level of a tile remembers, float64; as in :class:`MultiTauState`.
+    """What one level of a slab has to remember to go on; see :class:`MultiTauState`.
 
-    ``products`` (lag, pixel); ``first`` and ``last`` (history, pixel), the latter with the newest
-    sum at the end.
+    ``products`` (tile, lag, pixel) float64; ``last`` (tile, history, pixel), the newest sum at the
+    end: float64, or float32 as long as the frames of a block are multiplied in that.
     """
 
     products: Array
-    first: Array
     last: Array
 
 
-Tile: TypeAlias = tuple[Level, ...]
-Number: TypeAlias = int | Int[Array, ""]
-"""A count that a compiled program does not depend on."""
+Slab: TypeAlias = tuple[Level, ...]
+Heads: TypeAlias = tuple[Array, ...]
+"""(tile, sum, pixel): the first sums that each level got from a block, up to the history."""
 
 
 def add_block(
-    tile: Tile,
-    frames: Shaped[Array, "frame pixel"],
+    slab: Slab,
+    frames: Shaped[Array, "tile frame pixel"],
     seen: int,
     fresh: int,
     *,
     narrow: bool,
+    looped: bool,
     xp: BackendProtocol,
-) -> Tile:
-    """Return ``tile`` after another block of frames.
+) -> tuple[Slab, Heads]:
+    """Return ``slab`` after another block of frames, and the first sums that its levels got.
 
     Parameters
     ----------
@@ -56,99 +61,126 @@ def add_block(
         of a run may have fewer than its length.
     narrow
         Multiply in float32: right for whole counts of which no sum of products reaches 2^24.
+    looped
+        Work out one tile after the other: for a CPU.
     """
-    length = len(frames)
+    length = frames.shape[1]
     reach = length.bit_length()
-    advance = xp.jit(_add_frames, static_argnames=("narrow", "xp"))
+    advance = xp.jit(_advance, static_argnames=("looped", "xp"))
     carry = xp.jit(_add_pair, static_argnames=("xp",))
-    levels = list(advance(tile[:reach], frames, seen, fresh, narrow=narrow, xp=xp))
+    kind = xp.float32 if narrow else xp.float64
+    inside = tuple(_of_kind(level, kind, xp=xp) for level in slab[:reach])
+    advanced, heads = advance(inside, frames, fresh, looped=looped, xp=xp)
+    levels, heads = list(advanced), list(heads)
     # Above the block, a level gets one sum whenever the level below has got two.
-    for index in range(reach, len(tile)):
+    for index in range(reach, len(slab)):
         if fresh < length or (seen + fresh) % (1 << index):
-            levels += tile[index:]
+            levels += slab[index:]
             break
-        levels.append(carry(tile[index], levels[-1].last, seen >> index, xp=xp))
-    return tuple(levels)
+        level, head = carry(slab[index], levels[-1].last, xp=xp)
+        levels.append(level)
+        heads.append(head)
+    return tuple(levels), tuple(heads)
+
+
+def _of_kind(level: Level, kind: object, *, xp: BackendProtocol) -> Level:
+    if level.last.dtype == kind:
+        return level
+    return Level(products=level.products, last=xp.astype(level.last, kind))
+
+
+def _advance(
+    slab: Slab,
+    frames: Shaped[Array, "tile frame pixel"],
+    fresh: int | Int[Array, ""],
+    *,
+    looped: bool,
+    xp: BackendProtocol,
+) -> tuple[Slab, Heads]:
+    if not looped:
+        return _add_frames(slab, frames, fresh, xp=xp)
+
+    def step(nothing: None, tile: tuple[Slab, Array]) -> tuple[None, tuple[Slab, Heads]]:
+        return nothing, _add_frames(*tile, fresh, xp=xp)
+
+    advanced: tuple[Slab, Heads] = xp.scan(step, None, (slab, frames))[1]
+    return advanced
 
 
 def _add_frames(
-    levels: Tile,
-    frames: Shaped[Array, "frame pixel"],
-    seen: Number,
-    fresh: Number,
+    levels: Slab,
+    frames: Shaped[Array, "*tile frame pixel"],
+    fresh: int | Int[Array, ""],
     *,
-    narrow: bool,
     xp: BackendProtocol,
-) -> Tile:
-    advanced = []
-    kind = xp.float32 if narrow else xp.float64
+) -> tuple[Slab, Heads]:
+    advanced, heads = [], []
+    kind = levels[0].last.dtype
     sums = xp.astype(frames, kind)
     for index, level in enumerate(levels):
+        history = level.last.shape[-2]
         # An odd sum at the end of a run is no pair: it counts at no higher level.
-        sums = xp.where(xp.arange(len(sums))[:, None] < fresh, sums, xp.zeros((), kind))
+        known = xp.arange(sums.shape[-2])[:, None] < fresh
+        sums = xp.where(known, sums, xp.zeros((), kind))
         # Stored once, or XLA would work out every row again for every lag and level above.
-        rows = xp.optimization_barrier(xp.concatenate([xp.astype(level.last, kind), sums]))
-        advanced.append(_add_rows(level, rows, seen, fresh, xp=xp))
+        rows = xp.optimization_barrier(xp.concatenate([level.last, sums], axis=-2))
+        advanced.append(_add_rows(level, rows, fresh, xp=xp))
+        heads.append(rows[..., history : 2 * history, :])
         if index + 1 < len(levels):
-            sums = rows[len(level.last) :]
-            sums, seen, fresh = sums[0::2] + sums[1::2], seen >> 1, fresh >> 1
-    return tuple(advanced)
+            sums = rows[..., history::2, :] + rows[..., history + 1 :: 2, :]
+            fresh = fresh >> 1
+    return tuple(advanced), tuple(heads)
 
 
 def _add_pair(
-    level: Level, below: Float[Array, "history pixel"], seen: Number, *, xp: BackendProtocol
-) -> Level:
-    rows = xp.concatenate([level.last, below[-2:-1] + below[-1:]])
-    return _add_rows(level, rows, seen, 1, xp=xp)
+    level: Level, below: Float[Array, "tile history pixel"], *, xp: BackendProtocol
+) -> tuple[Level, Float[Array, "tile 1 pixel"]]:
+    newest = xp.astype(below[:, -2:], xp.float64)
+    pair = newest[:, :1] + newest[:, 1:]
+    return _add_rows(level, xp.concatenate([level.last, pair], axis=1), 1, xp=xp), pair
 
 
 def _add_rows(
     level: Level,
-    rows: Float[Array, "row pixel"],
-    seen: Number,
-    fresh: Number,
+    rows: Float[Array, "*tile row pixel"],
+    fresh: int | Int[Array, ""],
     *,
     xp: BackendProtocol,
 ) -> Level:
-    """Add sums to a level that has ``seen`` so many already.
+    """Add sums to a level.
 
     ``rows`` are its last sums followed by the new ones, of which ``fresh`` are not zero.
     """
-    lags, history = len(level.products), len(level.last)
-    sums = rows[history:]
+    lags, history = level.products.shape[-2], level.last.shape[-2]
     products = [
-        _sum_products(rows, history, lag, len(sums), xp=xp)
-        for lag in range(history - lags + 1, history + 1)
+        _sum_products(rows, history, lag, xp=xp) for lag in range(history - lags + 1, history + 1)
     ]
-    slot = xp.arange(history)
-    arrived = xp.take(sums, xp.clip(slot - seen, 0, len(sums) - 1), axis=0)
-    known = (slot < seen) | (slot >= seen + fresh)
     return Level(
-        products=level.products + xp.astype(xp.stack(products), xp.float64),
-        first=xp.where(known[:, None], level.first, xp.astype(arrived, xp.float64)),
-        last=xp.astype(xp.take(rows, slot + fresh, axis=0), xp.float64),
+        products=level.products + xp.astype(xp.stack(products, axis=-2), xp.float64),
+        last=xp.take(rows, xp.arange(history) + fresh, axis=-2),
     )
 
 
 def _sum_products(
-    rows: Float[Array, "row pixel"], start: int, lag: int, count: int, *, xp: BackendProtocol
-) -> Float[Array, " pixel"]:
-    """Return the sum over ``count`` rows from ``start`` on of their products with earlier ones.
+    rows: Float[Array, "*tile row pixel"], start: int, lag: int, *, xp: BackendProtocol
+) -> Float[Array, "*tile pixel"]:
+    """Return the sum over rows from ``start`` on of their products with those ``lag`` earlier.
 
     Written out as additions of groups of rows: on a CPU, XLA turns these into vector
     instructions and a reduction over the first axis into scalar ones, ten times slower.
     """
+    count = rows.shape[-2] - start
     group = min(_ROW_GROUP, count)
 
     def product(offset: int) -> Array:
         at = start + offset
-        return rows[at : at + group] * rows[at - lag : at - lag + group]
+        return rows[..., at : at + group, :] * rows[..., at - lag : at - lag + group, :]
 
     partial = product(0)
     for offset in range(group, count, group):
         partial = partial + product(offset)
     partial = xp.optimization_barrier(partial)
-    total = partial[0]
+    total = partial[..., 0, :]
     for row in range(1, group):
-        total = total + partial[row]
+        total = total + partial[..., row, :]
     return total
