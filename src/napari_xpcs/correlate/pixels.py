@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 
 from napari_xpcs._typing import Image, Mask
 from napari_xpcs.errors import CorrelationError
