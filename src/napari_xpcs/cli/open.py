@@ -9,7 +9,13 @@ from napari_xpcs.errors import XpcsError
 
 
 def open_files(
-    files: Annotated[list[Path], typer.Argument(help="Frames, result or Q-map files.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Frames, result or Q-map files. A folder, or several result files, to compare "
+            "their runs."
+        ),
+    ],
 ) -> None:
     """Open napari with the files and the docks of this plugin."""
     from napari_xpcs.plugin.screen import has_screen

@@ -1,6 +1,7 @@
 """What of a result is compared with other runs: g2, I(q), its segments, I(t); no image."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from napari_xpcs.kernels.saxs import bin_mean
 MOST_BLOCKS = 400
 """Points of I(t): more cannot be told apart on a screen."""
 
+FILE, PROFILE, TIMES = "file", "I(q)", "I(t)"
+
 _SAME_UNIT = 0.05
 """Relative difference below which the mean of the segments is I(q) itself."""
 
@@ -44,7 +47,8 @@ class RunSummary:
     intensity
         I(t) in blocks of frames.
     problems
-        In words, what is left out and why.
+        In words, what is doubtful or left out and why, by the part that it is about:
+        :data:`FILE`, :data:`PROFILE` or :data:`TIMES`.
     """
 
     path: Path
@@ -53,7 +57,7 @@ class RunSummary:
     segments: Float[np.ndarray, "segment q"] | None = None
     segments_in_counts: bool = True
     intensity: IntensityInTime | None = None
-    problems: tuple[str, ...] = ()
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_summary(path: Path, *, xp: BackendProtocol) -> RunSummary:
@@ -68,7 +72,7 @@ def read_summary(path: Path, *, xp: BackendProtocol) -> RunSummary:
     if not isinstance(opened, ResultFile):
         msg = f"{path.name} holds no results; `napari-xpcs info` tells what it holds."
         raise FileFormatError(msg)
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     profile, segments = _profile(opened, problems, xp)
     in_counts = True
     if profile is not None and segments is not None:
@@ -81,25 +85,25 @@ def read_summary(path: Path, *, xp: BackendProtocol) -> RunSummary:
         segments=segments,
         segments_in_counts=in_counts,
         intensity=_intensity(opened, problems),
-        problems=tuple(problems),
+        problems=problems,
     )
 
 
 def _profile(
-    result: ResultFile, problems: list[str], xp: BackendProtocol
+    result: ResultFile, problems: dict[str, str], xp: BackendProtocol
 ) -> tuple[RadialProfile | None, Float[np.ndarray, "segment q"] | None]:
     if result.partition is None:
         if result.scattering_1d is not None or result.scattering is not None:
-            problems.append("I(q) is left out: without bins no q is known.")
+            problems[PROFILE] = "without bins no q is known."
         return None, None
     bins = result.partition.static
     if "q" not in result.partition.names:
         names = " and ".join(result.partition.names)
-        problems.append(f"I(q) is left out: the bins lie along {names}, not along q.")
+        problems[PROFILE] = f"the bins lie along {names}, not along q."
         return None, None
     q = bins.center_of_bins(result.partition.names.index("q"))
     if not np.isfinite(q).any():
-        problems.append("I(q) is left out: the file tells no q of its static bins.")
+        problems[PROFILE] = "the file tells no q of its static bins."
         return None, None
     values = _of_bins(result, bins, problems, xp)
     if values is None:
@@ -113,7 +117,7 @@ def _profile(
 
 
 def _of_bins(
-    result: ResultFile, bins: Bins, problems: list[str], xp: BackendProtocol
+    result: ResultFile, bins: Bins, problems: dict[str, str], xp: BackendProtocol
 ) -> Float[np.ndarray, " sbin"] | None:
     """Return the mean of every static bin: as the file tells it, else from its mean image."""
     stored = result.scattering_1d
@@ -121,16 +125,14 @@ def _of_bins(
         return stored
     if result.scattering is not None and result.scattering.shape == bins.labels.shape:
         if stored is not None:
-            problems.append(
+            problems[PROFILE] = (
                 f"I(q) is made from the mean image: the file has {len(stored)} values for "
                 f"{len(bins)} static bins."
             )
         mean = bin_mean(result.scattering, bins.labels, len(bins), xp=xp)
         return np.asarray(xp.to_numpy(mean))
     if stored is not None:
-        problems.append(
-            f"I(q) is left out: the file has {len(stored)} values for {len(bins)} static bins."
-        )
+        problems[PROFILE] = f"the file has {len(stored)} values for {len(bins)} static bins."
     return None
 
 
@@ -140,13 +142,13 @@ def _in_counts(profile: RadialProfile, segments: Float[np.ndarray, "segment q"])
     return abs(float(segments[:, known].mean(axis=0).sum()) - whole) <= _SAME_UNIT * abs(whole)
 
 
-def _intensity(result: ResultFile, problems: list[str]) -> IntensityInTime | None:
+def _intensity(result: ResultFile, problems: dict[str, str]) -> IntensityInTime | None:
     stored = result.intensity_vs_time
     if stored is None or len(stored) != 2 or not stored.shape[1]:
         return None
     frame_time = result.known["frame_time_s"].value if "frame_time_s" in result.known else None
     if frame_time is None:
-        problems.append("I(t) is left out: no time between frames is known.")
+        problems[TIMES] = "no time between frames is known."
         return None
     step = frame_time
     for name in ("stride_frame", "avg_frame"):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.errors import XpcsError
-from napari_xpcs.io.run_summary import RunSummary, read_summary
+from napari_xpcs.io.run_summary import FILE, PROFILE, TIMES, RunSummary, read_summary
 from napari_xpcs.kernels.curves import G2Curves, bin_text
 from napari_xpcs.kernels.radial_profile import RadialProfile, block_means
 from napari_xpcs.kernels.same_bins import (
@@ -99,7 +99,7 @@ def read_runs(
         try:
             runs[path] = read_summary(path, xp=xp)
         except XpcsError as fault:
-            runs[path] = RunSummary(path=path, problems=(str(fault),))
+            runs[path] = RunSummary(path=path, problems={FILE: str(fault)})
     yield Progress(len(paths), len(paths), "runs")
     return runs
 
@@ -188,7 +188,7 @@ def _g2_line(name: str, curves: G2Curves, column: int, errors: bool) -> Line:
 
 def compare_profiles(runs: Runs) -> Comparison:
     """Return I(q) of the runs."""
-    kept, remarks = _having(runs, lambda run: run.profile, "I(q)")
+    kept, remarks = _having(runs, lambda run: run.profile, PROFILE)
     lines = tuple(
         Line(name=name, x=profile.q, y=_above_zero(profile.intensity)) for _, name, profile in kept
     )
@@ -204,7 +204,7 @@ def compare_profiles(runs: Runs) -> Comparison:
 
 def compare_times(runs: Runs) -> Comparison:
     """Return I(t) of the runs, and by how much the counts change within one."""
-    kept, remarks = _having(runs, lambda run: run.intensity, "I(t)")
+    kept, remarks = _having(runs, lambda run: run.intensity, TIMES)
     alone = len(kept) == 1
     lines = tuple(
         Line(name=name, x=series.time_s, y=series.mean, error=series.error if alone else None)
@@ -279,7 +279,7 @@ def compare_segments(runs: Runs) -> Comparison:
 
 def compare_drift(runs: Runs) -> Comparison:
     """Return I(q) of every run beside the mean of the runs, in their order."""
-    kept, remarks = _having(runs, lambda run: run.profile, "I(q)")
+    kept, remarks = _having(runs, lambda run: run.profile, PROFILE)
     same: list[tuple[str, RadialProfile]] = []
     other: list[tuple[str, RadialProfile]] = []
     for _, name, profile in kept:
@@ -322,14 +322,18 @@ def _having(
 ) -> tuple[list[tuple[RunSummary, str, Part]], list[str]]:
     """Return the runs that hold a part, with short names; and sentences on the others."""
     kept: list[tuple[RunSummary, str, Part]] = []
-    lacking = _Said()
+    said = _Said()
     for run, name in zip(runs, short_names([run.path for run in runs]), strict=True):
         held = part(run)
         if held is not None:
             kept.append((run, name, held))
+            if what in run.problems:
+                said.add(run.problems[what], name)
+        elif FILE in run.problems:
+            said.add(run.problems[FILE], name)
         else:
-            lacking.add(" ".join((f"no {what}.", *run.problems)), name)
-    return kept, lacking.sentences("")
+            said.add(f"no {what}: {run.problems.get(what, 'the file holds none.')}", name)
+    return kept, said.sentences("")
 
 
 def _surest(
@@ -344,7 +348,12 @@ def _finding(what: str, change: Drift, where: Sequence[str], parts: str) -> str:
     """Return the strongest change with its error, and whether scatter makes one like it."""
     strongest = change.strongest
     if strongest is None:
-        return f"{what}: {parts}; a change with its error takes three or more."
+        known = np.isfinite(change.change)
+        if not known.any():
+            return f"{what}: no change is known."
+        largest = int(np.nanargmax(np.abs(change.change)))
+        told = f"{100 * change.change[largest]:+.2g} % {where[largest]}".rstrip()
+        return f"{what}: at most {told} among {parts}; an error of it takes three or more."
     value, error = 100 * change.change[strongest], 100 * change.error[strongest]
     digits = max(1 - int(np.floor(np.log10(error))), 0)
     text = f"{value:+.{digits}f} ± {error:.{digits}f} %"

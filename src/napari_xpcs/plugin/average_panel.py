@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPlainTextEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPlainTextEdit, QPushButton
 
 from napari_xpcs.errors import AverageError
 from napari_xpcs.io.average import AverageReport, JudgedFiles, judge_files, write_average
@@ -85,13 +85,10 @@ class AveragePanel(Section):
         for field in (self._low, self._high):
             field.value_changed.connect(self._on_limits_changed)
         self._write.chosen.connect(self.write)
-        self._writing.progressed.connect(lambda _: self._message.setText("Writing ..."))
         self._writing.finished.connect(self._on_written)
         self._writing.failed.connect(self._message.setText)
-        self._fit.clicked.connect(lambda: self.wanted.emit(self._output))
-        self._copy.clicked.connect(
-            lambda: QGuiApplication.clipboard().setText(self._command.toPlainText())
-        )
+        self._fit.clicked.connect(self._on_fit_clicked)
+        self._copy.clicked.connect(self._on_copy_clicked)
 
     def show_paths(self, paths: Sequence[Path]) -> None:
         """Average these files from now on; what was judged before is forgotten."""
@@ -112,7 +109,7 @@ class AveragePanel(Section):
         low, high = self._low.value(), self._high.value()
         if low is None and high is None:
             return None
-        return -np.inf if low is None else low, np.inf if high is None else high
+        return 0.0 if low is None else low, np.inf if high is None else high
 
     def judge(self) -> None:
         """Read the selected runs and show which of them an average would be made of."""
@@ -122,6 +119,7 @@ class AveragePanel(Section):
     def write(self, output: Path) -> None:
         """Write the average of what was judged; the dialogue asked before overwriting."""
         if self._judged is not None:
+            self._message.setText("Writing ...")
             self._writing.start(partial(write_average, self._judged, output, force=True), "Average")
 
     def _suggested(self) -> Path | None:
@@ -164,6 +162,12 @@ class AveragePanel(Section):
         for widget in (self._fit, self._command, self._copy):
             widget.show()
         self.written.emit(report.path)
+
+    def _on_fit_clicked(self) -> None:
+        self.wanted.emit(self._output)
+
+    def _on_copy_clicked(self) -> None:
+        QGuiApplication.clipboard().setText(self._command.toPlainText())
 
 
 def _judge_steps(paths: Sequence[Path], limits: tuple[float, float] | None) -> Steps[JudgedFiles]:

@@ -72,14 +72,13 @@ class CompareWidget(Dock):
         self._filter.setPlaceholderText("Filter: words of the name")
         self._filter.setToolTip("Shows the runs whose name holds every word that is typed.")
         self._table = RunsView(objectName="runs")
-        self._opener = RunOpener(self._viewer)
+        self._opener = RunOpener(self._viewer, self._table.paths)
         self._average = AveragePanel()
-        self._plot = PlotArea(self._viewer, height=250)
+        self._plot = PlotArea(self._viewer, height=300)
         self._reading, self._comparing = JobButton("Read the selected runs"), Runner(self)
         self._reading.button.setObjectName("read_runs")
         self._findings = WrappedLabel(objectName="findings")
         self._remarks = WrappedLabel(objectName="remarks")
-        self._remarks.setEnabled(False)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._build_choices()
         top = QHBoxLayout()
@@ -123,7 +122,6 @@ class CompareWidget(Dock):
         self._filter.textChanged.connect(self._table.filter)
         self._table.chosen.connect(self._on_chosen)
         self._table.opened.connect(self._opener.open_results)
-        self._opener.wanted.connect(lambda open_: open_(self._table.paths()))
         self._settle.timeout.connect(self._read_chosen)
         self._reading.clicked.connect(self._read_chosen)
         self._reading.finished.connect(self._on_read)
@@ -134,7 +132,7 @@ class CompareWidget(Dock):
         self._comparing.finished.connect(self._on_compared)
         self._comparing.failed.connect(self._findings.setText)
         self._average.written.connect(self._on_average_written)
-        self._average.wanted.connect(lambda path: self._opener.fit([path]))
+        self._average.wanted.connect(self._on_average_wanted)
         self._on_chosen()
         self._show_place()
 
@@ -158,6 +156,7 @@ class CompareWidget(Dock):
         self._listed = {}
         self._table.show_runs([])
         self._show_place()
+        self._compare()
         self.look_again()
 
     def look_again(self) -> None:
@@ -237,7 +236,9 @@ class CompareWidget(Dock):
             self._show_runs([])
 
     def _read_chosen(self) -> None:
-        paths = self._table.paths()
+        """Read the selected runs, in the order in which they were measured."""
+        runs = sorted(self._table.selected(), key=lambda run: run.time_s)
+        paths = [run.header.path for run in runs]
         if all(path in self._read for path in paths):
             self._show_runs([self._read[path] for path in paths])
             return
@@ -307,6 +308,9 @@ class CompareWidget(Dock):
         busy = self._settle.isActive() or self._reading.runner.running or self._comparing.running
         plot = self._plot.plot
         return not busy and plot is not None and (plot.settled or plot.is_covered())
+
+    def _on_average_wanted(self, path: Path) -> None:
+        self._opener.fit([path])
 
     def _on_average_written(self, path: Path) -> None:
         if not any(path.parent == place for place in self._places) and path not in self._places:

@@ -8,13 +8,25 @@ from qtpy.QtCore import QLocale, Signal
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QLineEdit, QPushButton, QWidget
 
+_BREAK = "\u200b"
+"""A space without width: a line may end there."""
+
 
 class WrappedLabel(QLabel):
-    """Sentences, in as many lines as the width of the panel needs."""
+    """Sentences, in as many lines as the width of the panel needs; file names break, too."""
 
     def __init__(self, text: str = "", **properties: Any) -> None:
-        super().__init__(text, **properties)
+        super().__init__(**properties)
         self.setWordWrap(True)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:  # noqa: N802 - the name is Qt's
+        """Show ``text``."""
+        super().setText(text.replace("_", f"_{_BREAK}").replace("/", f"/{_BREAK}"))
+
+    def text(self) -> str:
+        """Return what is shown."""
+        return str(super().text()).replace(_BREAK, "")
 
 
 class NarrowComboBox(QComboBox):

@@ -10,9 +10,10 @@ from qtpy.QtWidgets import QWidget
 
 from napari_xpcs.errors import XpcsError
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
+from napari_xpcs.plugin.dock_placing import bring_to_front
 from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.partition_widget import PartitionWidget
-from napari_xpcs.plugin.window import bring_to_front, new_window
+from napari_xpcs.plugin.window import new_window
 
 PATIENCE_S = 120.0
 

@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, QTimer
@@ -177,6 +178,8 @@ def _dressed(
         _dress(axes, ink, paper)
     for text in figure.texts:
         text.set_color(ink)
+    for legend in figure.legends:
+        _dress_legend(legend, ink, paper)
     return figure
 
 
@@ -190,9 +193,13 @@ def _dress(axes: Axes, ink: str, paper: str) -> None:
         spine.set_color(ink)
     legend = axes.get_legend()
     if legend is not None:
-        legend.get_frame().set_facecolor(paper)
-        for text in legend.get_texts():
-            text.set_color(ink)
+        _dress_legend(legend, ink, paper)
+
+
+def _dress_legend(legend: Legend, ink: str, paper: str) -> None:
+    legend.get_frame().set_facecolor(paper)
+    for text in (*legend.get_texts(), legend.get_title()):
+        text.set_color(ink)
 
 
 class TauPlot(Plot):

@@ -1,13 +1,12 @@
 """Opens runs of a list: results and frames as layers, curves in the fit dock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_xpcs.errors import FileFormatError
@@ -17,27 +16,30 @@ from napari_xpcs.io.run_frames import frames_of_result
 from napari_xpcs.pipeline.curves import curves_of
 from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.curve_sources import OpenedCurves
+from napari_xpcs.plugin.dock_placing import dock_of
 from napari_xpcs.plugin.file_layers import frames_file_to_layers, result_file_to_layers
+from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 
 if TYPE_CHECKING:
-    from napari_xpcs.plugin.fit_widget import FitWidget
     from napari_xpcs.plugin.layers import LayerData
 
-FIT_DOCK = ("napari-xpcs", "XPCS: Fit g2")
-"""Plugin and widget, as the manifest names them."""
+FIT_DOCK = "XPCS: Fit g2"
 
 
 class RunOpener(QWidget):
     """Three buttons: results, frames, fit.  Files are read in a thread."""
 
-    wanted = Signal(object)
-    """A button was pressed; call what it emits with the selected files."""
-
-    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        napari_viewer: ViewerModel,
+        selected: Callable[[], Sequence[Path]],
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._viewer = napari_viewer
+        self._selected = selected
         self._loading, self._fitting = Runner(self), Runner(self)
         self._message = WrappedLabel(objectName="opening")
         self._message.hide()
@@ -49,24 +51,24 @@ class RunOpener(QWidget):
                 "open_results",
                 "Show mean image, mask and bins of the run in napari; its g2 is then in XPCS: "
                 "Fit g2. A double click does the same.",
-                self._open_first,
+                self._on_open_clicked,
             ),
             (
                 "Open frames",
                 "open_frames",
                 "Show the frames that the result was made of.",
-                self._open_frames,
+                self._on_frames_clicked,
             ),
             (
                 "Fit g2",
                 "fit_runs",
                 "Put g2 of every selected run into XPCS: Fit g2.",
-                self.fit,
+                self._on_fit_clicked,
             ),
         ):
             button = QPushButton(text, objectName=name)
             button.setToolTip(tip)
-            button.clicked.connect(partial(self.wanted.emit, action))
+            button.clicked.connect(action)
             row.addWidget(button)
             self._buttons.append(button)
         column = QVBoxLayout(self)
@@ -99,11 +101,18 @@ class RunOpener(QWidget):
         """Put g2 of files into the fit dock."""
         self._fitting.start(partial(_curves_steps, tuple(paths)))
 
-    def _open_first(self, paths: Sequence[Path]) -> None:
-        self.open_results(paths[0])
+    def open_frames(self, result: Path) -> None:
+        """Add the layers of the frames that a result was made of."""
+        self._loading.start(partial(_frames_steps, result))
 
-    def _open_frames(self, paths: Sequence[Path]) -> None:
-        self._loading.start(partial(_frames_steps, paths[0]))
+    def _on_open_clicked(self) -> None:
+        self.open_results(self._selected()[0])
+
+    def _on_frames_clicked(self) -> None:
+        self.open_frames(self._selected()[0])
+
+    def _on_fit_clicked(self) -> None:
+        self.fit(self._selected())
 
     def _say(self, text: str) -> None:
         self._message.setText(text)
@@ -130,16 +139,11 @@ class RunOpener(QWidget):
             dock.show_opened(one)
         self._say("")
 
-    def _fit_dock(self) -> "FitWidget | None":
-        """Show the fit dock, which is made where there is none; ``None`` without a window."""
-        window: Any = getattr(self._viewer, "window", None)
-        if window is None:
-            return None
-        dock, widget = window.add_plugin_dock_widget(*FIT_DOCK, tabify=True)
-        dock.show()
-        dock.raise_()
-        fit: FitWidget = widget
-        return fit
+    def _fit_dock(self) -> FitWidget | None:
+        """Bring the fit dock to the front; ``None`` without a window."""
+        dock = dock_of(self._viewer, FIT_DOCK, FitWidget)
+        assert dock is None or isinstance(dock, FitWidget)
+        return dock
 
 
 def _result_steps(path: Path) -> "Steps[tuple[list[LayerData], str, bool]]":

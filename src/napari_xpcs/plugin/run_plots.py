@@ -1,6 +1,6 @@
 """Drawing of runs beside each other."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,13 +10,18 @@ from napari_xpcs.plugin.curve_family import shade
 from napari_xpcs.plugin.curve_plot import COLORS
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_NAMED = 8
 """Lines that a legend in a dock has room for."""
 MOST_WITH_ERRORS = 40
 """Error bars of more lines are a fog, and take seconds to draw."""
-LONGEST_NAME = 34
+LONGEST_NAME = 38
+NARROW_NAME = 20
+"""Names of two columns in 300 px."""
+MOST_SHOWN = 0.95
+"""Part of the values around a level that decides how much of the axis is shown."""
 
 
 def draw_comparison(figure: "Figure", *, comparison: Comparison) -> None:
@@ -41,11 +46,43 @@ def draw_comparison(figure: "Figure", *, comparison: Comparison) -> None:
             error = matplotlib_adapter.to_numpy(line.error)
             axes.errorbar(x, y, error, **_style(line), elinewidth=0.7, color=color, label=label)
     if comparison.level is not None:
-        axes.axhline(comparison.level, color="gray", lw=0.7, zorder=0)
+        _show_around(axes, comparison, comparison.level)
+    if comparison.x_label.startswith("q"):
+        _plain_numbers(axes)
     if len(lines) > 1:
-        between = "" if len(lines) <= MOST_NAMED else f"{len(lines)} runs, first to last"
-        axes.legend(fontsize=7, framealpha=0.6, title=between or None, title_fontsize=7)
+        all_named = len(lines) <= MOST_NAMED
+        figure.legend(
+            loc="outside lower left",
+            fontsize=7,
+            frameon=False,
+            ncols=1 if max(len(short(line.name)) for line in lines) > NARROW_NAME else 2,
+            title=None if all_named else f"{len(lines)} lines from first to last",
+            title_fontsize=7,
+            alignment="left",
+        )
     axes.set_title(comparison.title, wrap=True)
+
+
+def _show_around(axes: "Axes", comparison: Comparison, level: float) -> None:
+    """Draw where nothing changes, and the values around it; not those of hardly counted bins."""
+    axes.axhline(level, color="gray", lw=0.7, zorder=0)
+    values = np.concatenate([line.y for line in comparison.lines])
+    away = np.abs(values[np.isfinite(values)] - level)
+    if away.size and away.max() > 0:
+        half = 1.5 * float(np.quantile(away, MOST_SHOWN))
+        if 0 < half < away.max():
+            axes.set_ylim(level - half, level + half)
+
+
+def _plain_numbers(axes: "Axes") -> None:
+    """Write q as a number, with 2 and 5 between the powers of ten."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    low, high = axes.get_xlim()
+    subs = (1.0, 2.0, 5.0) if high < 50 * low else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def short(name: str) -> str:
@@ -56,6 +93,6 @@ def short(name: str) -> str:
     return f"{name[:half]}…{name[-half:]}"
 
 
-def _style(line: Line) -> dict[str, object]:
+def _style(line: Line) -> dict[str, Any]:
     """Return dots joined by a line where there are few; a line alone where they would touch."""
     return {"marker": ".", "ms": 4, "lw": 0.8} if len(line.x) <= 120 else {"lw": 0.9}

@@ -45,7 +45,7 @@ class ShownRun:
         """Local time as people write it, empty where nothing tells it."""
         if self.time_s != self.time_s:
             return ""
-        return datetime.fromtimestamp(self.time_s).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006
+        return datetime.fromtimestamp(self.time_s).strftime("%Y-%m-%d %H:%M:%S")
 
     @property
     def holds(self) -> str:
@@ -250,6 +250,7 @@ class RunsView(QTableView):
         self.verticalHeader().setDefaultSectionSize(TALLEST_ROW_PX)
         self.horizontalHeader().setResizeContentsPrecision(_MOST_MEASURED)
         self.horizontalHeader().setSortIndicator(NAME, Qt.SortOrder.AscendingOrder)
+        self.horizontalHeader().setHighlightSections(False)
         self.setStyleSheet("QTableView, QHeaderView { font-size: 11px; }")
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setWordWrap(False)

@@ -1,22 +1,24 @@
 """The napari window with the docks of this plugin laid out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import napari
 from napari.layers import Layer
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QDockWidget, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_xpcs.errors import XpcsError
+from napari_xpcs.io.open import sniff
 from napari_xpcs.plugin._reader import read_layers
+from napari_xpcs.plugin.compare_widget import CompareWidget
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
+from napari_xpcs.plugin.dock_placing import add_dock, bring_to_front
 from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.mask_widget import MaskWidget
 from napari_xpcs.plugin.partition_widget import PartitionWidget
 from napari_xpcs.plugin.twotime_widget import TwoTimeWidget
 
-DISPLAY_NAME = "XPCS"
 DOCKS = {
     "XPCS: Geometry & partition": PartitionWidget,
     "XPCS: Mask": MaskWidget,
@@ -24,51 +26,48 @@ DOCKS = {
     "XPCS: Two-time": TwoTimeWidget,
     "XPCS: Fit g2": FitWidget,
 }
-DOCK_WIDTH_PX = 420
+COMPARING = {"XPCS: Compare runs": CompareWidget}
+"""Beside these, where there is more than one run."""
 
 
-def new_window(show: bool = True) -> tuple[napari.Viewer, dict[type[QWidget], QWidget]]:
+def new_window(
+    show: bool = True, docks: Mapping[str, type[QWidget]] = DOCKS
+) -> tuple[napari.Viewer, dict[type[QWidget], QWidget]]:
     """Return a new viewer and its docks by class."""
     viewer = napari.Viewer(title="napari-xpcs", show=show)
-    return viewer, add_docks(viewer)
+    return viewer, add_docks(viewer, docks)
 
 
-def add_docks(viewer: napari.Viewer) -> dict[type[QWidget], QWidget]:
-    """Lay out the docks of this plugin on the right, one behind the other; return them by class."""
+def add_docks(
+    viewer: napari.Viewer, docks: Mapping[str, type[QWidget]] = DOCKS
+) -> dict[type[QWidget], QWidget]:
+    """Lay out docks of this plugin on the right, one behind the other; return them by class."""
     widgets: dict[type[QWidget], QWidget] = {}
-    for position, (name, kind) in enumerate(DOCKS.items()):
+    for position, (name, kind) in enumerate(docks.items()):
         widgets[kind] = kind(viewer)
-        # The menu of napari looks for this very name, and shows the dock instead of a second one.
-        dock = viewer.window.add_dock_widget(
-            widgets[kind],
-            name=f"{name} ({DISPLAY_NAME})",
-            area="right",
-            tabify=position > 0,
-            add_vertical_stretch=False,
-        )
-        dock.setMinimumWidth(DOCK_WIDTH_PX)
-        # Five tabs side by side have no room for more; a tab underlines what follows one &.
-        dock.setWindowTitle(name.removeprefix(f"{DISPLAY_NAME}: ").replace("&", "&&"))
+        add_dock(viewer.window, name, widgets[kind], tabify=position > 0)
     return widgets
 
 
-def bring_to_front(widget: QWidget) -> None:
-    """Show the tab of a dock."""
-    dock = widget.parent()
-    while dock is not None and not isinstance(dock, QDockWidget):
-        dock = dock.parent()
-    if dock is not None:
-        dock.show()
-        dock.raise_()
-
-
 def open_window(files: Sequence[Path]) -> None:
-    """Open ``files`` in a new window and stay until it is closed.
+    """Open ``files`` in a new window and stay until it is closed; see :func:`show_files`."""
+    show_files(files)
+    napari.run()
 
-    A file that cannot be read is told in the window; the others are there all the same.
+
+def show_files(files: Sequence[Path]) -> tuple[napari.Viewer, dict[type[QWidget], QWidget]]:
+    """Return a new viewer that shows ``files``, and its docks by class.
+
+    Folders, and results where there are several, go into the dock that compares runs; all else
+    becomes layers.  A file that cannot be read is told in the window; the others are there all
+    the same.
     """
-    viewer, _ = new_window()
+    results = [file for file in files if sniff(file) == "results"]
+    compared = [file for file in files if file.is_dir()] + (results if len(results) > 1 else [])
+    viewer, docks = new_window(docks={**DOCKS, **COMPARING} if compared else DOCKS)
     for file in files:
+        if file in compared:
+            continue
         try:
             # Not viewer.open: it asks by the ending first, and then has nothing to say.
             for one in read_layers(str(file)):
@@ -76,4 +75,9 @@ def open_window(files: Sequence[Path]) -> None:
         except XpcsError as error:
             show_error(str(error))
     viewer.reset_view()
-    napari.run()
+    if compared:
+        compare = docks[CompareWidget]
+        assert isinstance(compare, CompareWidget)
+        bring_to_front(compare)
+        compare.look_at(compared)
+    return viewer, docks
