@@ -25,6 +25,7 @@ from napari_xpcs.fitting.priors import (
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.fitting.ties import Ties, tie
 from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.kernels.robust import MAD_TO_SIGMA
 
 _DELAY_MULTIPLE = 16
 
@@ -244,7 +245,7 @@ def _median_square(
 ) -> Float[np.ndarray, " curve"]:
     """Return the square of the size of residuals as their median tells it; 1 for normal ones."""
     used = np.where(root_weight > 0, np.abs(residual), np.nan)
-    return np.asarray((1.4826 * np.nanmedian(used, axis=1)) ** 2)
+    return np.asarray((MAD_TO_SIGMA * np.nanmedian(used, axis=1)) ** 2)
 
 
 def _of_bins(fit: G2Fit, bins: Sequence[int] | None) -> G2Fit:

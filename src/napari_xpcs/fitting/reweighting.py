@@ -15,6 +15,7 @@ from jaxtyping import Float
 from napari_xpcs.fitting._lm_numpy import residuals
 from napari_xpcs.fitting._problem import Problem
 from napari_xpcs.fitting.g2_model import G2Model
+from napari_xpcs.kernels.robust import MAD_TO_SIGMA
 
 T_FREEDOM = 4.0
 """Degrees of freedom of Student's t: 5 % less precise than Gauss on clean curves."""
@@ -22,8 +23,6 @@ T_FREEDOM = 4.0
 _FLOOR_ROUNDS, _ROBUST_ROUNDS = 4, 30
 _SETTLED = 1e-3
 """Change of a weight or a floor, relative to its size, below which it is final."""
-
-_MAD_TO_SIGMA = 1.4826
 
 Ends = Float[np.ndarray, "curve param"]
 Refit = Callable[[Problem, Ends], Generator[int, None, Ends]]
@@ -86,10 +85,10 @@ def with_students_t(
     used = problem.root_weight > 0
     size = np.abs(residuals(model, problem, ends))
     median = np.nanmedian(np.where(used, size, np.nan), axis=1)
-    scale = np.maximum(1.0, _MAD_TO_SIGMA * median)
+    scale = np.maximum(1.0, MAD_TO_SIGMA * median)
     if problem.scale_from_scatter.any():
         least = np.finfo(float).tiny
-        alone = np.maximum(_MAD_TO_SIGMA * median, least)
+        alone = np.maximum(MAD_TO_SIGMA * median, least)
         scale = np.where(problem.scale_from_scatter, alone, scale)
     unweighted = replace(problem, root_weight=problem.root_weight / scale[:, None])
     weighted, weight = unweighted, np.ones_like(size)

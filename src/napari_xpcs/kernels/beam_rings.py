@@ -16,6 +16,7 @@ from napari_xpcs.backends import BackendProtocol, ensure_numpy
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.padding import padded_length
 from napari_xpcs.kernels.qmap import map_arrays
+from napari_xpcs.kernels.robust import MAD_TO_SIGMA
 
 BLOCK = 12
 """Pixels on a side of the blocks whose residuals are taken as independent: larger than speckle."""
@@ -201,12 +202,23 @@ def _rings_of_pixels(
     return radius, number, xp.deg2rad(maps["phi_deg"])
 
 
-def _basis(radius: Array, number: Array, phi: Array, harmonics: int, xp: BackendProtocol) -> Array:
-    """Return the functions of one ring at each pixel: level, slope, even harmonics."""
+def _ring_functions(
+    values: Mapping[str, ScalarLike],
+    *,
+    shape: tuple[int, int],
+    rings: int,
+    harmonics: int,
+    xp: BackendProtocol,
+) -> tuple[Array, Array, list[Array]]:
+    """Return radius and ring of each pixel, and there the functions of its ring.
+
+    These are level, slope and even harmonics.
+    """
+    radius, number, phi = _rings_of_pixels(values, shape=shape, rings=rings, xp=xp)
     basis = [xp.ones_like(radius), radius - number - 0.5]
     for harmonic in range(2, 2 * harmonics + 1, 2):
         basis += [xp.cos(harmonic * phi), xp.sin(harmonic * phi)]
-    return basis
+    return radius, number, basis
 
 
 def _ring_equations(
@@ -220,8 +232,7 @@ def _ring_equations(
     xp: BackendProtocol,
 ) -> tuple[Array, Array, Array]:
     """Return normal matrix and right side of every ring, and the sum of squares."""
-    radius, number, phi = _rings_of_pixels(values, shape=shape, rings=rings, xp=xp)
-    basis = _basis(radius, number, phi, harmonics, xp)
+    _, number, basis = _ring_functions(values, shape=shape, rings=rings, harmonics=harmonics, xp=xp)
     flat = xp.ravel(number)
 
     def total(pixels: Array) -> Array:
@@ -272,8 +283,9 @@ def _center_sums(
     xp: BackendProtocol,
 ) -> Array:
     """Return how much of the two gradients the functions of each ring can take up."""
-    radius, number, phi = _rings_of_pixels(values, shape=shape, rings=rings, xp=xp)
-    basis = _basis(radius, number, phi, harmonics, xp)
+    radius, number, basis = _ring_functions(
+        values, shape=shape, rings=rings, harmonics=harmonics, xp=xp
+    )
     flat = xp.ravel(number)
     return xp.stack(
         [
@@ -305,8 +317,9 @@ def _block_sums(
     xp: BackendProtocol,
 ) -> tuple[Array, Array, Array, Array]:
     """Return per block: scores (2,), curvature (3,) of the centre, mean residual, pixels."""
-    radius, number, phi = _rings_of_pixels(values, shape=shape, rings=rings, xp=xp)
-    basis = _basis(radius, number, phi, harmonics, xp)
+    radius, number, basis = _ring_functions(
+        values, shape=shape, rings=rings, harmonics=harmonics, xp=xp
+    )
 
     def explained(table: Array) -> Array:
         return sum(one * xp.take(table[:, i], number) for i, one in enumerate(basis))
@@ -381,5 +394,5 @@ def _oddness(
     if whole.sum() < 10:
         return np.zeros_like(scaled)
     middle = np.median(scaled[whole])
-    spread = 1.4826 * np.median(np.abs(scaled[whole] - middle))
+    spread = MAD_TO_SIGMA * np.median(np.abs(scaled[whole] - middle))
     return (scaled - middle) / spread if spread > 0 else np.zeros_like(scaled)

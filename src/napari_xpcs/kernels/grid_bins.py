@@ -11,6 +11,7 @@ from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.kernels.axis_bins import AxisBins, axis_bins, extent
 from napari_xpcs.kernels.axis_request import AXIS_UNITS, AxisRequest, place
+from napari_xpcs.kernels.axis_values import MAP_FIELDS, axis_values
 from napari_xpcs.kernels.bin_labels import LabelTable, labels_of, number_pixels
 from napari_xpcs.kernels.ellipse import ellipse_axis, ellipse_of_mask
 from napari_xpcs.kernels.fold_centers import fold_centers
@@ -19,17 +20,6 @@ from napari_xpcs.kernels.mask import check_mask_shape
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.qmap import QMaps, map_fields
-
-_MAP_FIELDS = {
-    "q": "q",
-    "phi": "phi_deg",
-    "tth": "two_theta_deg",
-    "qx": "qx",
-    "qy": "qy",
-    "qz": "qz",
-    "qr": "qr",
-}
-"""The field of :class:`~napari_xpcs.kernels.qmap.QMaps` that an axis is."""
 
 
 def make_partition(
@@ -55,7 +45,7 @@ def make_partition(
     """
     check_mask_shape(mask, geometry.shape)
     # Only what the axes need: the other maps cost as much again, in time and in memory.
-    fields = {_MAP_FIELDS[name] for name in spec.names if name in _MAP_FIELDS}
+    fields = {MAP_FIELDS[name] for name in spec.names if name in MAP_FIELDS}
     maps = map_fields(geometry, fields, xp=xp, convention=spec.q_convention)
     return _partition(maps, mask, spec, geometry, xp=xp)
 
@@ -73,7 +63,7 @@ def partition_from_maps(
     New numbers, ranges or masks need no new maps; a new ``spec.q_convention`` does.
     """
     check_mask_shape(mask, geometry.shape)
-    arrays = {field: getattr(maps, field) for field in _MAP_FIELDS.values()}
+    arrays = {field: getattr(maps, field) for field in MAP_FIELDS.values()}
     present = {field: array for field, array in arrays.items() if array is not None}
     return _partition(present, mask, spec, geometry, xp=xp)
 
@@ -93,7 +83,7 @@ def _partition(
         raise PartitionError(msg)
     if spec.ellipse is None and {"eq", "ephi"} & {*spec.names}:
         spec = replace(spec, ellipse=ellipse_of_mask(mask))
-    raw = [_axis_values(maps, request.name, geometry.shape, spec, xp=xp) for request in requests]
+    raw = [_values_of_axis(maps, request.name, geometry.shape, spec, xp=xp) for request in requests]
     used = xp.asarray(mask)
     values = []
     for request, pixels in zip(requests, raw, strict=True):
@@ -187,7 +177,7 @@ def no_bin_left(least: int) -> str:
     return f"No static bin has {least} pixels or more: lower the minimum, or make fewer bins."
 
 
-def _axis_values(
+def _values_of_axis(
     maps: Mapping[str, Array],
     name: str,
     shape: tuple[int, int],
@@ -195,17 +185,12 @@ def _axis_values(
     *,
     xp: BackendProtocol,
 ) -> Float[Array, "row col"]:
-    rows, cols = shape
     if name in {"eq", "ephi"} and spec.ellipse is not None:
         return ellipse_axis(spec.ellipse, shape, angle=name == "ephi", xp=xp)
-    if name == "x":
-        return xp.broadcast_to(xp.arange(cols, dtype=xp.float64)[None, :], shape)
-    if name == "y":
-        return xp.broadcast_to(xp.arange(rows, dtype=xp.float64)[:, None], shape)
-    if _MAP_FIELDS[name] not in maps:
+    if name in MAP_FIELDS and MAP_FIELDS[name] not in maps:
         msg = f"{name} exists for grazing incidence only: give the incident angle."
         raise PartitionError(msg)
-    return maps[_MAP_FIELDS[name]]
+    return axis_values(name, maps, shape, xp=xp)
 
 
 def _nothing_inside(

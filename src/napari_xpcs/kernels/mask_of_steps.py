@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from napari_xpcs._typing import Array, Image, Mask
 from napari_xpcs.backends import BackendProtocol, ensure_numpy
 from napari_xpcs.errors import MaskError, XpcsError
+from napari_xpcs.kernels.axis_values import MAP_FIELDS, axis_values
 from napari_xpcs.kernels.mask import check_mask_shape, disc_pixels, not_counted, threshold_mask
 from napari_xpcs.kernels.mask_morphology import MORPHOLOGY, grown, mirrored
 from napari_xpcs.kernels.mask_outliers import outlier_pixels, ring_regions, tile_regions
@@ -235,24 +236,12 @@ class _Look:
         return (yield from self.statistics_of(sample)).mean
 
     def axis(self, name: str) -> Float[Array, "row col"]:
-        rows, cols = self.inputs.shape
-        if name in ("x", "y"):
-            count = self.xp.arange(cols if name == "x" else rows, dtype=self.xp.float64)
-            return self.xp.broadcast_to(
-                count[None, :] if name == "x" else count[:, None], self.inputs.shape
-            )
         maps = self.inputs.maps
-        if maps is None:
+        if name in MAP_FIELDS and maps is None:
             msg = f"This needs {name} of every pixel, and the geometry is not known."
             raise MaskError(msg)
-        arrays = {
-            "q": maps.q,
-            "phi": maps.phi_deg,
-            "qx": maps.qx,
-            "qy": maps.qy,
-            "tth": maps.two_theta_deg,
-        }
-        return self.xp.asarray(arrays[name])
+        fields = {field: getattr(maps, field, None) for field in MAP_FIELDS.values()}
+        return axis_values(name, fields, self.inputs.shape, xp=self.xp)
 
     def center(self, row: float | None, col: float | None) -> tuple[float, float]:
         beam = self.inputs.center_px

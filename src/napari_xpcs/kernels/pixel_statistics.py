@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import MaskError
 from napari_xpcs.kernels.mask import not_counted
+from napari_xpcs.kernels.robust import MAD_TO_SIGMA
 from napari_xpcs.progress import Progress, Steps
 
 TILE_PX = 16
 """Hot pixels are compared with a tile of this side: small, as the scattering falls off within."""
 
-MAD_TO_SIGMA = 1.4826
 _READ_BYTES = 2**26
 _CACHED_PIXELS = 2**15
 

@@ -21,6 +21,7 @@ from napari_xpcs.kernels.ellipse import EllipseShape
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask import check_mask_shape
 from napari_xpcs.kernels.qmap import laboratory
+from napari_xpcs.kernels.robust import MAD_TO_SIGMA
 
 Residual: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
@@ -99,7 +100,7 @@ def _peak(profile: Float[np.ndarray, " cell"]) -> tuple[int, float] | None:
     """Return the cell of a peak that stands out, away from the ends, and the level around it."""
     known = profile[np.isfinite(profile)]
     level = float(np.median(known))
-    spread = 1.4826 * float(np.median(np.abs(known - level)))
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(known - level)))
     peak = int(np.nanargmax(profile))
     high = profile[peak] - level > CLEAR * max(spread, sqrt(max(level, 1.0)) / 4)
     inside = 2 <= peak < len(profile) - 2
@@ -210,7 +211,7 @@ def _fit_cone(
     # Found once without regard to how far off the odd ones are, then without them.
     found, _, _ = _least_squares(residual, start, loss="soft_l1")
     off = np.abs(residual(found))
-    inside = off <= OUTLIER * max(1.4826 * float(np.median(off)), 0.05)
+    inside = off <= OUTLIER * max(MAD_TO_SIGMA * float(np.median(off)), 0.05)
     if inside.sum() >= 3:
         kept = points[inside]
     found, covariance, spread = _least_squares(residual, found)
