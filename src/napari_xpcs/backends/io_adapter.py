@@ -1,8 +1,7 @@
 """The doors to napari, HDF5 and matplotlib: everything that passes becomes NumPy here.
 
-With ``XPCS_MONITOR=true``, or after :func:`monitor_conversions`, every door counts what
-passes and how long the conversion takes, computation that is still under way included;
-:func:`conversion_report` tells.
+With ``XPCS_MONITOR=true`` every door counts what passes and how long the conversion takes,
+computation that is still under way included; :func:`conversion_report` tells.
 """
 
 from dataclasses import dataclass
@@ -62,14 +61,9 @@ class _Adapter:
         return array
 
     def counted(self) -> ConversionCount:
-        """Return what has passed while monitored, since the last :meth:`clear`."""
+        """Return what has passed while monitored."""
         with self._lock:
             return self._counted
-
-    def clear(self) -> None:
-        """Count from zero."""
-        with self._lock:
-            self._counted = ConversionCount()
 
 
 class NapariAdapter(_Adapter):
@@ -95,18 +89,11 @@ hdf5_adapter = HDF5Adapter()
 matplotlib_adapter = MatplotlibAdapter()
 
 _adapters = (napari_adapter, hdf5_adapter, matplotlib_adapter)
-_monitored: bool | None = None
-
-
-def monitor_conversions(on: bool | None) -> None:
-    """Start or stop to count, in place of ``XPCS_MONITOR``; ``None`` returns to that variable."""
-    global _monitored
-    _monitored = on
 
 
 def conversions_monitored() -> bool:
     """Return whether conversions are counted."""
-    return DeviceManager.instance().config.monitor if _monitored is None else _monitored
+    return DeviceManager.instance().config.monitor
 
 
 def conversion_report() -> str:
