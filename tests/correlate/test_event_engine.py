@@ -204,8 +204,8 @@ def test_two_time_maps_of_events(rings: Partition, smoothing: str) -> None:
     events = run(correlate_twotime(Listed(counts, 100), rings, **options))
     frames = run(correlate_twotime(counts, rings, **options))
     assert events.engine.startswith("sparse")
-    assert frames.engine == "matrix products"
-    largest = np.stack(frames.maps).max()
+    assert frames.engine.startswith("matrix products")
+    largest = np.nanmax(frames.maps)
     np.testing.assert_allclose(
         np.stack(events.maps), np.stack(frames.maps), rtol=0, atol=1e-6 * largest
     )

@@ -7,7 +7,7 @@ import hdf5plugin  # noqa: F401 - registers the filter of the frames
 import numpy as np
 import pytest
 
-from napari_xpcs.backends import BackendProtocol, NumPyBackend
+from napari_xpcs.backends import NumPyBackend, get_backend, reset_backend, set_backend
 from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.io.result_file import read_result
@@ -18,14 +18,20 @@ from napari_xpcs.kernels.twotime import SMOOTHINGS, TwoTimeResult
 from napari_xpcs.progress import run
 
 
-def correlate(
-    frames: np.ndarray,
-    partition: Partition,
-    xp: BackendProtocol | None = None,
-    **options: object,
-) -> TwoTimeResult:
-    xp = xp or NumPyBackend()
-    return run(correlate_twotime(frames, partition, frame_time_s=1e-3, xp=xp, **options))
+def correlate(frames: np.ndarray, partition: Partition, **options: object) -> TwoTimeResult:
+    options = {"frame_time_s": 1e-3, "xp": NumPyBackend(), **options}
+    return run(correlate_twotime(frames, partition, **options))
+
+
+@pytest.fixture(params=["blas", "numpy", "jax"])
+def by(request: pytest.FixtureRequest) -> dict[str, object]:
+    """Multiply by the BLAS of the CPU, or by an array backend as on a GPU."""
+    if request.param == "blas":
+        yield {"engine": "numba"}
+        return
+    set_backend(request.param)
+    yield {"engine": "array", "xp": get_backend()}
+    reset_backend()
 
 
 @pytest.mark.parametrize(
@@ -33,13 +39,15 @@ def correlate(
     [("none", "ref_c2_plain"), ("static", "ref_c2_sqmap"), ("dynamic", "boost_c2_dqmap")],
 )
 def test_peer_case(
-    xp: BackendProtocol,
+    by: dict[str, object],
     peer_case: Mapping[str, np.ndarray],
     peer_partition: Partition,
     smoothing: str,
     reference: str,
 ) -> None:
-    result = correlate(peer_case["frames"][:128], peer_partition, xp, smoothing=smoothing, block=50)
+    result = correlate(
+        peer_case["frames"][:128], peer_partition, smoothing=smoothing, block=50, **by
+    )
     expected = np.triu(peer_case[reference])
     # boost_corr works in float32: its map of dynamic bins is itself 4.7e-6 from exact numbers.
     exact = reference.startswith("ref_")
@@ -101,12 +109,20 @@ def test_blocks_and_averages(rings: Partition) -> None:
     assert once.delay_s[1] == 2e-3
 
 
-def test_empty_frame_gives_zero_not_nan(rings: Partition) -> None:
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_an_empty_frame_gives_no_number(rings: Partition, smoothing: str) -> None:
     counts = np.full((12, 12, 20), 2, np.uint16)
     counts[4] = 0
-    half = correlate(counts, rings, smoothing="none").maps[0]
-    assert (half[4] == 0.0).all()
-    np.testing.assert_allclose(half[0, [1, 2, 3, 5]], 1.0, rtol=1e-6)
+    result = correlate(counts, rings, smoothing=smoothing)
+    for half in result.maps:
+        assert np.isnan(half[4, 4:]).all()
+        assert np.isnan(half[:5, 4]).all()
+        there = np.triu(np.ones((12, 12), bool))
+        there[4], there[:, 4] = False, False
+        np.testing.assert_allclose(half[there], 1.0, rtol=1e-6)
+        assert (half[np.tril_indices(12, -1)] == 0.0).all()
+    assert result.empty_frames == (4,)
+    assert result.remarks() == ("Frames without a count in a bin, NaN in its map (4): 1.",)
 
 
 def test_jobs_that_cannot_be_done(rings: Partition) -> None:
@@ -123,14 +139,14 @@ def test_jobs_that_cannot_be_done(rings: Partition) -> None:
 
 @pytest.mark.parametrize("smoothing", ["none", "dynamic"])
 def test_a_factor_for_all_pixels_of_a_frame_leaves_the_map(
-    xp: BackendProtocol,
+    by: dict[str, object],
     peer_case: Mapping[str, np.ndarray],
     peer_partition: Partition,
     smoothing: str,
 ) -> None:
     counts = peer_case["frames"][:128]
     for half, label in zip(
-        correlate(counts, peer_partition, xp, smoothing=smoothing).maps, range(1, 7), strict=True
+        correlate(counts, peer_partition, smoothing=smoothing, **by).maps, range(1, 7), strict=True
     ):
         x = counts[:, peer_case["mask"].astype(bool) & (peer_case["dqmap"] == label)].astype(float)
         if smoothing == "dynamic":
@@ -140,9 +156,9 @@ def test_a_factor_for_all_pixels_of_a_frame_leaves_the_map(
 
 
 def test_g2_as_xpcs_correlator_takes_it(
-    xp: BackendProtocol, peer_case: Mapping[str, np.ndarray], peer_partition: Partition
+    by: dict[str, object], peer_case: Mapping[str, np.ndarray], peer_partition: Partition
 ) -> None:
-    result = correlate(peer_case["frames"][:128], peer_partition, xp, smoothing="none")
+    result = correlate(peer_case["frames"][:128], peer_partition, smoothing="none", **by)
     off_diagonal = np.triu(np.ones((128, 128), bool), 1)
     maps, expected = np.stack(result.maps), peer_case["xc_ttcf_128"]
     np.testing.assert_allclose(maps[:, off_diagonal], expected[:, off_diagonal], rtol=0, atol=2e-6)
@@ -150,21 +166,21 @@ def test_g2_as_xpcs_correlator_takes_it(
     error, theirs = result.g2_err[1:-1].T, peer_case["xc_g2_err_128"][:, :-1]
     np.testing.assert_allclose(error, theirs, rtol=1e-4)
     counts = peer_case["frames"]
-    longer = correlate(counts, peer_partition, xp, smoothing="none")
+    longer = correlate(counts, peer_partition, smoothing="none", **by)
     np.testing.assert_allclose(longer.g2_ratio[1:].T, peer_case["xc_g2_500"], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("smoothing", ["none", "static"])
 def test_tiles_and_scratch_files_change_nothing(
-    xp: BackendProtocol, rings: Partition, smoothing: str
+    by: dict[str, object], rings: Partition, smoothing: str
 ) -> None:
     # 201 frames in tiles of 64: neither the tiles nor the blocks nor the segments fit evenly.
     counts = np.random.default_rng(8).poisson(4.0, (201, 12, 20)).astype(np.uint16)
     counts[77] = 0
-    once = correlate(counts, rings, xp, smoothing=smoothing)
+    once = correlate(counts, rings, smoothing=smoothing, **by)
     maps = 4.0 * 201**2 * 3
-    small = maps + 6 * 4 * 64.0**2 + 1000
-    tiled = correlate(counts, rings, xp, smoothing=smoothing, memory_bytes=small, block=32)
+    small = maps + 4 * 4 * 64.0**2 + 1000
+    tiled = correlate(counts, rings, smoothing=smoothing, memory_bytes=small, block=32, **by)
     for name in ("maps", "g2", "g2_err", "g2_ratio", "segments"):
         np.testing.assert_allclose(
             np.stack(getattr(tiled, name)), np.stack(getattr(once, name)), rtol=0, atol=1e-6

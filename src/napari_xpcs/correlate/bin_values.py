@@ -4,17 +4,19 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Shaped
+from jaxtyping import Float, Float32, Int
 
-from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.twotime import tile_products
 from napari_xpcs.progress import Progress, Steps
+
+if TYPE_CHECKING:
+    from napari_xpcs._typing import Array
 
 _PRODUCTS_AT_ONCE = 6e9
 """Multiply-adds between two looks at Cancel: 0.1 s of one core."""
@@ -38,11 +40,10 @@ class SortedPixels:
     bins: tuple[slice, ...]
     static_starts: tuple[Int[np.ndarray, " sbin"], ...]
 
-    def take(
-        self, frames: Shaped[np.ndarray, "frame row col"]
-    ) -> Shaped[np.ndarray, "frame pixel"]:
-        """Return the counts of these pixels."""
-        return np.take(frames.reshape(len(frames), -1), self.index, axis=1, mode="clip")
+    def width(self, label: int) -> int:
+        """Return the number of pixels of the dynamic bin ``label``."""
+        here = self.bins[label - 1]
+        return int(here.stop - here.start)
 
 
 def sort_by_bin(pixels: UsedPixels) -> SortedPixels:
@@ -58,28 +59,6 @@ def sort_by_bin(pixels: UsedPixels) -> SortedPixels:
     )
 
 
-def fluctuations(
-    counts: Shaped[np.ndarray, "frame pixel"],
-    where: slice,
-    starts: Int[np.ndarray, " group"],
-    out: Float32[np.ndarray, "frame bin_pixel"],
-) -> None:
-    """Divide counts by the mean of the pixel's group in the same frame, and subtract 1.
-
-    The mean of a group without a count is taken to be 1.
-
-    Parameters
-    ----------
-    where
-        The pixels of ``counts`` that are wanted.
-    starts
-        First pixel of each group, counted from the first of these.
-    """
-    from napari_xpcs.correlate._numba_twotime import divide_by_group
-
-    divide_by_group(counts, where.start, starts, out)
-
-
 class BinValues(Protocol):
     """The values x of the pixels of a bin in all frames."""
 
@@ -88,84 +67,161 @@ class BinValues(Protocol):
         """Number of pixels."""
         ...
 
-    def totals(self) -> Float[np.ndarray, " frame"]:
-        """Return the sum over the pixels of every frame."""
+    @property
+    def centre(self) -> float:
+        """What was subtracted from the values before they are multiplied.
+
+        Sums of products of fluctuations of either sign keep digits in float32 that sums of
+        large values of one sign lose.
+        """
         ...
 
-    def products(self, rows: slice, cols: slice, progress: Progress) -> Steps[Array]:
-        """Return sums over pixels of the products of two ranges of frames.
+    def totals(self) -> Float[np.ndarray, " frame"]:
+        """Return the sum over the pixels of every frame, of the values as they are."""
+        ...
 
-        ``progress`` is yielded whenever the work can be cancelled.
+    def products(
+        self, rows: slice, cols: slice, room: Float32[np.ndarray, "row col"], progress: Progress
+    ) -> Steps[None]:
+        """Fill ``room`` with the sums over pixels of the products of two ranges of frames.
+
+        What is below the diagonal of the map means nothing.  ``progress`` is yielded whenever
+        the work can be cancelled.
         """
         ...
 
 
-class DenseBin:
-    """Values of a bin as a matrix (frame, pixel); products are matrix products.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DenseValues:
+    """Values of a bin in panels of some frames each.
 
     Parameters
     ----------
-    values
-        In memory or mapped from a file.
-    centred
-        1 was subtracted from the values.  Sums of products of fluctuations of either sign keep
-        digits in float32 that sums of large values of one sign lose.
+    panels
+        (pixel, frame) of the frames of each tile of a map, in memory or mapped from a file.
+    totals
+        Sum over the pixels of every frame, of the values as they are.
+    centre
+        What was subtracted from the values in the panels.
+    begin
+        First used frame of the first panel.
     """
 
-    def __init__(
-        self, values: Float32[np.ndarray, "frame pixel"], centred: bool, xp: BackendProtocol
-    ) -> None:
+    panels: list[Float32[np.ndarray, "pixel frame"]]
+    totals: Float[np.ndarray, " frame"]
+    centre: float
+    begin: int = 0
+
+    def panel(self, frame: int) -> Float32[np.ndarray, "pixel frame"]:
+        """Return the panel with a used frame."""
+        number: int = (frame - self.begin) // self.panels[0].shape[1]
+        return self.panels[number]
+
+    def left_in_panel(self, frame: int) -> int:
+        """Return how many frames from a used frame on lie in the same panel."""
+        length: int = self.panels[0].shape[1]
+        return length - (frame - self.begin) % length
+
+    def place(
+        self, frame: int, count: int
+    ) -> tuple[Float32[np.ndarray, "pixel frame"], int, Float[np.ndarray, " frame"]]:
+        """Return panel and column of a used frame, and the totals of ``count`` from it on."""
+        at = frame - self.begin
+        return self.panel(frame), at % self.panels[0].shape[1], self.totals[at : at + count]
+
+
+class _DenseBin:
+    """What both ways of multiplying the values of a bin share."""
+
+    def __init__(self, values: DenseValues) -> None:
         self._values = values
-        self._centred = centred
-        self._xp = xp
-        self._totals: Float[np.ndarray, " frame"] = np.asarray(
-            values.sum(axis=1, dtype=np.float64) + (self.pixels if centred else 0)
-        )
 
     @property
     def pixels(self) -> int:
         """Number of pixels."""
-        return int(self._values.shape[1])
+        return int(self._values.panels[0].shape[0])
+
+    @property
+    def centre(self) -> float:
+        """What was subtracted from the values before they are multiplied."""
+        return self._values.centre
 
     def totals(self) -> Float[np.ndarray, " frame"]:
-        """Return the sum over the pixels of every frame."""
-        return self._totals
+        """Return the sum over the pixels of every frame, of the values as they are."""
+        return self._values.totals
 
-    def products(self, rows: slice, cols: slice, progress: Progress) -> Steps[Array]:
-        """Return sums over pixels of the products of two ranges of frames."""
-        xp, values = self._xp, self._values
+    def _parts(self, rows: slice, cols: slice) -> list[slice]:
+        """Divide the pixels so that Cancel is heard."""
         pairs = (rows.stop - rows.start) * (cols.stop - cols.start)
         width = max(int(_PRODUCTS_AT_ONCE / pairs), 16)
+        return [slice(start, start + width) for start in range(0, self.pixels, width)]
+
+
+class BlasBin(_DenseBin):
+    """Products by the BLAS of SciPy: of a tile on the diagonal it works out one half only."""
+
+    def products(
+        self, rows: slice, cols: slice, room: Float32[np.ndarray, "row col"], progress: Progress
+    ) -> Steps[None]:
+        """Fill ``room`` with the sums over pixels of the products of two ranges of frames."""
+        from scipy.linalg.blas import sgemm, ssyrk
+
+        left, right = self._values.panel(rows.start), self._values.panel(cols.start)
+        for part in self._parts(rows, cols):
+            # Transposed, the arrays are those of Fortran, and BLAS takes them as they are.
+            more = {"beta": 1.0 if part.start else 0.0, "c": room.T, "overwrite_c": 1}
+            if rows == cols:
+                ssyrk(1.0, left[part].T, lower=1, **more)
+            else:
+                sgemm(1.0, right[part].T, left[part].T, trans_b=1, **more)
+            yield progress
+
+
+class ArrayBin(_DenseBin):
+    """Products by the array backend: on a GPU matrix products are quicker than what brings them."""
+
+    def __init__(self, values: DenseValues, xp: BackendProtocol) -> None:
+        super().__init__(values)
+        self._xp = xp
+
+    def products(
+        self, rows: slice, cols: slice, room: Float32[np.ndarray, "row col"], progress: Progress
+    ) -> Steps[None]:
+        """Fill ``room`` with the sums over pixels of the products of two ranges of frames."""
+        xp = self._xp
         total: Array | None = None
-        for start in range(0, self.pixels, width):
-            left = xp.asarray(values[rows, start : start + width])
-            right = left if rows == cols else xp.asarray(values[cols, start : start + width])
+        for pixels in self._parts(rows, cols):
+            left = xp.asarray(self._values.panel(rows.start)[pixels])
+            right = left if rows == cols else xp.asarray(self._values.panel(cols.start)[pixels])
             part = tile_products(left, right, xp=xp)
             total = part if total is None else total + part
             yield progress
-        if self._centred:
-            # Sum of (x - 1)(y - 1) = sum of xy - (sum of x) - (sum of y) + pixels.
-            rest = (self._totals - self.pixels / 2).astype(np.float32)
-            total = total + xp.asarray(rest[rows])[:, None] + xp.asarray(rest[cols])
-        return total
+        room[:] = xp.to_numpy(total)
 
 
 def room_for_values(
-    frames: int, widths: Sequence[int], memory_bytes: float
-) -> list[Float32[np.ndarray, "frame pixel"]]:
-    """Return a matrix (frame, pixel) for every bin, in a scratch file where memory is short.
+    frames: int, tile: int, widths: Sequence[int], memory_bytes: float
+) -> list[list[Float32[np.ndarray, "pixel frame"]]]:
+    """Return the panels of every bin, in a scratch file where memory is short.
 
-    The file lies in the folder for temporary files (``TMPDIR``) and is gone when the matrices
-    are.
+    The file lies in the folder for temporary files (``TMPDIR``) and is gone when the panels are.
+
+    Parameters
+    ----------
+    tile
+        Frames of a panel; the last one may be shorter.
+    widths
+        Pixels of every bin.
 
     Raises
     ------
     CorrelationError
         The disk has no room for it either.
     """
+    lengths = [min(tile, frames - start) for start in range(0, frames, tile)]
     needed = 4 * frames * sum(widths)
     if needed <= memory_bytes:
-        return [np.empty((frames, width), np.float32) for width in widths]
+        return [[np.empty((width, one), np.float32) for one in lengths] for width in widths]
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if needed > free:
         msg = (
@@ -174,11 +230,14 @@ def room_for_values(
             "frames, or name a larger folder in TMPDIR."
         )
         raise CorrelationError(msg)
-    matrices = []
+    bins = []
     with tempfile.TemporaryFile(prefix="napari-xpcs-") as file:
         offset = 0
         for width in widths:
-            matrix = np.memmap(file, np.float32, "w+", offset=offset, shape=(frames, width))
-            matrices.append(matrix.view(np.ndarray))
-            offset += matrix.nbytes
-    return matrices
+            panels = []
+            for one in lengths:
+                panel = np.memmap(file, np.float32, "w+", offset=offset, shape=(width, one))
+                panels.append(panel.view(np.ndarray))
+                offset += panel.nbytes
+            bins.append(panels)
+    return bins

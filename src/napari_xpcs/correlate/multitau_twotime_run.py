@@ -1,22 +1,19 @@
 """Age-resolved g2 of long runs, in the time and memory of multi-tau."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.correlate.bin_values import SortedPixels, fluctuations, sort_by_bin
+from napari_xpcs.correlate.bin_values import DenseValues, sort_by_bin
 from napari_xpcs.correlate.finish import check_frame_time
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
-from napari_xpcs.correlate.twotime_run import (
-    add_averaged,
-    check_smoothing,
-    labels_with_pixels,
-    sums_of_run,
-)
+from napari_xpcs.correlate.run_state import RunPlan
+from napari_xpcs.correlate.turned_blocks import TurnedBlocks
+from napari_xpcs.correlate.twotime_run import check_smoothing, labels_with_pixels, sums_of_run
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau import multitau_lags
 from napari_xpcs.kernels.multitau_twotime import (
@@ -62,6 +59,8 @@ def correlate_multitau_twotime(
     xp: BackendProtocol,
     bins: Sequence[int] | None = None,
     selection: FrameSelection | None = None,
+    skipped: Iterable[int] = (),
+    skip_corrupt: bool = False,
     smoothing: str = "static",
     delays_per_level: int = 4,
 ) -> Steps[MultiTauTwoTimeResult]:
@@ -72,7 +71,7 @@ def correlate_multitau_twotime(
 
     Parameters
     ----------
-    frames, partition, frame_time_s, bins, selection, smoothing
+    frames, partition, frame_time_s, bins, selection, skipped, skip_corrupt, smoothing
         As in :func:`~napari_xpcs.correlate.twotime_run.correlate_twotime`.
     delays_per_level
         4 or 8.
@@ -86,30 +85,46 @@ def correlate_multitau_twotime(
     check_smoothing(smoothing)
     check_frame_time(frame_time_s)
     pixels = used_pixels(partition, frames.shape[1:])
-    reader = FrameReader(frames, selection or FrameSelection(), pixels.mask)
+    plan = RunPlan(
+        selection=(selection or FrameSelection()).within(frames.shape[0]),
+        skipped=tuple(sorted(set(skipped))),
+        delays_per_level=delays_per_level,
+    )
+    reader = FrameReader(
+        frames, plan.selection, pixels.mask, skipped=plan.skipped, skip_corrupt=skip_corrupt
+    )
     labels = labels_with_pixels(pixels, bins)
     in_order = sort_by_bin(pixels)
     sums = sums_of_run(pixels, reader.count)
     levels = _empty_levels(reader.count, len(labels), delays_per_level)
-    chosen = [_BinOfRun(in_order, label - 1, smoothing) for label in labels]
+    widths = [in_order.width(label) for label in labels]
+    centre = 0.0 if smoothing == "none" else 1.0
     lines = [
-        [_Line(level, map_number, one.pixels, smoothing != "none", xp=xp) for level in levels]
-        for map_number, one in enumerate(chosen)
+        [_Line(level, map_number, width, centre, xp=xp) for level in levels]
+        for map_number, width in enumerate(widths)
     ]
-    block = reader.block_length(max(_BLOCK_BYTES // (4 * len(pixels.index)), 1))
+    turned = TurnedBlocks(pixels, in_order, labels, smoothing)
+    length = reader.block_length(max(_BLOCK_BYTES // (4 * len(pixels.index)), 1))
     yield Progress(0, reader.count, "frames")
-    start = 0
-    with closing(reader.blocks(block)) as blocks:
-        for frames_of_block in blocks:
-            counts = in_order.take(frames_of_block)
-            add_averaged(sums, pixels, start, frames_of_block, counts)
-            del frames_of_block  # its memory is used again
-            start += len(counts)
-            for one, of_bin in zip(chosen, lines, strict=True):
-                fresh = one.values(counts)
+    with closing(reader.summed(length)) as blocks:
+        for block in blocks:
+            count, done = len(block.counts), block.begin + len(block.counts)
+            values = [
+                DenseValues(
+                    panels=[np.empty((width, count), np.float32)],
+                    totals=np.zeros(count),
+                    centre=centre,
+                    begin=block.begin,
+                )
+                for width in widths
+            ]
+            turned.add(block, values, sums)
+            del block  # its memory is used again
+            for of_bin, one in zip(lines, values, strict=True):
+                fresh = np.ascontiguousarray(one.panels[0].T)
                 for line in of_bin:
                     fresh = line.add(fresh)
-                yield Progress(start, reader.count, "frames")
+                yield Progress(done, reader.count, "frames")
     sums.without_value[:] = reader.without_value
     return MultiTauTwoTimeResult(
         ages=MultiTauTwoTime(
@@ -121,6 +136,7 @@ def correlate_multitau_twotime(
         selection=reader.selection,
         frame_time_s=frame_time_s,
         normalization=smoothing,
+        skipped_frames=plan.left_out(reader.corrupt),
     )
 
 
@@ -135,38 +151,15 @@ def _empty_levels(frames: int, maps: int, delays_per_level: int) -> tuple[AgeLev
     return tuple(levels)
 
 
-class _BinOfRun:
-    """The pixels of a bin and how their counts are normalised."""
-
-    def __init__(self, pixels: SortedPixels, position: int, smoothing: str) -> None:
-        self._where = pixels.bins[position]
-        self._smoothing = smoothing
-        starts = pixels.static_starts[position]
-        self._starts = starts if smoothing == "static" else starts[:1]
-
-    @property
-    def pixels(self) -> int:
-        """Number of pixels."""
-        return int(self._where.stop - self._where.start)
-
-    def values(self, counts: np.ndarray) -> Float32[np.ndarray, "frame pixel"]:
-        """Return the values of the pixels of this bin, less 1 where they are smoothed."""
-        if self._smoothing == "none":
-            return counts[:, self._where].astype(np.float32)
-        values = np.empty((len(counts), self.pixels), np.float32)
-        fluctuations(counts, self._where, self._starts, values)
-        return values
-
-
 class _Line:
     """The last sums of one level of one bin, and where its C2 goes."""
 
     def __init__(
-        self, level: AgeLevel, number: int, pixels: int, centred: bool, *, xp: BackendProtocol
+        self, level: AgeLevel, number: int, pixels: int, centre: float, *, xp: BackendProtocol
     ) -> None:
         self._level = level
         self._c2 = level.c2[number]
-        self._centre = float(level.frames_per_sum) if centred else 0.0
+        self._centre = centre * level.frames_per_sum
         self._history = int(level.lags[-1])
         self._last = np.zeros((self._history, pixels), np.float32)
         self._totals = np.zeros(self._history)

@@ -3,10 +3,8 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
-from napari_xpcs._typing import Array
-from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.progress import Progress, Steps
 
 if TYPE_CHECKING:
@@ -28,9 +26,10 @@ class SparseBin:
         (frame, pixel) float64.
     """
 
-    def __init__(self, values: "csr_array", xp: BackendProtocol) -> None:
+    centre = 0.0
+
+    def __init__(self, values: "csr_array") -> None:
         self._values = values
-        self._xp = xp
 
     @property
     def pixels(self) -> int:
@@ -41,15 +40,16 @@ class SparseBin:
         """Return the sum over the pixels of every frame."""
         return np.asarray(self._values.sum(axis=1)).reshape(-1)
 
-    def products(self, rows: slice, cols: slice, progress: Progress) -> Steps[Array]:
-        """Return sums over pixels of the products of two ranges of frames."""
+    def products(
+        self, rows: slice, cols: slice, room: Float32[np.ndarray, "row col"], progress: Progress
+    ) -> Steps[None]:
+        """Fill ``room`` with the sums over pixels of the products of two ranges of frames."""
         right = self._values[cols].T.tocsr()
-        parts = []
         for start in range(rows.start, rows.stop, _ROWS_AT_ONCE):
-            left = self._values[start : min(start + _ROWS_AT_ONCE, rows.stop)]
-            parts.append((left @ right).toarray().astype(np.float32))
+            stop = min(start + _ROWS_AT_ONCE, rows.stop)
+            product = self._values[start:stop] @ right
+            room[start - rows.start : stop - rows.start] = product.toarray()
             yield progress
-        return self._xp.asarray(np.concatenate(parts))
 
 
 def sparse_values(
@@ -57,7 +57,7 @@ def sparse_values(
     pixel: Int[np.ndarray, " event"],
     count: Float[np.ndarray, " event"],
     frames: int,
-    static_starts: Int[np.ndarray, " sbin"] | None,
+    group_starts: Int[np.ndarray, " group"] | None,
     pixels: int,
 ) -> "csr_array":
     """Return the values of the pixels of a bin.
@@ -68,15 +68,15 @@ def sparse_values(
         Used frame of each event, its pixel within the bin, and its count.
     frames, pixels
         Shape of the matrix.
-    static_starts
-        First pixel of each static bin by whose mean counts are divided; ``None``: they are not.
+    group_starts
+        First pixel of each group by whose mean counts are divided; ``None``: they are not.
     """
     from scipy.sparse import csr_array
 
     values = count.astype(np.float64)
-    if static_starts is not None:
-        group = np.searchsorted(static_starts, pixel, side="right") - 1
-        size = np.diff(static_starts, append=pixels)
+    if group_starts is not None:
+        group = np.searchsorted(group_starts, pixel, side="right") - 1
+        size = np.diff(group_starts, append=pixels)
         place = frame * len(size) + group
         totals = np.bincount(place, values, frames * len(size))
         values *= size[group] / totals[place]

@@ -34,13 +34,15 @@ class MapsInMemory:
         self.maps = tuple(np.zeros((frames, frames), np.float32) for _ in range(maps))
 
     def put(self, position: int, row: int, col: int, tile: Float32[np.ndarray, "row col"]) -> None:
-        """Take a tile."""
+        """Take a tile, unless it was made here."""
         rows, cols = tile.shape
-        self.maps[position][row : row + rows, col : col + cols] = tile
+        here = self.maps[position][row : row + rows, col : col + cols]
+        if not np.may_share_memory(here, tile):
+            here[:] = tile
 
 
 class Diagonals:
-    """Sums along the diagonals of one map and of its equal blocks.
+    """Finishes the tiles of one map, with sums along its diagonals and those of its equal blocks.
 
     Parameters
     ----------
@@ -48,9 +50,11 @@ class Diagonals:
         Sum over the pixels of every frame; a frame whose sum is 0 makes no pair.
     pixels
         Pixels of the bin.
+    centre
+        Products are those of the values less this.
     """
 
-    def __init__(self, totals: Float[np.ndarray, " frame"], pixels: int) -> None:
+    def __init__(self, totals: Float[np.ndarray, " frame"], pixels: int, centre: float) -> None:
         self._totals = totals
         self._pixels = pixels
         frames = len(totals)
@@ -58,29 +62,33 @@ class Diagonals:
         self._sums = np.zeros(frames)
         self._squares = np.zeros(frames)
         self._segments = np.zeros((SEGMENTS, frames // SEGMENTS))
+        # Sum of xy = sum of (x - c)(y - c) + c (sum of x) + c (sum of y) - c^2 pixels.
+        self._shift = centre * totals - centre**2 * pixels / 2
+        there = totals > 0.0
+        self._scale = np.where(there, np.sqrt(pixels) / np.where(there, totals, 1.0), 0.0)
+        self.counted = there
+        """(frame) whether a frame makes pairs."""
+        edges = np.flatnonzero(np.diff(there, prepend=False, append=False))
+        self._begins, self._ends = edges[::2].copy(), edges[1::2].copy()
 
-    def add(
-        self,
-        row: int,
-        col: int,
-        products: Float32[np.ndarray, "row col"],
-        tile: Float32[np.ndarray, "row col"],
-    ) -> None:
-        """Add a tile and the products that it was made of."""
-        from napari_xpcs.correlate._numba_twotime import add_diagonals
+    def add(self, row: int, col: int, tile: Float32[np.ndarray, "row col"]) -> None:
+        """Turn a tile of products into one of C2 and add it.
+
+        NaN stands for pairs with a frame that makes none, 0 for what is below the diagonal.
+        """
+        from napari_xpcs.correlate._numba_twotime import finish_tile
 
         # Squares of the distance from 1, near which C2 lies: little is lost to rounding.
-        add_diagonals(
-            products, tile, row, col, self._products, self._sums, self._squares, self._segments
-        )
+        finish_tile(
+            tile, row, col, self._shift, self._scale, self._begins, self._ends,
+            self._products, self._sums, self._squares, self._segments,
+        )  # fmt: skip
 
     def g2(self) -> tuple[Float[np.ndarray, " frame"], ...]:
         """Return the means of C2, their standard errors, and the ratios of sums."""
         pairs = np.round(_autocorrelation((self._totals > 0.0).astype(np.float64)))
         mean = _divide(self._sums, pairs)
-        # An entry of 0 that is no pair lies 1 from 1.
-        no_pair = np.arange(len(pairs), 0, -1) - pairs
-        squares = _divide(self._squares - no_pair, pairs)
+        squares = _divide(self._squares, pairs)
         variance = squares - (mean - 1.0) ** 2
         variance = np.where(variance > _ROUNDING * squares, variance, 0.0)
         error = np.where(pairs > 1, np.sqrt(_divide(variance, pairs)), np.nan)

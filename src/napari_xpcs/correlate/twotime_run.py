@@ -1,33 +1,36 @@
 """Two-time correlation of some bins of a run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.correlate.bin_values import (
+    ArrayBin,
     BinValues,
-    DenseBin,
+    BlasBin,
+    DenseValues,
     SortedPixels,
-    fluctuations,
     room_for_values,
     sort_by_bin,
 )
-from napari_xpcs.correlate.engines import plain
+from napari_xpcs.correlate.engines import choose_engine
 from napari_xpcs.correlate.event_engine import EventRun, few_events, selected_events
 from napari_xpcs.correlate.finish import check_frame_time
+from napari_xpcs.correlate.multitau_run import prefers_gpu
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
-from napari_xpcs.correlate.reading import FrameReader, Frames
+from napari_xpcs.correlate.reading import FrameBlock, FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.correlate.run_sums import RunSums, empty_sums
 from napari_xpcs.correlate.sparse_bin import SPARSE_BELOW, SparseBin, sparse_values
+from napari_xpcs.correlate.turned_blocks import TurnedBlocks
 from napari_xpcs.correlate.twotime_maps import Diagonals, MapSink, MapsInMemory
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
-from napari_xpcs.kernels.twotime import SMOOTHINGS, TwoTimeResult, normalized_tile
+from napari_xpcs.kernels.twotime import SMOOTHINGS, TwoTimeResult
 from napari_xpcs.progress import Progress, Steps
 
 MEAN_SEGMENTS = 10
@@ -38,11 +41,21 @@ TILE_FRAMES = 2048
 
 _SMALLEST_TILE = 64
 
-_TILE_COPIES = 6
+_TILE_COPIES = 4
 """Arrays of the size of a tile that there are while one is made."""
 
 _READ_PER_PRODUCT = 400
 """A frame is read in the time of so many products of two frames, about."""
+
+
+_FRAMES_OF_CENTRE = 4
+"""Frames that tell about how large the counts of a bin are."""
+
+_PRODUCTS = {
+    "numba": "matrix products by BLAS",
+    "array": "matrix products by the array backend",
+    "events": "sparse products",
+}
 
 
 def correlate_twotime(
@@ -53,7 +66,10 @@ def correlate_twotime(
     xp: BackendProtocol,
     bins: Sequence[int] | None = None,
     selection: FrameSelection | None = None,
+    skipped: Iterable[int] = (),
+    skip_corrupt: bool = False,
     smoothing: str = "static",
+    engine: str = "auto",
     block: int = 256,
     memory_bytes: float = 4e9,
     sink: MapSink | None = None,
@@ -62,7 +78,7 @@ def correlate_twotime(
 
     Frames are read once.  A run of few events becomes sparse matrices; otherwise the counts of
     the bins wait in memory, or in a scratch file where they do not fit.  The maps are made tile by
-    tile.
+    tile.  Rows and columns of frames that are left out, or empty in a bin, are NaN.
 
     Parameters
     ----------
@@ -70,12 +86,20 @@ def correlate_twotime(
         Counts (frame, row, col): an array, or anything that returns ``frames[a:b]``.
     frame_time_s
         Time between raw frames, s.
+    xp
+        What multiplies where the engine is ``array``.
     bins
         Labels of the dynamic bins, by default all.
     selection
         The frames to use, all by default.
+    skipped
+        Raw frames to leave out: they enter no pair and no average, and time goes on.
+    skip_corrupt
+        Leave out frames that cannot be read, too.
     smoothing
         One of :data:`~napari_xpcs.kernels.twotime.SMOOTHINGS`.
+    engine
+        One of :data:`~napari_xpcs.correlate.engines.ENGINES`.
     block
         Frames read at once.
     memory_bytes
@@ -92,48 +116,63 @@ def correlate_twotime(
     check_smoothing(smoothing)
     check_frame_time(frame_time_s)
     pixels = used_pixels(partition, frames.shape[1:])
-    reader = FrameReader(frames, selection or FrameSelection(), pixels.mask)
+    plan = RunPlan(
+        selection=(selection or FrameSelection()).within(frames.shape[0]),
+        skipped=tuple(sorted(set(skipped))),
+    )
     labels = labels_with_pixels(pixels, bins)
     in_memory = MapsInMemory()
-    tile, room = _tile_and_room(reader.count, len(labels) if sink is None else 0, memory_bytes)
+    tile, room = _tile_and_room(plan.frames, len(labels) if sink is None else 0, memory_bytes)
     in_order = sort_by_bin(pixels)
-    widths = [in_order.bins[label - 1].stop - in_order.bins[label - 1].start for label in labels]
-    of_maps = max(reader.count**2 // _READ_PER_PRODUCT, len(labels))
-    steps = reader.count + of_maps
+    widths = [in_order.width(label) for label in labels]
+    of_maps = max(plan.frames**2 // _READ_PER_PRODUCT, len(labels))
+    steps = plan.frames + of_maps
     yield Progress(0, steps, "frames")
-    if isinstance(frames, EventRun) and few_events(frames, SPARSE_BELOW, room):
-        engine = "sparse products: the file holds few events per frame"
-        values, means = yield from _values_of_events(
-            frames, reader.selection, pixels, in_order, labels, smoothing, steps, xp=xp
-        )
+    few = few_events(frames, SPARSE_BELOW, room)
+    choice = choose_engine(engine, events=few, prefer_gpu=prefers_gpu())
+    run = _Run(pixels, in_order, labels, plan, smoothing)
+    corrupt: tuple[int, ...] = ()
+    if choice.name == "events":
+        values = yield from run.values_of_events(frames, steps)
     else:
-        engine = "matrix products"
-        values, means = yield from _values_of_frames(
-            reader, pixels, in_order, labels, smoothing, steps, block, room, xp=xp
+        reader = FrameReader(
+            frames,
+            plan.selection,
+            pixels.mask,
+            skipped=plan.skipped,
+            skip_corrupt=skip_corrupt,
         )
+        dense = yield from run.values_of_frames(reader, steps, block, tile, room)
+        corrupt = reader.corrupt
+        values = [ArrayBin(one, xp) if choice.name == "array" else BlasBin(one) for one in dense]
+        del dense
     maps = in_memory if sink is None else sink
-    maps.start(len(labels), reader.count, tile)
+    maps.start(len(labels), plan.frames, tile)
+    square = np.empty(min(tile, plan.frames) ** 2, np.float32)
+    whole = sink is None and tile >= plan.frames
     g2: list[tuple[np.ndarray, ...]] = []
     segments: list[np.ndarray] = []
-    ticks = reader.count + np.cumsum([0, *widths]) * of_maps // sum(widths)
+    counted = np.ones(plan.frames, dtype=bool)
+    ticks = plan.frames + np.cumsum([0, *widths]) * of_maps // sum(widths)
     for position in range(len(labels)):
         # Taken off the list: the counts of a bin go when its map is there.
         diagonals = yield from _map_of_bin(
             values.pop(0),
             position,
             tile,
+            in_memory.maps[position].reshape(-1) if whole else square,
             maps,
             ticks=(int(ticks[position]), int(ticks[position + 1]), steps),
-            xp=xp,
         )
         g2.append(diagonals.g2())
         segments.append(diagonals.segments())
+        counted &= diagonals.counted
     yield Progress(steps, steps, "maps")
     mean, error, ratio = (np.stack(columns, axis=1) for columns in zip(*g2, strict=True))
     if smoothing == "dynamic":
-        # One factor for all pixels of a frame leaves C2 as it is: the counts were not touched.
-        # With it every frame weighs alike, and the ratio of sums is the mean of ratios.
+        # Divided by its mean every frame weighs alike: the ratio of sums is the mean of ratios.
         ratio = mean
+    empty = np.flatnonzero(~counted & (run.sums.raw_frames > 0))
     return TwoTimeResult(
         maps=in_memory.maps,
         processed_bins=np.array(labels),
@@ -141,97 +180,112 @@ def correlate_twotime(
         g2_err=error,
         g2_ratio=ratio,
         segments=np.stack(segments, axis=2),
-        selection=reader.selection,
+        selection=plan.selection,
         frame_time_s=frame_time_s,
         normalization=smoothing,
-        engine=engine,
-        **means,
+        engine=f"{_PRODUCTS[choice.name]}: {choice.reason}",
+        skipped_frames=plan.left_out(corrupt),
+        empty_frames=tuple((plan.selection.begin + plan.selection.step * empty).tolist()),
+        **run.sums.averages(pixels),
     )
 
 
-def _values_of_frames(
-    reader: FrameReader,
-    pixels: UsedPixels,
-    in_order: SortedPixels,
-    labels: list[int],
-    smoothing: str,
-    steps: int,
-    block: int,
-    room: float,
-    *,
-    xp: BackendProtocol,
-) -> Steps[tuple[list[BinValues], dict[str, Any]]]:
-    """Read the run; return what the maps of bins are made of, and the means of the result."""
-    widths = [in_order.bins[label - 1].stop - in_order.bins[label - 1].start for label in labels]
-    matrices = room_for_values(reader.count, widths, room)
-    sums = sums_of_run(pixels, reader.count)
-    start = 0
-    with closing(reader.blocks(reader.block_length(block))) as blocks:
-        for frames_of_block in blocks:
-            counts = in_order.take(frames_of_block)
-            add_averaged(sums, pixels, start, frames_of_block, counts)
-            del frames_of_block  # its memory is used again
-            here = slice(start, start + len(counts))
-            for label, matrix in zip(labels, matrices, strict=True):
-                of_bin = in_order.bins[label - 1]
-                if smoothing == "static":
-                    starts = in_order.static_starts[label - 1]
-                    fluctuations(counts, of_bin, starts, matrix[here])
-                else:
-                    matrix[here] = counts[:, of_bin]
-            start += len(counts)
-            yield Progress(start, steps, "frames")
-    values: list[BinValues] = [DenseBin(one, smoothing == "static", xp) for one in matrices]
-    sums.without_value[:] = reader.without_value
-    return values, sums.averages(pixels)
+class _Run:
+    """Reads a run into the values that maps are made of, and the sums of its averages."""
 
+    def __init__(
+        self,
+        pixels: UsedPixels,
+        in_order: SortedPixels,
+        labels: list[int],
+        plan: RunPlan,
+        smoothing: str,
+    ) -> None:
+        self._pixels = pixels
+        self._in_order = in_order
+        self._labels = labels
+        self._plan = plan
+        # One factor for all pixels of a frame leaves C2 as it is: the counts stay as they are.
+        self._smoothing = "static" if smoothing == "static" else "none"
+        self.sums = sums_of_run(pixels, plan.frames)
 
-def _values_of_events(
-    frames: EventRun,
-    selection: FrameSelection,
-    pixels: UsedPixels,
-    in_order: SortedPixels,
-    labels: list[int],
-    smoothing: str,
-    steps: int,
-    *,
-    xp: BackendProtocol,
-) -> Steps[tuple[list[BinValues], dict[str, Any]]]:
-    """Read a run of events; return the same as :func:`_values_of_frames`."""
-    count = selection.count()
-    sums = sums_of_run(pixels, count)
-    place = np.full(pixels.mask.size, -1, np.int64)
-    place[in_order.index] = np.arange(len(in_order.index))
-    static = pixels.static[np.searchsorted(pixels.index, in_order.index)]
-    kept: list[tuple[np.ndarray, ...]] = []
-    for share in selected_events(frames, RunPlan(selection=selection), 0, count):
-        used = share.used_frame[share.frame]
-        there = used >= 0
-        frame, pixel, counts = used[there] + share.begin, share.pixel[there], share.count[there]
-        sums.total.reshape(-1)[:] += np.bincount(pixel, counts, pixels.mask.size)
-        sums.raw_frames[share.begin : share.end] = share.raw_frames
-        inside = place[pixel] >= 0
-        frame, pixel, counts = frame[inside], place[pixel[inside]], counts[inside]
-        sums.counts[:] += np.bincount(frame, counts, count)
-        full = frame < len(sums.spans) * sums.span
-        np.add.at(sums.spans, (frame[full] // sums.span, static[pixel[full]]), counts[full])
-        kept.append((frame, pixel.astype(np.int32), counts))
-        yield Progress(share.end, steps, "frames")
-    frame, pixel, counts = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    values: list[BinValues] = []
-    for label in labels:
-        here = in_order.bins[label - 1]
-        of_bin = (pixel >= here.start) & (pixel < here.stop)
-        matrix = sparse_values(
-            frame[of_bin],
-            pixel[of_bin] - here.start,
-            counts[of_bin],
-            count,
-            in_order.static_starts[label - 1] if smoothing == "static" else None,
-            here.stop - here.start,
-        )
-        values.append(SparseBin(matrix, xp))
-    return values, sums.averages(pixels)
+    def values_of_frames(
+        self, reader: FrameReader, steps: int, block: int, tile: int, room: float
+    ) -> Steps[list[DenseValues]]:
+        """Return the values of the bins in panels of ``tile`` frames."""
+        count = reader.count
+        widths = [self._in_order.width(label) for label in self._labels]
+        rooms = room_for_values(count, tile, widths, room)
+        values: list[DenseValues] = []
+        turned = TurnedBlocks(self._pixels, self._in_order, self._labels, self._smoothing)
+        with closing(reader.summed(reader.block_length(block))) as blocks:
+            for frames in blocks:
+                if not values:
+                    values = [
+                        DenseValues(panels=panels, totals=np.zeros(count), centre=centre)
+                        for panels, centre in zip(rooms, self._centres(frames), strict=True)
+                    ]
+                turned.add(frames, values, self.sums)
+                done = frames.begin + len(frames.counts)
+                del frames  # its memory is used again
+                yield Progress(done, steps, "frames")
+        self.sums.without_value[:] = reader.without_value
+        return values
+
+    def _centres(self, block: FrameBlock) -> list[float]:
+        """Return what to subtract from the values of each bin.
+
+        1 from what is divided by its mean; else a whole number, so that counts stay whole.
+        """
+        if self._smoothing == "static":
+            return [1.0] * len(self._labels)
+        some = block.counts[:_FRAMES_OF_CENTRE].reshape(-1, self._pixels.mask.size)
+        raw = max(int(block.raw_frames[: len(some)].sum()), 1)
+        places = (self._in_order.index[self._in_order.bins[label - 1]] for label in self._labels)
+        return [
+            float(np.round(some[:, here].sum(dtype=np.float64) / (raw * len(here))))
+            for here in places
+        ]
+
+    def values_of_events(self, frames: Frames, steps: int) -> Steps[list[BinValues]]:
+        """Return the values of the bins as sparse matrices."""
+        if not isinstance(frames, EventRun):
+            msg = "The run holds frames and no events; choose the engine dense, or auto."
+            raise CorrelationError(msg)
+        pixels, in_order, sums, count = self._pixels, self._in_order, self.sums, self._plan.frames
+        place = np.full(pixels.mask.size, -1, np.int64)
+        place[in_order.index] = np.arange(len(in_order.index))
+        static = pixels.static[np.searchsorted(pixels.index, in_order.index)]
+        kept: list[tuple[np.ndarray, ...]] = []
+        for share in selected_events(frames, self._plan, 0, count):
+            used = share.used_frame[share.frame]
+            there = used >= 0
+            frame, pixel, counts = used[there] + share.begin, share.pixel[there], share.count[there]
+            sums.total.reshape(-1)[:] += np.bincount(pixel, counts, pixels.mask.size)
+            sums.raw_frames[share.begin : share.end] = share.raw_frames
+            inside = place[pixel] >= 0
+            frame, pixel, counts = frame[inside], place[pixel[inside]], counts[inside]
+            sums.counts[:] += np.bincount(frame, counts, count)
+            full = frame < len(sums.spans) * sums.span
+            np.add.at(sums.spans, (frame[full] // sums.span, static[pixel[full]]), counts[full])
+            kept.append((frame, pixel.astype(np.int32), counts))
+            yield Progress(share.end, steps, "frames")
+        frame, pixel, counts = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+        values: list[BinValues] = []
+        for label in self._labels:
+            here, starts = in_order.bins[label - 1], in_order.static_starts[label - 1]
+            of_bin = (pixel >= here.start) & (pixel < here.stop)
+            groups = starts if self._smoothing == "static" else None
+            matrix = sparse_values(
+                frame[of_bin],
+                pixel[of_bin] - here.start,
+                counts[of_bin],
+                count,
+                groups,
+                here.stop - here.start,
+            )
+            values.append(SparseBin(matrix))
+        return values
 
 
 def sums_of_run(pixels: UsedPixels, frames: int) -> RunSums:
@@ -240,51 +294,32 @@ def sums_of_run(pixels: UsedPixels, frames: int) -> RunSums:
     return empty_sums(pixels, begin=0, frames=frames, span=span, spans=frames // span)
 
 
-def add_averaged(
-    sums: RunSums, pixels: UsedPixels, first: int, frames: np.ndarray, counts: np.ndarray
-) -> None:
-    """Add a block of used frames, each the mean of its raw frames, with its used pixels."""
-    from napari_xpcs.correlate._numba_multitau import add_up
-
-    flat = plain(frames).reshape(len(frames), -1)
-
-    def sum_of(start: int, stop: int) -> np.ndarray:
-        total = np.zeros(flat.shape[1])
-        add_up(flat[start:stop], 0, len(total), total)
-        return total
-
-    sums.add(
-        pixels,
-        first,
-        counts.sum(axis=1, dtype=np.float64),
-        np.ones(len(flat), dtype=np.int64),
-        sum_of,
-    )
-
-
 def _map_of_bin(
     values: BinValues,
     position: int,
     tile: int,
+    square: Float32[np.ndarray, " entry"],
     maps: MapSink,
     *,
     ticks: tuple[int, int, int],
-    xp: BackendProtocol,
 ) -> Steps[Diagonals]:
-    """Make one map; the progress goes from the first to the second of ``ticks``."""
+    """Make one map; the progress goes from the first to the second of ``ticks``.
+
+    ``square`` is room for the largest tile.
+    """
     begin, end, steps = ticks
     totals = values.totals()
     frames = len(totals)
-    diagonals = Diagonals(totals, values.pixels)
+    diagonals = Diagonals(totals, values.pixels, values.centre)
     done, whole = 0, frames * (frames + 1) // 2
     for rows, cols in _tiles(frames, tile):
         tick = begin + (end - begin) * done // whole
-        products = yield from values.products(rows, cols, Progress(tick, steps, "maps"))
-        c2 = normalized_tile(products, totals[rows], totals[cols], values.pixels, xp=xp)
-        half = xp.to_numpy(c2)
-        diagonals.add(rows.start, cols.start, xp.to_numpy(products), half)
-        maps.put(position, rows.start, cols.start, np.triu(half) if rows == cols else half)
-        done += (rows.stop - rows.start) * (cols.stop - cols.start) // (2 if rows == cols else 1)
+        shape = rows.stop - rows.start, cols.stop - cols.start
+        products = square[: shape[0] * shape[1]].reshape(shape)
+        yield from values.products(rows, cols, products, Progress(tick, steps, "maps"))
+        diagonals.add(rows.start, cols.start, products)
+        maps.put(position, rows.start, cols.start, products)
+        done += products.size // (2 if rows == cols else 1)
     return diagonals
 
 
@@ -301,10 +336,15 @@ def _tile_and_room(frames: int, maps: int, memory_bytes: float) -> tuple[int, fl
 
     ``maps`` of them are kept in memory.
     """
+    in_memory = 4.0 * frames**2 * maps
     tile = min(TILE_FRAMES, 1 << (frames - 1).bit_length())
-    while tile > _SMALLEST_TILE and 4.0 * tile**2 * _TILE_COPIES > memory_bytes / 2:
+
+    def of_tiles() -> float:
+        return 4.0 * min(tile, frames) ** 2 * _TILE_COPIES
+
+    while tile > _SMALLEST_TILE and of_tiles() > min(memory_bytes / 2, memory_bytes - in_memory):
         tile //= 2
-    needed = 4.0 * min(tile, frames) ** 2 * _TILE_COPIES + 4.0 * frames**2 * maps
+    needed = of_tiles() + in_memory
     if needed > memory_bytes:
         msg = (
             f"Two-time maps of {maps} bins and {frames} frames need {needed / 1e9:.3g} GB, "

@@ -28,7 +28,8 @@ def g2_at_age(
     Parameters
     ----------
     c2
-        A two-time map; only what lies above its diagonal is looked at.  0 is "not measured".
+        A two-time map; only what lies above its diagonal is looked at.  NaN and 0 were
+        not measured.
     age, width
         Middle of the window and its full width, in used frames.
 
@@ -52,7 +53,9 @@ def g2_at_age(
         last = min(int(np.ceil(age + width / 2 - delay / 2)), frames - delay)
         if first < last:
             along = np.diagonal(c2, delay)[first:last]
-            g2[delay - 1], error[delay - 1] = _mean_and_error(along[along != 0.0])
+            g2[delay - 1], error[delay - 1] = _mean_and_error(
+                along[(along != 0.0) & np.isfinite(along)]
+            )
     return g2, error
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float, Float32, Int
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.twotime import left_out_remark
 
 _BAND = 32
 """Sums whose products are one matrix product: of 40 x 32, a quarter is wanted."""
@@ -70,9 +71,11 @@ class MultiTauTwoTimeResult:
     ----------
     ages
         The maps.
-    mean_frame, scattering_1d, scattering_1d_segments, intensity_vs_time, selection, frame_time_s, normalization
+    mean_frame, scattering_1d, scattering_1d_segments, intensity_vs_time, selection, frame_time_s
         As in :class:`~napari_xpcs.kernels.twotime.TwoTimeResult`.
-    """  # noqa: E501
+    normalization, skipped_frames
+        Likewise.  A sum with frames that were left out is that of the others.
+    """
 
     ages: MultiTauTwoTime
     mean_frame: Float32[np.ndarray, "row col"]
@@ -82,6 +85,11 @@ class MultiTauTwoTimeResult:
     selection: FrameSelection
     frame_time_s: float
     normalization: str = "static"
+    skipped_frames: tuple[int, ...] = ()
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return in words what was left out."""
+        return left_out_remark(self.skipped_frames)
 
 
 def lagged_products(

@@ -24,7 +24,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from napari_xpcs._typing import Array, ScalarLike
+from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.kernels.selection import FrameSelection
 
@@ -37,6 +37,8 @@ SEGMENTS = 5
 
 _ROWS_AT_ONCE = 512
 
+_SHOWN = 12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TwoTimeResult:
@@ -45,13 +47,14 @@ class TwoTimeResult:
     Parameters
     ----------
     maps
-        C2 of each bin, zero below the diagonal; none where they went into a file tile by tile.
+        C2 of each bin, zero below the diagonal, NaN for pairs with a frame that is left out or
+        empty in the bin; none where they went into a file tile by tile.
     processed_bins
         Label of each map.
     g2, g2_err
         Mean of C2 along its diagonals and its standard error over time; row k belongs to a
-        delay of k used frames, row 0 is the diagonal, which holds the noise of counting.  Pairs
-        with a frame that is empty in the bin are left out, NaN where no pair is left.
+        delay of k used frames, row 0 is the diagonal, which holds the noise of counting.  NaN
+        where no pair is left.
     g2_ratio
         g2 as the ratio of sums along the diagonals.
     segments
@@ -67,6 +70,10 @@ class TwoTimeResult:
         One of :data:`SMOOTHINGS`.
     engine
         What multiplied, and why it was chosen.
+    skipped_frames
+        Raw frames that were left out, asked for or corrupt.
+    empty_frames
+        Used frames that counted nothing in one of the bins, each by its first raw frame.
     """
 
     maps: tuple[Float32[np.ndarray, "frame frame"], ...]
@@ -83,15 +90,37 @@ class TwoTimeResult:
     frame_time_s: float
     normalization: str = "static"
     engine: str = ""
+    skipped_frames: tuple[int, ...] = ()
+    empty_frames: tuple[int, ...] = ()
 
     @property
     def delay_s(self) -> Float[np.ndarray, " frame"]:
         """Delays of the rows of ``g2`` in s."""
         return np.arange(len(self.g2)) * (self.frame_time_s * self.selection.step)
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return in words what has no place in the maps; nothing for a run in good order."""
+        empty = self.empty_frames
+        if not empty:
+            return left_out_remark(self.skipped_frames)
+        said = f"Frames without a count in a bin, NaN in its map ({first_numbers(empty)})"
+        return (*left_out_remark(self.skipped_frames), f"{said}: {len(empty)}.")
+
+
+def first_numbers(numbers: tuple[int, ...]) -> str:
+    """Return the first of some numbers in words."""
+    return ", ".join(map(str, numbers[:_SHOWN])) + (", ..." if len(numbers) > _SHOWN else "")
+
+
+def left_out_remark(skipped_frames: tuple[int, ...]) -> tuple[str, ...]:
+    """Return in words which raw frames were left out; nothing if none was."""
+    if not skipped_frames:
+        return ()
+    return (f"Raw frames left out ({first_numbers(skipped_frames)}): {len(skipped_frames)}.",)
+
 
 def tile_products(
-    rows: Float32[Array, "row pixel"], cols: Float32[Array, "col pixel"], *, xp: BackendProtocol
+    rows: Float32[Array, "pixel row"], cols: Float32[Array, "pixel col"], *, xp: BackendProtocol
 ) -> Float32[Array, "row col"]:
     """Return the sums over pixels of the products of every frame with every other.
 
@@ -104,45 +133,15 @@ def tile_products(
     return products
 
 
-def _square(rows: Float32[Array, "row pixel"], *, xp: BackendProtocol) -> Array:
+def _square(rows: Float32[Array, "pixel row"], *, xp: BackendProtocol) -> Array:
     return _products(rows, rows, xp=xp)
 
 
 def _products(
-    rows: Float32[Array, "row pixel"], cols: Float32[Array, "col pixel"], *, xp: BackendProtocol
+    rows: Float32[Array, "pixel row"], cols: Float32[Array, "pixel col"], *, xp: BackendProtocol
 ) -> Float32[Array, "row col"]:
-    product: Array = xp.matmul(rows, xp.transpose(cols))
+    product: Array = xp.matmul(xp.transpose(rows), cols)
     return product
-
-
-def normalized_tile(
-    products: Float32[Array, "row col"],
-    row_totals: Float[Array, " row"],
-    col_totals: Float[Array, " col"],
-    pixels: int,
-    *,
-    xp: BackendProtocol,
-) -> Float32[Array, "row col"]:
-    """Return C2 of a tile of products; 0 for pairs with a frame whose total is 0."""
-    compiled = xp.jit(_normalized_tile, static_argnames=("xp",))
-    tile: Array = compiled(products, row_totals, col_totals, float(pixels), xp=xp)
-    return tile
-
-
-def _normalized_tile(
-    products: Float32[Array, "row col"],
-    row_totals: Float[Array, " row"],
-    col_totals: Float[Array, " col"],
-    pixels: ScalarLike,
-    *,
-    xp: BackendProtocol,
-) -> Float32[Array, "row col"]:
-    def scale(totals: Array) -> Array:
-        inverse = xp.where(totals > 0.0, 1.0 / xp.where(totals > 0.0, totals, 1.0), 0.0)
-        return xp.astype(xp.sqrt(pixels) * inverse, xp.float32)
-
-    tile: Array = products * scale(row_totals)[:, None] * scale(col_totals)
-    return tile
 
 
 def diagonal_sums(
