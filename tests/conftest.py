@@ -8,8 +8,21 @@ from typing import Any
 
 import pytest
 
-from napari_xpcs.backends import BackendProtocol, get_backend, reset_backend, set_backend
+from napari_xpcs.backends import (
+    BackendProtocol,
+    NumPyBackend,
+    get_backend,
+    reset_backend,
+    set_backend,
+)
 from napari_xpcs.cli import main
+from napari_xpcs.kernels.partition_spec import PartitionSpec
+from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.simulation import Simulation
+from napari_xpcs.pipeline.bins import partition_file
+from napari_xpcs.pipeline.correlate import correlate_file
+from napari_xpcs.pipeline.simulate import simulate_file
+from napari_xpcs.progress import run
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -28,6 +41,22 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the example files in {SHARED_DATA.parent.name}/{SHARED_DATA.name}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def one_result(tmp_path_factory) -> Path:
+    """Result file of a small simulated run, beside its frames ``run.h5``; copy it to change it."""
+    folder = tmp_path_factory.mktemp("one_result")
+    frames, bins, result = (folder / name for name in ("run.h5", "bins.hdf", "run_results.hdf"))
+    xp = NumPyBackend()
+    run(simulate_file(frames, Simulation(frames=160, rows=40, cols=40, mean_counts=4.0), xp=xp))
+    spec = PartitionSpec(dq=4, sq=12, dp=1, sp=1)
+    partition_file(bins, frames=frames, values={}, spec=spec, xp=xp)
+    steps = correlate_file(
+        frames, bins, result, selection=FrameSelection(), normalization="symmetric", xp=xp
+    )
+    run(steps)
+    return result
 
 
 @dataclass

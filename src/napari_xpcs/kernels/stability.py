@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+_ROUNDING = 1e-12
+"""Relative scatter that numbers have by being numbers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Drift:
@@ -58,7 +61,7 @@ class Drift:
 
     def _times(self) -> Float[np.ndarray, " quantity"]:
         times = np.full(self.change.shape, np.nan)
-        known = self.error > 0
+        known = self.error > _ROUNDING
         times[known] = np.abs(self.change[known]) / self.error[known]
         return times
 

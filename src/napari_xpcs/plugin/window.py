@@ -26,8 +26,12 @@ DOCKS = {
     "XPCS: Two-time": TwoTimeWidget,
     "XPCS: Fit g2": FitWidget,
 }
-COMPARING = {"XPCS: Compare runs": CompareWidget}
-"""Beside these, where there is more than one run."""
+COMPARING = {
+    "XPCS: Compare runs": CompareWidget,
+    "XPCS: Two-time": TwoTimeWidget,
+    "XPCS: Fit g2": FitWidget,
+}
+"""Where there are runs to compare: more tabs side by side could not be read."""
 
 
 def new_window(
@@ -58,13 +62,13 @@ def open_window(files: Sequence[Path]) -> None:
 def show_files(files: Sequence[Path]) -> tuple[napari.Viewer, dict[type[QWidget], QWidget]]:
     """Return a new viewer that shows ``files``, and its docks by class.
 
-    Folders, and results where there are several, go into the dock that compares runs; all else
-    becomes layers.  A file that cannot be read is told in the window; the others are there all
+    Folders, and results where there are several, go into the dock that compares runs, with docks
+    for results beside it; all else becomes layers.  A file that cannot be read is told in the window; the others are there all
     the same.
     """
     results = [file for file in files if sniff(file) == "results"]
     compared = [file for file in files if file.is_dir()] + (results if len(results) > 1 else [])
-    viewer, docks = new_window(docks={**DOCKS, **COMPARING} if compared else DOCKS)
+    viewer, docks = new_window(docks=COMPARING if compared else DOCKS)
     for file in files:
         if file in compared:
             continue
