@@ -91,6 +91,31 @@ def test_every_missing_piece_is_asked_for(widget, viewer, frames, known, partiti
     assert run_button(widget).isEnabled()
 
 
+def test_bins_of_another_detector_are_named(widget, viewer, known, bins):
+    add_frames(viewer, np.zeros((20, 32, 40), np.uint16), known)
+    assert message(widget).startswith(
+        "The bins 'partition' are for 48 x 64 pixels, these frames have 32 x 40. Lay bins"
+    )
+
+
+def test_run_that_fails_promises_no_curve_and_one_of_maps_shows_none_of_before(
+    widget, viewer, frames, known, bins, qtbot
+):
+    layer = add_frames(viewer, np.full((600, 48, 64), np.nan, np.float32), known)
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: "holds nan" in message(widget), timeout=20000)
+    assert widget._plot.isHidden()
+    viewer.layers.remove(layer)
+    add_frames(viewer, frames, known)
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    assert not widget._plot.isHidden()
+    choose_kind(widget, "twotime")
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    assert widget._plot.isHidden()
+
+
 def test_curves_belong_to_the_bins_and_counting_noise_has_g2_of_one(
     widget, viewer, frames, known, bins, qtbot
 ):

@@ -250,6 +250,8 @@ def test_bands_of_ages_are_fitted_and_painted_like_bins(widget, viewer, curves, 
     bands.features = {"index": np.arange(1, 7), "age (s)": np.arange(6.0)}
     fitted = fit(widget, qtbot)
     assert list(bands.features.columns[:3]) == ["index", "age (s)", "baseline"]
+    widget.select(3)
+    assert widget.findChild(QLabel, "status").text().startswith("age 2 s; ok")
     widget.findChild(QPushButton, "paint").click()
     painted = viewer.layers["tau_s map"]
     np.testing.assert_array_equal(painted.scale, bands.scale)

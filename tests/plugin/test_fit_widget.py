@@ -1,5 +1,6 @@
 """Click a bin, see its curve; fit all; read D."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -210,9 +211,16 @@ def test_parameter_is_painted_where_it_is_determined(widget, layer, viewer, qtbo
     assert [layer.name for layer in viewer.layers].count("tau_s map") == 1
 
 
-def test_message_of_a_fit_survives_other_layers(widget, layer, viewer, qtbot):
+def test_message_of_a_fit_survives_other_layers_but_not_other_curves(widget, layer, viewer, qtbot):
     fit(widget, qtbot)
     told = widget.findChild(QLabel, "message").text()
     assert "5 of 6 bins" in told
     viewer.add_image(np.zeros((4, 4)))
     assert widget.findChild(QLabel, "message").text() == told
+    partition = xpcs_layers.layer_partition(layer)
+    again = replace(xpcs_layers.layer_curves(layer))
+    viewer.add_layer(Layer.create(*partition_layer(partition, known={}, curves=again)))
+    assert widget.findChild(QLabel, "message").text() == told
+    widget.findChild(QComboBox, "curves").setCurrentIndex(0)
+    assert widget.curves() is again
+    assert widget.findChild(QLabel, "message").text() == ""

@@ -181,6 +181,7 @@ def test_pace_counts_anew_for_each_thing_that_is_done():
     assert pace.text(Progress(1500, 4500, "maps"), 30.0) == (
         "1500 of 4500 maps, 100 per s, 30 s left"
     )
+    assert "1080 per s" in pace.text(Progress(4500, 4500, "maps"), 23.7)
 
 
 @pytest.fixture

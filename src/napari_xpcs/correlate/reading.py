@@ -247,7 +247,8 @@ class FrameReader:
         at = next(i for i in range(len(series)) if _without_value(series[i : i + 1]) is not None)
         msg = (
             f"Pixel (row {row}, column {col}) of frame {numbers[at]} holds {series[at]}, which "
-            "stands for saturated or masked; put the pixel into the mask or leave out the frame."
+            "stands for saturated or masked; put the pixel into the mask or leave out the frame "
+            "(--skip-frames, in napari under More)."
         )
         raise CorrelationError(msg)
 

@@ -309,7 +309,8 @@ def corrupt_frames(where: str, numbers: tuple[int, ...]) -> CorruptFramesError:
     more = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
     return CorruptFramesError(
         f"Frame {numbers[0]}{more} of {where} cannot be read: what is stored of it is damaged. "
-        "Copy the file again, or leave such frames out (correlate --skip-corrupt).",
+        "Copy the file again, or leave such frames out (correlate --skip-corrupt, in napari under "
+        "More).",
         numbers,
     )
 

@@ -36,7 +36,10 @@ from napari_xpcs.plugin.plot_area import PlotArea
 from napari_xpcs.plugin.result_layers import show_result
 from napari_xpcs.progress import Progress
 
-KIND_NAMES = ("g2 (multi-tau)", "two-time maps", "g2 and two-time maps")
+KIND_NAMES = ("g2 (multi-tau)", "two-time maps", "g2 and two-time")
+
+
+LAY_BINS = "Lay bins over the frames with XPCS: Geometry & partition, or open a Q-map file."
 
 
 class CorrelateWidget(Dock):
@@ -53,12 +56,8 @@ class CorrelateWidget(Dock):
         self._kept: Progress | None = None
         self._result: Correlated | None = None
         self._pixels_per_s: float | None = None
-        self._frames = LayerComboBox(
-            "no frames: open a frames file", _is_frames, objectName="frames"
-        )
-        self._partition = LayerComboBox(
-            "no bins: see Geometry & partition", _is_partition, objectName="partition"
-        )
+        self._frames = LayerComboBox("no frames", _is_frames, objectName="frames")
+        self._partition = LayerComboBox("no bins", _is_partition, objectName="partition")
         self._frame_time = NumberEdit(objectName="frame_time_s")
         self._frame_time.setToolTip("Time from the start of one raw frame to the next, s.")
         self._kind = NarrowComboBox(6, objectName="kind")
@@ -96,7 +95,9 @@ class CorrelateWidget(Dock):
         self._save = SaveButton(
             "Save result file ...", self._suggested, "HDF5 (*.hdf)", objectName="save"
         )
-        self._save.setToolTip("HDF5 in the layout of APS 8-ID, with how it was made.")
+        self._save.setToolTip(
+            "The last run that was done, as HDF5 in the layout of APS 8-ID, with how it was made."
+        )
         self._cluster = ClusterPanel()
         self._parts = PartsPanel(self._viewer)
         for widget in (
@@ -160,7 +161,7 @@ class CorrelateWidget(Dock):
         if self._frames.layer() is None:
             return "Open a frames file, or a simulated run (File > Open Sample > XPCS)."
         if self._partition.layer() is None:
-            return "Lay bins over the frames with XPCS: Geometry & partition, or open a Q-map file."
+            return self._other_bins() + LAY_BINS
         if not self._frame_time.value():
             return "The file does not tell the frame time: type it, in s."
         try:
@@ -170,6 +171,18 @@ class CorrelateWidget(Dock):
         except XpcsError as fault:
             return str(fault)
         return ""
+
+    def _other_bins(self) -> str:
+        """Return what is wrong with the bins that are open, empty where there are none."""
+        others = xpcs_layers.layers_with_role(self._viewer.layers, "partition")
+        frames = self._frames.layer()
+        if not others or frames is None:
+            return ""
+        (rows, cols), (high, wide) = others[0].data.shape[-2:], frames.data.shape[-2:]
+        return (
+            f"The bins '{others[0].name}' are for {rows} x {cols} pixels, these frames have "
+            f"{high} x {wide}. "
+        )
 
     def _teardown(self) -> None:
         self._job.cancel()
@@ -230,8 +243,8 @@ class CorrelateWidget(Dock):
         self._before, self._shown, self._kept = xpcs_layers.layer_curves(bins), None, None
         self._summary.clear()
         self._forget.setVisible(False)
+        self._plot.setVisible(request.wants_multitau)
         if request.wants_multitau:
-            self._plot.setVisible(True)
             self._plot.show_hint("g2 of the first frames comes in a second or two ...")
         bins.events.selected_label.connect(self._draw)
         self._job.start(partial(correlation_steps, request))
@@ -264,12 +277,21 @@ class CorrelateWidget(Dock):
             return
         names = [_bin_name(curves, column) for column in columns]
         self._plot.ask(
-            partial(draw_family, curves=curves, columns=columns, names=names, title=title)
+            partial(
+                draw_family,
+                curves=curves,
+                columns=columns,
+                names=names,
+                title=title,
+                legend="bin: q (1/Å)",
+            )
         )
 
     def _on_job_broken_off(self) -> None:
         """Keep g2 of the frames so far, and say so."""
-        if self._asked is not None and self._kept is not None:
+        if self._kept is None:
+            self._plot.setVisible(False)
+        elif self._asked is not None:
             _, bins, request = self._asked
             if self._is_unchanged(bins, request):
                 self._summary.setText(
@@ -374,4 +396,4 @@ def _is_partition(layer: Layer) -> bool:
 
 def _bin_name(curves: G2Curves, column: int) -> str:
     q = curves.bins.q[column]
-    return f"bin {curves.bins.label[column]}" + (f", {q:.3g} 1/Å" if q == q else "")
+    return f"{curves.bins.label[column]}" + (f": {q:.3g}" if q == q else "")

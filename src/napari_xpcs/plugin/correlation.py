@@ -227,7 +227,8 @@ def estimate(request: Request, pixels_per_s: float | None) -> str:
             said.append(f"two-time maps of {len(chosen)} bins")
     said.append(f"memory about {memory_text(memory)}")
     if pixels_per_s and request.wants_multitau:
-        said.append(f"g2 in about {time_text(frames * pixels / pixels_per_s)} as the last run")
+        seconds = max(frames * pixels / pixels_per_s, 1.0)
+        said.append(f"g2 in about {time_text(seconds)} as the last run")
     return ", ".join(said) + "."
 
 

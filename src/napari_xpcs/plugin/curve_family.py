@@ -34,9 +34,14 @@ def draw_family(
     columns: list[int],
     names: list[str],
     title: str,
+    legend: str = "",
     front: bool = True,
 ) -> None:
-    """Draw ``columns`` of ``curves``; the first one in front with its errors, where ``front``."""
+    """Draw ``columns`` of ``curves``; the first one in front with its errors, where ``front``.
+
+    Names stand below the axes, where they hide no curve, under the title ``legend``; one curve
+    needs none.
+    """
     axes = figure.subplots()
     axes.set(xscale="log", xlabel="delay (s)", ylabel="g2")
     shades = matplotlib_adapter.to_numpy(np.linspace(0.0, 1.0, max(len(columns), 2)))
@@ -53,8 +58,14 @@ def draw_family(
             axes.plot(
                 delay, g2[counted], ".-", ms=3, lw=0.7, color=shade(shades[place]), label=name
             )
-    if columns:
-        axes.legend(fontsize=7, framealpha=0.6)
+    if len(columns) > 1:
+        lines, _ = axes.get_legend_handles_labels()
+        # An errorbar comes last wherever it was drawn.
+        drawn = sorted(lines, key=lambda line: names.index(str(line.get_label())))
+        figure.legend(
+            drawn, names, title=legend, loc="outside lower center", ncols=3, fontsize=7,
+            title_fontsize=7, columnspacing=1.0, handlelength=1.5,
+        )  # fmt: skip
     axes.set_title(title, wrap=True)
 
 

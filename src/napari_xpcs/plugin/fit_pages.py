@@ -99,12 +99,16 @@ class FitPages(QTabWidget):
             self.table.show_rows(*fit_table_columns(fit))
         self.tau.show_fit(fit)
 
-    def show_bin(self, curves: G2Curves | None, label: int | None) -> None:
-        """Tell what was fitted to the bin ``label``, and mark it among the small pictures."""
+    def show_bin(self, curves: G2Curves | None, label: int | None, age_s: float | None) -> None:
+        """Tell what was fitted to the bin ``label``, and mark it among the small pictures.
+
+        ``age_s`` is the age in a two-time map that stands in for a bin.
+        """
         row = None if self._fit is None or label is None else row_of(self._fit, label)
-        self._status.setText(
-            "" if self._fit is None or row is None else bin_summary(self._fit, row)
-        )
+        said = [] if age_s is None else [f"age {age_s:.4g} s"]
+        if self._fit is not None and row is not None:
+            said.append(bin_summary(self._fit, row))
+        self._status.setText("; ".join(said))
         if self.grid is not None:
             self.grid.show_curves(curves, self._fit, label)
 

@@ -41,6 +41,7 @@ from napari_xpcs.plugin.model_choice import ModelChoice
 from napari_xpcs.plugin.range_panel import RangePanel
 from napari_xpcs.plugin.sampling_panel import SamplingPanel
 from napari_xpcs.plugin.section import Section
+from napari_xpcs.plugin.twotime_layers import layer_age_s
 
 if TYPE_CHECKING:
     from napari_xpcs.plugin.curve_plot import ShownCurve
@@ -324,6 +325,8 @@ class FitWidget(Dock):
         self.fit_all()
 
     def _forget_fit(self) -> None:
+        if self._fit is not None:
+            self._job.message.clear()
         self._fit = self._fitted_curves = None
         self._map.show_fit(None, None)
         self._export.show_fit(None)
@@ -344,7 +347,8 @@ class FitWidget(Dock):
         self._range.show_bin(self._label)
         self._sampling.show_bin(self._label)
         curves, column = self.curves(), self._column()
-        self._pages.show_bin(curves, self._label)
+        age_s = None if self._label is None else layer_age_s(self._layer.layer(), self._label)
+        self._pages.show_bin(curves, self._label, age_s)
         plot = self._pages.curve_plot
         if plot is None:
             return

@@ -19,6 +19,7 @@ class FrameRange(QWidget):
         self._end.setSpecialValueText("all")
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(4)
         for place, (spin, low, name, tip) in enumerate(
             (
                 (self._begin, 0, "Frames", "First frame, counted from 0."),

@@ -6,7 +6,7 @@ import numpy as np
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
 
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.io.events import EventFrames
@@ -45,6 +45,7 @@ class FrameSum(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._count)
+        layout.addWidget(QLabel("frames"))
         layout.addWidget(self._state, stretch=1)
 
     def _connect(self) -> None:

@@ -35,7 +35,7 @@ class Pace:
         self.rate = done / seconds
         left = (progress.total - progress.done) / self.rate
         return (
-            f"{progress.done} of {progress.total} {progress.what}, {self.rate:.3g} per s, "
+            f"{progress.done} of {progress.total} {progress.what}, {rate_text(self.rate)} per s, "
             f"{time_text(left)} left"
         )
 
@@ -54,3 +54,12 @@ def time_text(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def rate_text(rate: float) -> str:
+    """Return a rate with three digits that count, and no exponent.
+
+    >>> rate_text(0.1234), rate_text(100.0), rate_text(1084.2)
+    ('0.123', '100', '1080')
+    """
+    return f"{float(f'{rate:.3g}'):.10g}"

@@ -16,7 +16,7 @@ class PlotArea(QWidget):
     """Shows the newest of what was asked for as soon as it can, in the colours of the viewer."""
 
     def __init__(
-        self, napari_viewer: ViewerModel, height: int = 220, parent: QWidget | None = None
+        self, napari_viewer: ViewerModel, height: int = 270, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._viewer = napari_viewer

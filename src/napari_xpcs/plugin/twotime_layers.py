@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from napari.utils.notifications import show_warning
 
 from napari_xpcs.backends.io_adapter import napari_adapter
@@ -20,6 +20,8 @@ from napari_xpcs.plugin.layers import (
 )
 from napari_xpcs.plugin.twotime_image import CONTRAST, Maps, TwoTimeImage, ages_image
 
+AGE = "age (s)"
+"""Feature of a band."""
 BAND_PIXELS = 512
 """Side of the image that shows ages as bands."""
 
@@ -141,8 +143,16 @@ def age_bands_layer(
         "scale": tuple(pixel),
         "translate": (top + pixel[0] / 2, left + pixel[1] / 2),
         "features": pd.DataFrame(
-            {"index": np.arange(1, len(ages_s) + 1), "age (s)": np.round(ages_s, 9)}
+            {"index": np.arange(1, len(ages_s) + 1), AGE: np.round(ages_s, 9)}
         ),
         "metadata": layer_metadata("ages", curves=curves, source=layer_source(of_map)),
     }
     return labels, arguments, "labels"
+
+
+def layer_age_s(layer: object, label: int) -> float | None:
+    """Return the age of a band of :func:`age_bands_layer`, ``None`` for any other source."""
+    if not isinstance(layer, Labels) or AGE not in layer.features.columns:
+        return None
+    row = layer.features.index[layer.features["index"] == label]
+    return float(layer.features[AGE][row[0]]) if len(row) else None

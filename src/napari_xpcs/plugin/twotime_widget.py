@@ -36,6 +36,9 @@ NO_MAP = (
 )
 
 
+NO_MAP_CHOSEN = "No map is chosen."
+
+
 class TwoTimeWidget(Dock):
     """Look at C2(t1, t2) of a bin, cut g2 at an age, and hand cuts to the fit dock."""
 
@@ -44,7 +47,7 @@ class TwoTimeWidget(Dock):
         self._hidden: list[Layer] = []
         self._following = False
         self._outdated = False
-        self._map = LayerComboBox("no two-time maps yet", _is_map, objectName="map")
+        self._map = LayerComboBox("no maps", _is_map, objectName="map")
         self._map.setMinimumContentsLength(8)
         self._row = LayerRow(self._map, self._viewer, "two-time maps")
         self._alone = QPushButton("Show the map alone", objectName="alone")
@@ -62,6 +65,7 @@ class TwoTimeWidget(Dock):
         )
         self._window.setToolTip("Pairs whose age lies in a window of this width are averaged.")
         self._plot = PlotArea(self._viewer)
+        self._plot.show_hint(NO_MAP_CHOSEN)
         self._ages = QSpinBox(objectName="ages")
         self._ages.setRange(2, 64)
         self._ages.setValue(8)
@@ -123,7 +127,7 @@ class TwoTimeWidget(Dock):
         self._cutter.cancel()
         if layer is None:
             self._about.clear()
-            self._plot.show_hint("No map is chosen.")
+            self._plot.show_hint(NO_MAP_CHOSEN)
             return
         if isinstance(layer.data, TwoTimeImage):
             layer.data.loaded.connect(self._on_map_loaded)
