@@ -469,6 +469,18 @@ def test_bins_below_the_minimum_are_left_out_at_both_levels(xp):
         make_partition(GEOMETRY, mask, replace(spec, min_pixels=10_000), xp=xp)
 
 
+def test_a_bin_of_just_the_minimum_stays(xp):
+    # Two dynamic bins of 6 columns in one row; the first has 4 pixels left, the second 3.
+    mask = np.zeros(GEOMETRY.shape, dtype=bool)
+    mask[10, [0, 1, 2, 5, 6, 7, 11]] = True
+    spec = PartitionSpec(mode="x-y", dq=2, sq=2, dp=1, sp=1, min_pixels=4)
+    partition = make_partition(GEOMETRY, mask, spec, xp=xp)
+    assert partition.dynamic.pixels.tolist() == [4]
+    assert partition.notes == (
+        "1 static bin is left out, with 3 pixels: it has fewer than 4 pixels.",
+    )
+
+
 def test_bins_along_qz_need_grazing_incidence(xp):
     mask = np.ones(GEOMETRY.shape, dtype=bool)
     spec = PartitionSpec(dq=4, sq=4, dp=3, sp=3, mode="qz-qr")

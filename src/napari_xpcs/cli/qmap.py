@@ -127,7 +127,7 @@ def qmap(
     ] = None,
     min_pixels: Annotated[
         int | None,
-        typer.Option(help="Leave out static, then dynamic bins of fewer pixels.", min=1),
+        typer.Option(help="Leave out static bins of fewer pixels.", min=1),
     ] = None,
     ellipse: Annotated[
         tuple[float, float, float, float, float] | None,

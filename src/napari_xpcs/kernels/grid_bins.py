@@ -102,7 +102,7 @@ def _partition(
         msg = "All unmasked pixels lie in gaps between the bins: move the edges."
         raise PartitionError(msg)
     grid = len(axes[0]), len(axes[1])
-    counts, left_out = _without_small(counts, grid, (axes[0].parts, axes[1].parts), spec.min_pixels)
+    counts, left_out = _without_small(counts, spec.min_pixels)
     static = LabelTable.of(counts[1:], grid)
     dynamic = static.grouped(axes[0].parts, axes[1].parts)
 
@@ -142,34 +142,25 @@ def _partition(
 
 
 def _without_small(
-    counts: Int[np.ndarray, " position"],
-    grid: tuple[int, int],
-    parts: tuple[int, int],
-    least: int,
+    counts: Int[np.ndarray, " position"], least: int
 ) -> tuple[Int[np.ndarray, " position"], tuple[str, ...]]:
     """Return ``counts`` with 0 for bins of fewer than ``least`` pixels, and that in words."""
-    if least == 1:
-        return counts, ()
-    static = np.where(counts[1:] >= least, counts[1:], 0).reshape(grid)
-    # One row and one column a dynamic bin: (bins 0, parts 0, bins 1, parts 1).
-    nested = static.reshape(grid[0] // parts[0], parts[0], grid[1] // parts[1], parts[1])
-    dynamic = nested.sum(axis=(1, 3), keepdims=True)
-    kept = np.append(0, np.where(dynamic >= least, nested, 0).ravel())
-    if not kept.any():
+    small = (counts > 0) & (counts < least)
+    # Position 0 holds the pixels that are in no bin.
+    small[0] = False
+    kept = np.where(small, 0, counts)
+    if not kept[1:].any():
         raise PartitionError(no_bin_left(least))
-    dropped = (kept == 0) & (counts > 0)
-    dropped[0] = False
-    return kept, small_bins_note(int(dropped.sum()), int(counts[dropped].sum()), least)
+    return kept, small_bins_note(int(small.sum()), int(counts[small].sum()), least)
 
 
 def small_bins_note(count: int, pixels: int, least: int) -> tuple[str, ...]:
     """Say in words that bins below the minimum were left out; nothing if none was."""
     if not count:
         return ()
-    return (
-        f"{count} static bins are left out, with {pixels} pixels: they or their dynamic bin "
-        f"have fewer than {least} pixels.",
-    )
+    bins = "1 static bin is" if count == 1 else f"{count} static bins are"
+    each = "it has" if count == 1 else "each has"
+    return (f"{bins} left out, with {pixels} pixels: {each} fewer than {least} pixels.",)
 
 
 def no_bin_left(least: int) -> str:

@@ -48,7 +48,7 @@ def partition_from_labels(
     maps
         Maps of ``geometry`` where they were made already.
     min_pixels
-        Bins of fewer pixels are left out, static ones first.
+        Static bins of fewer pixels are left out, and dynamic bins that have no other.
     xp
         Backend to compute the maps on; the partition is NumPy.
 
@@ -91,9 +91,13 @@ def partition_from_labels(
     pairs, kept = _compact(finer * len(kept_dynamic) + dynamic)
     owner = np.zeros(len(kept), dtype=np.int64)
     owner[pairs] = dynamic
-    notes, large_enough = _drop_small(pairs, owner, len(kept_dynamic), min_pixels)
+    pixels = np.bincount(pairs, minlength=len(owner))
+    large_enough = pixels >= min_pixels
     if not large_enough.any():
         raise PartitionError(no_bin_left(min_pixels))
+    notes = small_bins_note(
+        int((~large_enough).sum()), int(pixels[~large_enough].sum()), min_pixels
+    )
     keep = large_enough[pairs]
     at, pairs = at[keep], _renumbered(large_enough)[pairs[keep]]
     owner = owner[large_enough]
@@ -240,20 +244,6 @@ def _compact(
 def _renumbered(kept: np.ndarray) -> Int[np.ndarray, " value"]:
     positions: np.ndarray = np.cumsum(kept) - 1
     return positions
-
-
-def _drop_small(
-    pairs: Int[np.ndarray, " pixel"],
-    owner: Int[np.ndarray, " static"],
-    dynamic_count: int,
-    least: int,
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Say in words what is left out, and which static bins stay."""
-    pixels = np.bincount(pairs, minlength=len(owner))
-    keep = pixels >= least
-    in_dynamic = np.bincount(owner, weights=pixels * keep, minlength=dynamic_count)
-    keep = keep & (in_dynamic >= least)[owner]
-    return small_bins_note(int((~keep).sum()), int(pixels[~keep].sum()), least), keep
 
 
 def _label_bins(

@@ -48,8 +48,8 @@ class PartitionSpec:
     phi_fold
         Fold of the symmetry: phi and phi + 360/fold fall into the same bin.
     min_pixels
-        Bins of fewer pixels are left out: static ones first, then dynamic ones of what
-        remains.  Labels stay without holes.
+        Static bins of fewer pixels are left out, and dynamic bins that have no other.  Labels
+        stay without holes.
     ellipse
         The ellipse of the axes eq and ephi: row and column of its centre, its two half axes
         in pixels, and the angle of the first from +column towards larger rows, degrees.
