@@ -50,6 +50,17 @@ def test_not_measured_is_no_pair() -> None:
     np.testing.assert_allclose(error[np.isfinite(error)], 0.0)
 
 
+def test_a_triangle_of_the_width_told_varies_as_the_delays_that_are_averaged() -> None:
+    curves = curves_at_ages(aging_map(), [60e-3], 100e-3, frame_time_s=1e-3)
+    assert curves.averaging_s is not None
+    frames = np.round(curves.delay_s / 1e-3).astype(int)
+    length = np.diff(frames, prepend=0)
+    assert length[-1] >= 4
+    for delay, count, width_s in zip(frames, length, curves.averaging_s, strict=True):
+        averaged = delay - count // 2 + np.arange(count)
+        assert width_s**2 / 6 == pytest.approx(averaged.var() * 1e-6)
+
+
 def test_curves_for_the_fit() -> None:
     curves = curves_at_ages(aging_map(), [30e-3, 90e-3], 6e-3, frame_time_s=1e-3, q=0.01, pixels=7)
     assert curves.g2.shape == (len(curves.delay_s), 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.errors import MaskError
-from napari_xpcs.kernels.pixel_statistics import pixel_statistics
+from napari_xpcs.kernels.pixel_statistics import PixelStatistics, hot_pixels, pixel_statistics
 from napari_xpcs.progress import run
 
 
@@ -43,3 +43,14 @@ def test_no_value_is_left_out_and_told_by_the_maximum():
 def test_a_single_image_is_no_run():
     with pytest.raises(MaskError, match="frame, row, col"):
         run(pixel_statistics(np.ones((3, 4)), 0))
+
+
+def test_photon_noise_is_the_least_spread_of_a_tile():
+    """All pixels alike but two: the mean of n frames scatters by 1, variance / mean by 0.142."""
+    n, level = 100, 100.0
+    mean, ratio = np.full((16, 16), level), np.ones((16, 16))
+    mean[3, 3], mean[3, 4] = level + 4.9, level + 5.1
+    ratio[8, 8], ratio[8, 9] = 1.0 + 4.9 * np.sqrt(2.01 / n), 1.0 + 5.1 * np.sqrt(2.01 / n)
+    statistics = PixelStatistics(frames=n, mean=mean, variance=mean * ratio, maximum=2 * mean)
+    hot = hot_pixels(statistics, np.ones((16, 16), dtype=bool), 5.0)
+    assert np.argwhere(hot).tolist() == [[3, 4], [8, 9]]

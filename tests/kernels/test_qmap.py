@@ -58,6 +58,14 @@ def test_phi_runs_counter_clockwise_on_screen(xp):
     assert abs(phi[20, 10]) == pytest.approx(180)
 
 
+@pytest.mark.parametrize("geometry", [GEOMETRY, SWUNG])
+def test_a_roll_takes_phi_back_and_leaves_q(xp, geometry):
+    maps, rolled = (q_maps(each, xp=xp) for each in (geometry, replace(geometry, roll_deg=25.0)))
+    np.testing.assert_allclose(rolled.q, maps.q, rtol=1e-12)
+    turn = (ensure_numpy(maps.phi_deg) - ensure_numpy(rolled.phi_deg)) % 360.0
+    np.testing.assert_allclose(turn, 25.0, rtol=1e-9)
+
+
 def test_q_keeps_its_digits_next_to_the_beam(xp):
     near = replace(GEOMETRY, center_row_px=12 + 1e-5, center_col_px=31.0, distance_m=30.0)
     q = ensure_numpy(q_maps(near, xp=xp).q)[12, 31]

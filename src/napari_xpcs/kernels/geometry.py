@@ -77,7 +77,7 @@ class Geometry:
     swing_horizontal_deg, swing_vertical_deg
         Rotation of the detector about the sample, degrees.
     roll_deg
-        Rotation of the swung detector about the direct beam, degrees; turns phi, not q.
+        Rotation of the swung detector about the direct beam, degrees: phi falls by it, q stays.
     incident_angle_deg
         Grazing-incidence angle, degrees; ``None`` for transmission.
 

@@ -16,7 +16,7 @@ def bin_mean(
     """Return the mean of ``image`` over each label 1..``count``, in the unit of ``image``.
 
     Entry k-1 belongs to label k; NaN for a label without pixels.  Pixels of label 0
-    do not count.
+    do not count, whatever they hold.
     """
     compiled = xp.jit(_bin_mean, static_argnames=("count", "xp"))
     return compiled(xp.asarray(image), xp.asarray(labels), count=count, xp=xp)
@@ -31,7 +31,6 @@ def _bin_mean(
 ) -> Float[Array, " bin"]:
     flat = xp.ravel(labels)
     pixels = xp.bincount(flat, length=count + 1)[1:]
-    # Masked pixels may hold NaN or the 2^32-1 of a detector; label 0 must not carry them.
-    values = xp.where(flat > 0, xp.astype(xp.ravel(image), xp.float64), 0.0)
+    values = xp.astype(xp.ravel(image), xp.float64)
     total = xp.bincount(flat, weights=values, length=count + 1)[1:]
     return xp.where(pixels > 0, total / xp.maximum(pixels, 1), xp.nan)
