@@ -29,7 +29,8 @@ from napari_xpcs.io.average import average_files
 from napari_xpcs.io.describe import describe
 from napari_xpcs.io.files import FramesFile, ResultFile
 from napari_xpcs.io.open import open_path, sniff
-from napari_xpcs.io.partition_file import read_partition, write_partition
+from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.io.recipe import Recipe, read_recipe, recipe_to_plain
 from napari_xpcs.io.result_writer import unfinished_result
 from napari_xpcs.kernels.geometry import Geometry

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.partition_file import read_partition, write_partition
+from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.label_bins import regions_partition

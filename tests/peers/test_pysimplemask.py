@@ -20,7 +20,8 @@ from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.mask_writer import write_mask
 from napari_xpcs.io.open import open_path
-from napari_xpcs.io.partition_file import read_partition, write_partition
+from napari_xpcs.io.partition_file import read_partition
+from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.grid_bins import make_partition

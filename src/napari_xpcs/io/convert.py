@@ -22,7 +22,7 @@ from napari_xpcs.io.files import (
 from napari_xpcs.io.hdf5 import HDF5_SUFFIXES
 from napari_xpcs.io.mask_writer import ONES, write_mask
 from napari_xpcs.io.open import open_path
-from napari_xpcs.io.partition_file import write_partition
+from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.io.raw_file import write_frames
 from napari_xpcs.io.result_copy import copy_result
 from napari_xpcs.progress import Progress, Steps

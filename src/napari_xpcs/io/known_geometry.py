@@ -10,7 +10,6 @@ import h5py
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.hdf5 import holds, read_number, read_texts, read_unit
-from napari_xpcs.io.partition_file import OWN_EXTRAS
 from napari_xpcs.io.physical_units import Place, Places, plausible, to_house_unit
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, KnownGeometry, Sourced
 
@@ -183,7 +182,7 @@ def _in_house_unit(
 
 def _places_in_qmap(file: h5py.File, group: str) -> dict[str, str]:
     """Return where a Q-map group holds geometry: complete in our own extras, or the shared part."""
-    own = f"{group}/{OWN_EXTRAS}/geometry"
+    own = f"{group}/{layouts.OWN_EXTRAS}/geometry"
     if holds(file, own):
         names = (field.name for field in fields(Geometry) if field.name != "shape")
         return {name: f"{own}/{name}" for name in names}

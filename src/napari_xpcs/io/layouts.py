@@ -10,6 +10,8 @@ SIMULATION = "/simulation"
 PARTITION_FILE_GROUP = "/qmap"
 RESULT_PARTITION_GROUP = "/xpcs/qmap"
 ROI_MAP = "dynamic_roi_map"
+OWN_EXTRAS = "napari_xpcs"
+"""Group inside the Q-map group that holds what the shared layout has no place for."""
 
 MULTITAU = "/xpcs/multitau"
 MULTITAU_DELAYS = f"{MULTITAU}/delay_list"

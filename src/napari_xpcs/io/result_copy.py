@@ -16,7 +16,7 @@ from napari_xpcs.io.entry_group import write_entry
 from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.hdf5 import put_array
 from napari_xpcs.io.nxxpcs_links import write_nxxpcs_links
-from napari_xpcs.io.partition_file import write_qmap_group
+from napari_xpcs.io.partition_writer import write_qmap_group
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.partition import Partition

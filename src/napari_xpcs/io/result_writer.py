@@ -23,7 +23,7 @@ from napari_xpcs.io.hdf5 import put_array, read_number
 from napari_xpcs.io.known_geometry import geometry_as_known
 from napari_xpcs.io.multitau_parts import multitau_options, write_multitau
 from napari_xpcs.io.nxxpcs_links import write_nxxpcs_links
-from napari_xpcs.io.partition_file import write_qmap_group
+from napari_xpcs.io.partition_writer import write_qmap_group
 from napari_xpcs.io.twotime_maps import StreamedMaps
 from napari_xpcs.kernels.geometry import FIELD_UNITS, KnownGeometry
 from napari_xpcs.kernels.multitau_result import MultiTauResult

@@ -21,7 +21,7 @@ from napari_xpcs.io.files import (
 )
 from napari_xpcs.io.masks import read_mask, read_mask_step
 from napari_xpcs.io.open import open_path
-from napari_xpcs.io.partition_file import write_partition
+from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.kernels.geometry import (
     KnownGeometry,
     beam_on_detector,

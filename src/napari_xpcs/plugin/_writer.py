@@ -7,7 +7,7 @@ import numpy as np
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.mask_writer import write_mask
-from napari_xpcs.io.partition_file import write_partition
+from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.plugin.layers import values_of
 
 

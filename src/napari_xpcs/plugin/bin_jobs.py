@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_xpcs._typing import LabelImage, Mask
 from napari_xpcs.io.atomic import refuse_input_as_output
-from napari_xpcs.io.partition_file import write_partition
+from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.partition import Partition

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPush
 from napari_xpcs.errors import CorrelationError, XpcsError
 from napari_xpcs.io.files import PartitionFile, ResultFile
 from napari_xpcs.io.open import open_path
-from napari_xpcs.io.partition_file import write_partition
+from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
 from napari_xpcs.plugin.correlation import Request, command_line
