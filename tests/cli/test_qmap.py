@@ -7,7 +7,8 @@ import pytest
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
-from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
+from napari_xpcs.kernels.mask_inputs import MaskInputs
+from napari_xpcs.kernels.mask_of_steps import mask_of_steps
 from napari_xpcs.kernels.mask_steps import MorphologyStep, ThresholdStep
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region

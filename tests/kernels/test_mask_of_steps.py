@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from napari_xpcs.backends import NumPyBackend, ensure_numpy
 from napari_xpcs.errors import MaskError
 from napari_xpcs.kernels.geometry import Geometry
-from napari_xpcs.kernels.mask_of_steps import MaskInputs, do_steps, mask_of_steps
+from napari_xpcs.kernels.mask_inputs import MaskInputs
+from napari_xpcs.kernels.mask_of_steps import do_steps, mask_of_steps
 from napari_xpcs.kernels.mask_outliers import outlier_pixels
 from napari_xpcs.kernels.mask_painting import paint
 from napari_xpcs.kernels.mask_parameters import (

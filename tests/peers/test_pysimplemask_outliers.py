@@ -9,7 +9,8 @@ import pytest
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.kernels.geometry import Geometry
-from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
+from napari_xpcs.kernels.mask_inputs import MaskInputs
+from napari_xpcs.kernels.mask_of_steps import mask_of_steps
 from napari_xpcs.kernels.mask_painting import painted_difference
 from napari_xpcs.kernels.mask_steps import OutliersStep
 from napari_xpcs.kernels.qmap import q_maps

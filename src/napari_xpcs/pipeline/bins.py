@@ -31,7 +31,8 @@ from napari_xpcs.kernels.geometry import (
 from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.label_bins import regions_partition
 from napari_xpcs.kernels.mask import marked_pixels
-from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
+from napari_xpcs.kernels.mask_inputs import MaskInputs
+from napari_xpcs.kernels.mask_of_steps import mask_of_steps
 from napari_xpcs.kernels.mask_painting import painted_difference
 from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.partition import Partition

@@ -13,7 +13,8 @@ from napari_xpcs.io.atomic import refuse_input_as_output
 from napari_xpcs.io.mask_writer import write_mask
 from napari_xpcs.io.masks import read_mask_step
 from napari_xpcs.kernels.geometry import Geometry, beam_on_detector
-from napari_xpcs.kernels.mask_of_steps import MaskInputs, MaskResult, do_steps
+from napari_xpcs.kernels.mask_inputs import MaskInputs
+from napari_xpcs.kernels.mask_of_steps import MaskResult, do_steps
 from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.qmap import q_maps
 from napari_xpcs.plugin import layers as xpcs_layers

@@ -109,7 +109,8 @@ def _mask_steps(
 ) -> Steps[tuple[Mask, tuple[MaskStep, ...]]]:
     """Make the mask of the steps of a recipe; runs in the thread."""
     from napari_xpcs.backends import get_backend
-    from napari_xpcs.kernels.mask_of_steps import MaskInputs, mask_of_steps
+    from napari_xpcs.kernels.mask_inputs import MaskInputs
+    from napari_xpcs.kernels.mask_of_steps import mask_of_steps
     from napari_xpcs.kernels.qmap import q_maps
 
     xp = get_backend()
