@@ -36,19 +36,18 @@ class EventsInMemory:
         self.dtype = np.dtype(np.uint16)
         self.starts = np.concatenate([[0], np.cumsum(number)])
         self.source = self
-        self.frame = np.repeat(np.arange(frames), number)
-        self.pixel = rng.integers(0, SIDE * SIDE, len(self.frame)).astype(np.int32)
-        self.count = np.ones(len(self.frame), np.uint16)
+        self.pixel = rng.integers(0, SIDE * SIDE, self.starts[-1]).astype(np.int32)
+        self.count = np.ones(self.starts[-1], np.uint16)
 
     def __getitem__(self, key: slice) -> np.ndarray:
-        frame, pixel, count = self.block(key.start, key.stop)
+        starts, pixel, count = self.block(key.start, key.stop)
         dense = np.zeros((key.stop - key.start, SIDE * SIDE), np.uint16)
-        np.add.at(dense, (frame - key.start, pixel), count)
+        np.add.at(dense, (np.repeat(np.arange(len(dense)), np.diff(starts)), pixel), count)
         return dense.reshape(-1, SIDE, SIDE)
 
     def block(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         here = slice(self.starts[begin], self.starts[end])
-        return self.frame[here], self.pixel[here], self.count[here]
+        return self.starts[begin : end + 1] - here.start, self.pixel[here], self.count[here]
 
     def spans(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
         yield begin, end

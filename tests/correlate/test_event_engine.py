@@ -46,8 +46,9 @@ class Listed:
         # A count of 2 is listed as two photons: files may list a pixel twice in a frame.
         twice = np.where(count == 2, 2, 1)
         spread = np.where(count == 2, 1, count)
+        number = np.bincount(np.repeat(frame, twice), minlength=end - begin)
         return (
-            np.repeat(frame + begin, twice),
+            np.concatenate([[0], np.cumsum(number)]),
             np.repeat(pixel, twice).astype(np.int32),
             np.repeat(spread, twice).astype(np.uint16),
         )

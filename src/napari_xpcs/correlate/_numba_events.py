@@ -1,241 +1,317 @@
-"""Multi-tau products of events, pixel by pixel, compiled by Numba.
+"""Multi-tau products of events, compiled by Numba.
 
-The events of a pixel, sorted by time, are looked at level by level: every event looks ahead as
-far as the longest lag reaches, then sums of neighbours in time become the events of the next
-level.  The work goes with the number of events, not with that of frames.  Levels where many sums
-are not 0 are worked out as the engine for frames does.
+The events of a pixel, sorted by time, are taken in pairs: two that are ``d`` frames apart belong
+to the levels at which ``d`` is one of the lags, two levels at most.  Nothing is added up to sums of
+neighbours for that, as sums of products are products of sums.  From a level on where many sums
+are not 0, they are worked out as the engine for frames does.
 """
 
 import numpy as np
 
 from napari_xpcs.correlate._numba_compile import compiled
-from napari_xpcs.correlate._numba_multitau import STEP, TILE, add_tile
+from napari_xpcs.correlate._numba_multitau import EXACT, STEP, TILE, add_tile
 
 PLACE_BITS = 16
 """A record holds its frame above twice so many bits, the place in its bucket, and the count."""
 
+ROWS = 256
+"""Sums of a tile that are worked out together: they fit into a cache."""
+
+FILLED = 0.125
+"""Sums that may not be 0 at the highest level that is worked out from pairs of events."""
+
 
 @compiled
-def bucket_sizes(frame, pixel, used_frame, shift, sizes):  # type: ignore[no-untyped-def]
+def bucket_sizes(starts, pixel, used_frame, shift, sizes):  # type: ignore[no-untyped-def]
     """Count the events of every bucket of ``2**shift`` neighbouring pixels."""
-    for event in range(len(frame)):
-        if used_frame[frame[event]] >= 0:
-            sizes[pixel[event] >> shift] += 1
+    for raw in range(len(used_frame)):
+        if used_frame[raw] >= 0:
+            for event in range(starts[raw], starts[raw + 1]):
+                sizes[pixel[event] >> shift] += 1
 
 
 @compiled
-def to_buckets(frame, pixel, count, used_frame, used, shift, cursor, records, per_frame):  # type: ignore[no-untyped-def]
+def to_buckets(  # type: ignore[no-untyped-def]
+    starts, pixel, count, used_frame, label, span, shift, cursor, records, per_frame, spans
+):
     """Write the events of each bucket one behind the other, in the order of time.
 
     Parameters
     ----------
+    starts
+        Events before each raw frame, and in all.
     used_frame
         Used frame of every raw frame, -1: left out.
-    used
-        Whether a pixel of the detector lies in a bin.
+    label
+        Static bins of the pixels of the detector, from 1 on; 0: none.
+    span
+        The span of time that each used frame lies in.
     cursor
         Where each bucket begins in ``records``; after it, where it ends.
     per_frame
         Gets the counts of the used pixels of each used frame.
+    spans
+        Gets the counts of (span, static bin) added.
+
+    Returns
+    -------
+    int
+        The largest count.
     """
     inside = (1 << shift) - 1
-    for event in range(len(frame)):
-        at = used_frame[frame[event]]
+    largest = np.int64(0)
+    # A row and a column for what is in no span and no bin: to ask each event takes longer.
+    of_spans = np.zeros((len(spans) + 1, spans.shape[1] + 1), np.int64)
+    for raw in range(len(used_frame)):
+        at = used_frame[raw]
         if at < 0:
             continue
-        here, value = pixel[event], np.int64(count[event])
-        if used[here]:
-            per_frame[at] += value
-        bucket = here >> shift
-        slot = cursor[bucket]
-        place = np.int64(here & inside)
-        records[slot] = np.int64(at) << (2 * PLACE_BITS) | place << PLACE_BITS | value
-        cursor[bucket] = slot + 1
+        of_span, of_frame = of_spans[min(span[at], len(spans))], np.int64(0)
+        for event in range(starts[raw], starts[raw + 1]):
+            here, value = np.int64(pixel[event]), np.int64(count[event])
+            of_span[label[here]] += value
+            of_frame += value * (label[here] > 0)
+            largest = max(largest, value)
+            slot = cursor[here >> shift]
+            records[slot] = at << (2 * PLACE_BITS) | (here & inside) << PLACE_BITS | value
+            cursor[here >> shift] = slot + 1
+        per_frame[at] += of_frame
+    spans += of_spans[:-1, 1:]
+    return largest
 
 
 @compiled
-def sort_bucket(records, ends, times, counts):  # type: ignore[no-untyped-def]
-    """Put the events of each pixel of a bucket together; ``ends`` gets where they end."""
+def sort_bucket(records, used_pixel, before, weight, total, ends, times, values):  # type: ignore[no-untyped-def]
+    """Put the events of each used pixel of a bucket together, in the order of time.
+
+    Parameters
+    ----------
+    used_pixel, before
+        Number of the pixels of the bucket among the used ones, or -1; used pixels before it.
+    weight
+        Of every frame: the factor of its counts.
+    total
+        Gets the counts of all pixels of the bucket added.
+    ends
+        Gets where the events of each used pixel end.
+    times, values
+        Get these events, and behind them all others.
+    """
     low = (1 << PLACE_BITS) - 1
-    ends[:] = 0
+    used = len(ends)
+    # The others share a place behind them: to ask each event takes longer.
+    place_of = np.empty(len(used_pixel), np.int32)
+    for place in range(len(used_pixel)):
+        place_of[place] = used_pixel[place] - before if used_pixel[place] >= 0 else used
+    cursor = np.zeros(used + 2, np.int64)
     for record in records:
-        place = record >> PLACE_BITS & low
-        if place + 1 < len(ends):
-            ends[place + 1] += 1
-    for place in range(1, len(ends)):
-        ends[place] += ends[place - 1]
+        cursor[place_of[record >> PLACE_BITS & low] + 1] += 1
+    for here in range(1, used + 1):
+        cursor[here] += cursor[here - 1]
     for record in records:
-        place = record >> PLACE_BITS & low
-        slot = ends[place]
-        times[slot] = record >> (2 * PLACE_BITS)
-        counts[slot] = record & low
-        ends[place] = slot + 1
+        time, place = record >> (2 * PLACE_BITS), record >> PLACE_BITS & low
+        count, here = np.float64(record & low), place_of[place]
+        total[place] += count
+        slot = cursor[here]
+        times[slot] = time
+        values[slot] = count * weight[time]
+        cursor[here] = slot + 1
+    ends[:] = cursor[:used]
 
 
 @compiled
-def add_counts(times, counts, start, stop, span, label, spans):  # type: ignore[no-untyped-def]
-    """Add the events of a pixel to the spans of its static bin, if any; return their counts."""
-    counted = 0
-    for event in range(start, stop):
-        counted += counts[event]
-        if label >= 0 and span[times[event]] < len(spans):
-            spans[span[times[event]], label] += counts[event]
-    return counted
+def dense_level(events, pixels, frames, seen, levels):  # type: ignore[no-untyped-def]
+    """Return from which level on sums are worked out whether they are 0 or not.
+
+    A fresh sum below it must not have begun in frames that were seen.
+    """
+    level = 0
+    while (
+        level < levels - 1
+        and seen >> level & 1 == 0
+        and np.int64(events) << (level + 1) <= FILLED * pixels * frames
+    ):
+        level += 1
+    return level
 
 
 @compiled
-def load_pixel(times, counts, weight, start, stop, seen, at, value, begin):  # type: ignore[no-untyped-def]
-    """Copy the events of a pixel behind ``begin``, those of one frame joined; return the end."""
-    end = begin
-    for event in range(start, stop):
-        frame = times[event]
-        weighted = counts[event] * weight[frame]
-        if end > begin and at[end - 1] == frame + seen:
-            value[end - 1] += weighted
-        else:
-            at[end] = frame + seen
-            value[end] = weighted
-            end += 1
-    return end
+def level_of_distance(dense, delays):  # type: ignore[no-untyped-def]
+    """Return the lowest level at which two events may be a lag apart, for every distance."""
+    history = 2 * delays
+    lowest = np.zeros((history + 1) << max(dense - 1, 0), np.uint8)
+    for level in range(1, dense):
+        lowest[(history + 1) << (level - 1) :] = level
+    return lowest
 
 
 @compiled
-def load_last(last, level, before, p, at, value, begin):  # type: ignore[no-untyped-def]
-    """Move the last sums of a level that are not 0 in front of ``begin``; return their start."""
+def add_pairs(times, values, starts, ends, lowest, complete, delays, later, pixel, found):  # type: ignore[no-untyped-def]
+    """Add the products of the events of each pixel that lie close to each other.
+
+    Parameters
+    ----------
+    starts, ends
+        Where the events of each pixel are.
+    lowest
+        See :func:`level_of_distance`.
+    complete
+        Frames in the complete sums of each level: what is behind them is in no pair yet.
+    later, pixel
+        Room for as many numbers as there are events.
+    found
+        (level, lag, pixel) get the products; those of other lags than the level has mean nothing.
+    """
+    dense, reach = len(complete), len(lowest)
+    # Pairs are listed first: whether an event has a neighbour cannot be foretold by a processor.
+    pairs = 0
+    for p in range(len(ends)):
+        for event in range(starts[p] + 1, ends[p]):
+            later[pairs], pixel[pairs] = event, p
+            pairs += np.int64(times[event] - times[event - 1] < reach)
+    back = 1
+    while pairs > 0:
+        further = 0
+        for pair in range(pairs):
+            event, p = later[pair], pixel[pair]
+            time, past = times[event], times[event - back]
+            product = values[event] * values[event - back]
+            level = np.int64(lowest[time - past])
+            if time < complete[level]:
+                found[level, (time >> level) - (past >> level), p] += product
+            level += 1
+            if time - past > delays << level and level < dense and time < complete[level]:
+                found[level, (time >> level) - (past >> level), p] += product
+            later[further], pixel[further] = event, p
+            before = event - back - 1
+            near = time - times[max(before, 0)] < reach
+            further += np.int64((before >= starts[p]) & near)
+        pairs = further
+        back += 1
+
+
+@compiled
+def add_past(times, values, starts, ends, start, last, complete, found):  # type: ignore[no-untyped-def]
+    """Add the products of the first events of each pixel with the last sums before them."""
     history = last.shape[1]
-    if before == 0:
-        return begin
-    for slot in range(history - 1, -1, -1):
-        past = last[level, slot, p]
-        if past != 0:
-            begin -= 1
-            at[begin] = before - history + slot
-            value[begin] = past
-            last[level, slot, p] = 0
-    return begin
-
-
-@compiled
-def look_ahead(at, value, old, begin, end, shortest, products, row, p, sums):  # type: ignore[no-untyped-def]
-    """Add the products of the events from ``begin`` on with those up to the longest lag before.
-
-    Those of ``lag`` go into row ``row + lag``; lags below ``shortest`` belong to the level below.
-    """
-    history = len(sums) - 1
-    sums[:] = 0.0
-    for one in range(old, end):
-        for other in range(max(one + 1, begin), end):
-            lag = at[other] - at[one]
-            if lag > history:
+    limit = history << (len(complete) - 1)
+    for p in range(len(ends)):
+        for event in range(starts[p], ends[p]):
+            time, value = times[event], values[event]
+            if time >= limit:
                 break
-            sums[lag] += value[one] * value[other]
-    for lag in range(shortest, history + 1):
-        if sums[lag] != 0.0:
-            products[row + lag, p] += sums[lag]
+            for level in range(len(complete)):
+                at = time >> level
+                if at < history and time < complete[level]:
+                    for back in range(1, history - at + 1):
+                        past = last[level, history - back, start + p]
+                        found[level, at + back, p] += value * past
 
 
 @compiled
-def store(at, value, old, begin, end, level, after, p, first, last):  # type: ignore[no-untyped-def]
-    """Keep the first and the last sums of a level that has ``after`` so many now."""
+def forget(last, fresh, start, stop):  # type: ignore[no-untyped-def]
+    """Make room for ``fresh`` sums at the end of the last ones of a level."""
+    history = len(last)
+    for slot in range(history):
+        line = last[slot, start:stop]
+        if slot + fresh < history:
+            line[:] = last[slot + fresh, start:stop]
+        else:
+            line[:] = 0
+
+
+@compiled
+def store(times, values, begin, end, seen, fresh, p, dense, first, last):  # type: ignore[no-untyped-def]
+    """Add the events of a pixel to the first and the last sums of the levels below ``dense``."""
     history = first.shape[1]
-    for event in range(begin, end):
-        if at[event] >= history:
-            break
-        first[level, at[event], p] = value[event]
-    for event in range(end - 1, old - 1, -1):
-        slot = at[event] - after + history
-        if slot < 0:
-            break
-        last[level, slot, p] = value[event]
-
-
-@compiled
-def join_pairs(at, value, begin, end):  # type: ignore[no-untyped-def]
-    """Turn the events of a level into those of the next one, in place; return the end."""
-    into, event = begin, begin
-    while event < end:
-        pair, joined = at[event] >> 1, value[event]
-        event += 1
-        if event < end and at[event] >> 1 == pair:
-            joined += value[event]
-            event += 1
-        at[into] = pair
-        value[into] = joined
-        into += 1
-    return into
-
-
-@compiled
-def add_pixel(  # type: ignore[no-untyped-def]
-    at, value, begin, end, seen, fresh, dense, p, products, first, last, kept, sums
-):
-    """Add the events of a pixel, those from ``begin`` to ``end``, to its levels below ``dense``.
-
-    Returns where those of that level begin and end.
-    """
-    levels, history, _ = first.shape
-    delays = history // 2
     for level in range(dense):
-        before, after = seen >> level, (seen + fresh) >> level
-        if after == before:
-            return end, end
-        # A sum that is not complete waits in the last sums of the level below.
-        if end > begin and at[end - 1] >= after:
-            end -= 1
-        old = load_last(last, level, before, p, at, value, begin)
-        if end == old and before == 0:
-            return end, end
-        shortest = 1 if level == 0 else delays + 1
-        row = (level + 2) * delays - history - 1
-        look_ahead(at, value, old, begin, end, shortest, products, row, p, sums)
-        store(at, value, old, begin, end, level, after, p, first, last)
-        if level == levels - 1:
-            for event in range(begin, end):
-                if at[event] - before < len(kept):
-                    kept[at[event] - before, p] = value[event]
-            return end, end
-        # An odd sum that waited makes a pair with the first fresh one.
-        if before % 2 == 1 and old < begin and at[begin - 1] == before - 1:
-            begin -= 1
-        end = join_pairs(at, value, begin, end)
-    if end > begin and at[end - 1] >= (seen + fresh) >> dense:
-        end -= 1
-    return begin, end
+        before, sums = seen >> level, fresh >> level
+        for event in range(begin, end):
+            slot = times[event] >> level
+            if before + slot >= history or slot >= sums:
+                break
+            first[level, before + slot, p] += values[event]
+        for event in range(end - 1, begin - 1, -1):
+            slot = (times[event] >> level) - sums + history
+            if slot < 0:
+                break
+            if slot < history:
+                last[level, slot, p] += values[event]
 
 
 @compiled
-def fill_column(at, value, begin, end, before, rows, column):  # type: ignore[no-untyped-def]
-    """Write the events of a pixel into rows; return the largest, and all of them added up."""
+def add_sparse_levels(  # type: ignore[no-untyped-def]
+    times, values, starts, ends, seen, fresh, dense, start, products, first, last, later, pixel
+):
+    """Add the events of a tile of pixels to its levels below ``dense``."""
+    _, history, _ = first.shape
+    delays, width = history // 2, len(ends)
+    complete = np.empty(dense, np.int64)
+    for level in range(dense):
+        complete[level] = fresh >> level << level
+    # Rows of a length that is no power of two do not compete for the same places in a cache.
+    found = np.zeros((dense, history + 2, TILE + STEP))
+    lowest = level_of_distance(dense, delays)
+    add_pairs(times, values, starts, ends, lowest, complete, delays, later, pixel, found)
+    if seen:
+        add_past(times, values, starts, ends, start, last, complete, found)
+    row = 0
+    for level in range(dense):
+        for lag in range(1 if level == 0 else delays + 1, history + 1):
+            line, part = products[row, start : start + width], found[level, lag]
+            for p in range(width):
+                line[p] += part[p]
+            row += 1
+        forget(last[level], fresh >> level, start, start + width)
+    for p in range(width):
+        store(times, values, starts[p], ends[p], seen, fresh, start + p, dense, first, last)
+
+
+@compiled
+def fill_rows(times, values, cursor, ends, dense, begin, rows, total):  # type: ignore[no-untyped-def]
+    """Add up the events of a tile in rows of ``2**dense`` frames, from row ``begin`` on.
+
+    Returns the largest sum, and the largest of all of a pixel added up.  ``cursor`` goes on, and
+    ``total`` gets the values of every pixel added.
+    """
+    rows[:] = 0.0
+    limit = (begin + len(rows)) << dense
     largest, most = 0.0, 0.0
-    for event in range(begin, end):
-        rows[at[event] - before, column] = value[event]
-        largest = max(largest, value[event])
-        most += value[event]
+    for p in range(len(ends)):
+        event, of_pixel = cursor[p], 0.0
+        while event < ends[p] and times[event] < limit:
+            row = (times[event] >> dense) - begin
+            rows[row, p] += values[event]
+            largest = max(largest, np.float64(rows[row, p]))
+            of_pixel += values[event]
+            event += 1
+        cursor[p] = event
+        total[p] += of_pixel
+        most = max(most, of_pixel)
     return largest, most
 
 
 @compiled
 def add_buckets(  # type: ignore[no-untyped-def]
-    records, bounds, start, stop, shift, used_pixel, static, weight, span, seen, fresh, dense,
-    total, spans, products, first, last, level_total, kept,
+    records, bounds, pixel_bounds, start, stop, shift, largest_count, used_pixel, weight, seen,
+    fresh, total, products, first, last, level_total, kept,
 ):  # fmt: skip
     """Add the events of the buckets ``start`` to ``stop`` to the levels of their pixels.
 
     Parameters
     ----------
-    records, bounds
-        The events, see :func:`to_buckets`, and where each bucket begins.
-    used_pixel, static
-        Number of every pixel of the detector among the used ones, or -1; their static bins.
-    weight, span
-        Of every fresh frame: the factor of its counts, and the span of time that it lies in.
+    records, bounds, pixel_bounds
+        The events, see :func:`to_buckets`; where each bucket begins, and its used pixels do.
+    largest_count
+        No event has a larger count; infinite where counts are weighted.
+    used_pixel
+        Number of every pixel of the detector among the used ones, or -1.
+    weight
+        Of every fresh frame: the factor of its counts.
     seen, fresh
         Frames that the levels have seen, and frames of the events.
-    dense
-        From this level on sums are worked out for tiles of pixels, 0 or not, as the engine for
-        frames does: counts are whole then, and no sum of this level reaches 2^24.
-    total, spans
-        Get the counts of every pixel, and of (span, static bin).
+    total
+        Gets the counts of every pixel added.
     products, first, last, level_total, kept
         Of :class:`~napari_xpcs.kernels.multitau_state.MultiTauState`, changed in place; ``kept``
         gets the fresh sums of the highest level, or has no room.
@@ -244,46 +320,50 @@ def add_buckets(  # type: ignore[no-untyped-def]
     size = 0
     for bucket in range(start, stop):
         size = max(size, bounds[bucket + 1] - bounds[bucket])
-    times, counts = np.empty(size, np.int32), np.empty(size, np.int32)
-    ends = np.empty(1 << shift, np.int64)
-    # Every level may move the first event of a pixel forward by one, and puts its last sums there.
-    head = history + levels + 1
-    at, value = np.empty(head + size, np.int64), np.empty(head + size, np.float64)
-    sums = np.zeros(history + 1)
-    before = seen >> dense
-    rows = (seen + fresh >> dense) - before if dense < levels else 0
-    narrow = np.zeros((2, history + rows + STEP, TILE), np.float32)
-    wide = np.zeros((2, history + rows + STEP, TILE), np.float64)
-    here_rows = narrow[dense % 2, history:]
-    tile, width, largest, most = 0, 0, 0.0, 0.0
+    times, values = np.empty(size, np.int32), np.empty(size, np.float64)
+    later, pixel = np.empty(size, np.int32), np.empty(size, np.int32)
+    narrow = np.zeros((2, history + ROWS + STEP, TILE), np.float32)
+    wide = np.zeros((2, history + ROWS + STEP, TILE), np.float64)
     for bucket in range(start, stop):
-        sort_bucket(records[bounds[bucket] : bounds[bucket + 1]], ends, times, counts)
-        pixel = bucket << shift
-        begin = 0
-        pixels = min(1 << shift, len(used_pixel) - pixel)
-        for place in range(pixels):
-            here, until = used_pixel[pixel + place], ends[place]
-            label = static[here] if here >= 0 else -1
-            total[pixel + place] += add_counts(times, counts, begin, until, span, label, spans)
-            if here >= 0:
-                end = load_pixel(times, counts, weight, begin, until, seen, at, value, head)
-                for event in range(head, end):
-                    level_total[here] += value[event]
-                low, high = add_pixel(
-                    at, value, head, end, seen, fresh, dense, here, products, first, last, kept,
-                    sums,
+        of_bucket = slice(bucket << shift, (bucket + 1) << shift)
+        begin, end = pixel_bounds[bucket], pixel_bounds[bucket + 1]
+        starts, ends = np.zeros(end - begin, np.int64), np.empty(end - begin, np.int64)
+        sort_bucket(
+            records[bounds[bucket] : bounds[bucket + 1]], used_pixel[of_bucket], begin, weight,
+            total[of_bucket], ends, times, values,
+        )  # fmt: skip
+        if begin == end:
+            continue
+        starts[1:] = ends[:-1]
+        dense = dense_level(ends[-1], end - begin, fresh, seen, levels)
+        before, rows = seen >> dense, fresh >> dense
+        for tile in range(begin, end, TILE):
+            until = min(tile + TILE, end)
+            here = slice(tile - begin, until - begin)
+            if dense > 0:
+                add_sparse_levels(
+                    times, values, starts[here], ends[here], seen, fresh, dense, tile, products,
+                    first, last, later, pixel,
                 )  # fmt: skip
-                if rows:
-                    if width == 0:
-                        tile, largest, most = here, 0.0, 0.0
-                        here_rows[:] = 0.0
-                    top, whole = fill_column(at, value, low, high, before, here_rows, width)
-                    largest, most = max(largest, top), max(most, whole)
-                    width += 1
-            begin = until
-            if width == TILE or (width and place + 1 == pixels):
+            narrow_enough = largest_count * (ends[here] - starts[here]).max() < EXACT
+            for row in range(0, rows, ROWS):
+                number = min(ROWS, rows - row)
+                if narrow_enough:
+                    largest, most = fill_rows(
+                        times, values, starts[here], ends[here], dense, row,
+                        narrow[dense % 2, history : history + number], level_total[tile:until],
+                    )  # fmt: skip
+                else:
+                    largest, most = fill_rows(
+                        times, values, starts[here], ends[here], dense, row,
+                        wide[dense % 2, history : history + number], level_total[tile:until],
+                    )  # fmt: skip
+                top = levels - 1
+                done = ((before + row) << dense >> top) - (seen >> top)
                 add_tile(
-                    narrow, wide, True, largest, most, before, rows, dense, products, first,
-                    last, kept, tile, tile + width,
+                    narrow, wide, narrow_enough, largest, most, before + row, number, dense,
+                    products, first, last, kept[done:], tile, until,
                 )  # fmt: skip
-                width = 0
+            for p in range(tile, until):
+                level_total[p] += values[starts[p - begin] : ends[p - begin]].sum()
+        begin = end

@@ -24,11 +24,8 @@ from napari_xpcs.progress import Progress
 FEW_EVENTS = 0.015
 """Events per pixel and frame up to which they are correlated as events by default."""
 
-DENSE_FROM = 0.03
-"""Part of the sums of a level that are not 0 from which on all of them are worked out."""
-
-_MOST_ROWS = 512
-"""Sums of a pixel in a level that is worked out so: a tile of them fits into a cache."""
+_ALIGNED = 1024
+"""Frames of which a share ends at a multiple: its sums of as many frames begin within it."""
 
 _EVENT_BYTES = 60
 """Of an event in memory with the sparse matrix that it goes into."""
@@ -62,7 +59,7 @@ class EventRun(Protocol):
         ...
 
     def block(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return frame (ascending), pixel and count of the events of some frames."""
+        """Return the events before each of some frames, and in all; their pixels and counts."""
         ...
 
     def spans(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -83,8 +80,10 @@ class SelectedEvents:
     ----------
     begin, end
         The used frames.
-    frame, pixel, count
-        Raw frame from the first one on, place in the flattened detector, and count.
+    starts
+        Events before each raw frame, and in all.
+    pixel, count
+        Place in the flattened detector, and count.
     used_frame
         Used frame of every raw frame, counted from ``begin``; -1 where it is left out.
     raw_frames
@@ -93,7 +92,7 @@ class SelectedEvents:
 
     begin: int
     end: int
-    frame: Int[np.ndarray, " event"]
+    starts: Int[np.ndarray, " raw+1"]
     pixel: Int[np.ndarray, " event"]
     count: Shaped[np.ndarray, " event"]
     used_frame: Int[np.ndarray, " raw"]
@@ -131,21 +130,29 @@ def selected_events(
         start = first + begin * step
         _, stop = next(iter(frames.spans(start, min(first + limit * step, frames.shape[0]))))
         until = limit if stop >= frames.shape[0] else max((stop - first) // step, begin + 1)
-        until = min(until, limit)
+        until = _aligned(begin, min(until, limit))
         raw = np.arange(min((until - begin) * step, frames.shape[0] - start))
         used = np.where(raw % selection.stride == 0, raw // step, -1)
         used[skipped[(skipped >= start) & (skipped < start + len(raw))] - start] = -1
-        frame, pixel, count = frames.block(start, start + len(raw))
+        starts, pixel, count = frames.block(start, start + len(raw))
         yield SelectedEvents(
             begin=begin,
             end=until,
-            frame=frame - start,
+            starts=starts,
             pixel=pixel,
             count=count,
             used_frame=used,
             raw_frames=np.bincount(used[used >= 0], minlength=until - begin),
         )
         begin = until
+
+
+def _aligned(begin: int, end: int) -> int:
+    """Return a frame up to ``end`` that is a multiple of a large power of two, if there is one."""
+    unit = _ALIGNED
+    while end // unit * unit <= begin:
+        unit //= 2
+    return end // unit * unit
 
 
 class EventAccumulation:
@@ -212,6 +219,12 @@ class EventAccumulation:
             sums = empty_sums(pixels, begin=begin, frames=length, span=plan.span, spans=spans)
             resumed = RunState(levels=levels, sums=sums)
         self._levels, self._sums = resumed.levels, resumed.sums
+        self._used_pixel = np.full(pixels.mask.size, -1, np.int32)
+        self._used_pixel[pixels.index] = np.arange(len(pixels.index), dtype=np.int32)
+        # Of the narrowest type: it is looked up in no order.
+        narrow = np.min_scalar_type(len(pixels.dynamic_of_static))
+        self._label = np.zeros(pixels.mask.size, narrow)
+        self._label[pixels.index] = pixels.static + 1
 
     @property
     def frames(self) -> int:
@@ -258,34 +271,30 @@ class EventAccumulation:
         number = pixels.mask.size
         shift = max(_SMALLEST_BUCKET, (number // _BUCKETS).bit_length())
         sizes = np.zeros(-(-number // (1 << shift)), np.int64)
-        bucket_sizes(share.frame, share.pixel, share.used_frame, shift, sizes)
+        bucket_sizes(share.starts, share.pixel, share.used_frame, shift, sizes)
         bounds = np.concatenate([[0], np.cumsum(sizes)])
+        pixel_bounds = np.searchsorted(pixels.index, np.arange(len(bounds)) << shift)
         records = np.empty(bounds[-1], np.int64)
-        to_buckets(
-            share.frame, share.pixel, share.count, share.used_frame, pixels.mask.reshape(-1),
-            shift, bounds[:-1].copy(), records, sums.counts[here],
+        largest = to_buckets(
+            share.starts, share.pixel, share.count, share.used_frame, self._label,
+            np.arange(share.begin, share.end) // self._plan.span, shift, bounds[:-1].copy(),
+            records, sums.counts[here], sums.spans,
         )  # fmt: skip
         sums.raw_frames[here] = share.raw_frames
         yield now
         weight = np.ones(fresh)
         if self._plan.normalize_frame:
-            weight = _weights(sums.counts[here], len(pixels.index))
-        span = np.arange(share.begin, share.end) // self._plan.span
+            weight, largest = _weights(sums.counts[here], len(pixels.index)), np.inf
         top = levels.alignment
         rows = (seen + fresh >> top) - (seen >> top) if levels.begin else 0
         kept = np.zeros((rows, len(pixels.index)), levels.first.dtype)
-        used_pixel = np.full(number, -1, np.int32)
-        used_pixel[pixels.index] = np.arange(len(pixels.index), dtype=np.int32)
-        dense = self._dense_level(len(records), fresh)
-        state = (levels.products, levels.first, levels.last, levels.total, kept)
 
-        def add(start: int, stop: int) -> Float[np.ndarray, "span sbin"]:
-            spans = np.zeros_like(sums.spans)
+        def add(start: int, stop: int) -> None:
             add_buckets(
-                records, bounds, start, stop, shift, used_pixel, pixels.static, weight, span,
-                seen, fresh, dense, sums.total.reshape(-1), spans, *state,
+                records, bounds, pixel_bounds, start, stop, shift, float(largest),
+                self._used_pixel, weight, seen, fresh, sums.total.reshape(-1), levels.products,
+                levels.first, levels.last, levels.total, kept,
             )  # fmt: skip
-            return spans
 
         # Divided by events: they are where the work is.
         wanted = np.linspace(0, len(records), _PARTS + 1)[1:-1]
@@ -293,26 +302,13 @@ class EventAccumulation:
         jobs = [pool.submit(add, int(start), int(stop)) for start, stop in pairwise(cuts)]
         try:
             for job in jobs:
-                sums.spans[...] += job.result()
+                job.result()
                 yield now
         finally:
             for job in jobs:
                 job.cancel()
         kept = np.concatenate([levels.kept, kept])
         self._levels = replace(levels, frames=seen + fresh, kept=kept)
-
-    def _dense_level(self, events: int, fresh: int) -> int:
-        """Return from which level on sums are worked out whether they are 0 or not."""
-        levels = self._levels.levels
-        if self._plan.normalize_frame:
-            return levels
-        average = self._plan.selection.average
-        most = min(largest_count(self._frames.dtype, average), average * 2.0**16)
-        for level in range(1, levels):
-            filled = events << level > DENSE_FROM * fresh * self._pixels.mask.size
-            if filled and fresh >> level <= _MOST_ROWS:
-                return level if most * 2.0**level < 2.0**24 else levels
-        return levels
 
 
 def _weights(counts: Float[np.ndarray, " frame"], pixels: int) -> Float[np.ndarray, " frame"]:

@@ -93,12 +93,13 @@ class EventFrames(LazyFrames):
     def block(
         self, begin: int, end: int
     ) -> tuple[
-        Int64[np.ndarray, " event"], Int32[np.ndarray, " event"], UInt16[np.ndarray, " event"]
+        Int64[np.ndarray, " frame+1"], Int32[np.ndarray, " event"], UInt16[np.ndarray, " event"]
     ]:
-        """Return frame, pixel and count of the events of some frames, for the event engine.
+        """Return the events of some frames, for the event engine.
 
-        Frames count from the start of the run and ascend; ``pixel`` is row * columns + column,
-        in the order of the file, and may come twice in a frame: it was hit twice then.
+        These are the events before each frame, and in all; their pixels, row * columns + column,
+        in the order of the file; their counts.  A pixel may come twice in a frame: it was hit
+        twice then.
 
         Raises
         ------
@@ -117,7 +118,8 @@ class EventFrames(LazyFrames):
                 f"{events.frame[first]}; events are correlated with whole counts up to 65535."
             )
             raise FileFormatError(msg)
-        return events.frame, events.pixel.astype(np.int32, copy=False), count
+        starts = np.searchsorted(events.frame, np.arange(begin, end + 1))
+        return starts, events.pixel.astype(np.int32, copy=False), count
 
     def sum_of(self, begin: int, end: int) -> Image:
         """Return the sum of frames, without a dense frame on the way."""
