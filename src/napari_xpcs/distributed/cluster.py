@@ -1,5 +1,6 @@
 """Workers of dask: connected, started here, waited for, and let go."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +23,11 @@ LOCAL, NONE = "local", "none"
 THREADS_OF_A_PROCESS = 8
 """Cores for each of the processes of the scheduler ``local``."""
 
-CONNECT_S = 20.0
+CONNECT_S = 5.0
 """How long a scheduler may take to answer."""
+
+SETTLE_S = 3.0
+"""A run is not cut before the workers that a queue gives have been that many for so long."""
 
 _LEAVE_CTRL_C_TO_THE_CLIENT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """For processes of the scheduler ``local``: a terminal interrupts all of them at once."""
@@ -55,8 +59,21 @@ class Cluster:
 
     @property
     def workers(self) -> int:
-        """Number of workers that there are now."""
-        return len(self.client.scheduler_info(n_workers=-1)["workers"])
+        """Number of workers that there are now.
+
+        Raises
+        ------
+        CorrelationError
+            The scheduler was lost.
+        """
+        known = self.client.scheduler_info(n_workers=-1)
+        if "workers" not in known:
+            raise CorrelationError(self.lost())
+        return len(known["workers"])
+
+    def lost(self) -> str:
+        """Return in words that the scheduler is there no more."""
+        return f"The scheduler {self.name} was lost or has dropped the run; start it again."
 
     def close(self) -> None:
         """Disconnect, and end the workers that were started with it."""
@@ -99,7 +116,8 @@ def connected(scheduler: str) -> Steps[Cluster]:
         raise MissingSchedulerError(msg) from fault
 
     # A scheduler that is lost is told as a fault, not by a traceback in between.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    for name in ("distributed.client", "distributed.core", "distributed.utils"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def connect() -> Cluster:
         started = None
@@ -109,19 +127,15 @@ def connected(scheduler: str) -> Steps[Cluster]:
             started = distributed.LocalCluster(
                 n_workers=processes,
                 threads_per_worker=max(cores // processes, 1),
-                dashboard_address=None,
+                dashboard_address=":0",
                 silence_logs=logging.ERROR,
                 preload=[_LEAVE_CTRL_C_TO_THE_CLIENT],
             )
-        try:
-            client = distributed.Client(started or scheduler, timeout=CONNECT_S)
-        except (OSError, ValueError) as fault:
-            msg = (
-                f"No scheduler answers at {scheduler}: {fault}. Expected the address that "
-                "`dask scheduler` prints, such as tcp://node01:8786, or local, or none."
-            )
-            raise CorrelationError(msg) from fault
-        return Cluster(client, started, scheduler)
+        else:
+            _ask_who_is_there(scheduler)
+        return Cluster(
+            distributed.Client(started or scheduler, timeout=CONNECT_S), started, scheduler
+        )
 
     what = "starting workers" if scheduler == LOCAL else "connecting"
     with ThreadPoolExecutor(1, thread_name_prefix="connect") as pool:
@@ -136,9 +150,8 @@ def connected(scheduler: str) -> Steps[Cluster]:
             raise
     cluster = opening.result()
     try:
-        while not cluster.workers:
-            yield Progress(0, 1, "waiting for workers")
-            time.sleep(POLL_S)
+        _check_scheduler(cluster)
+        yield from _wait_for_workers(cluster)
         _check_versions(cluster)
     except BaseException:
         cluster.close()
@@ -146,17 +159,69 @@ def connected(scheduler: str) -> Steps[Cluster]:
     return cluster
 
 
+def _ask_who_is_there(address: str) -> None:
+    """Raise :class:`CorrelationError` unless a scheduler answers at ``address`` in time."""
+    from distributed import Security, rpc
+
+    async def identity() -> dict[str, Any]:
+        security = Security().get_connection_args("client")
+        async with rpc(address, timeout=CONNECT_S, connection_args=security) as there:
+            return dict(await there.identity())
+
+    try:
+        # A server of another kind may keep silent, and dask would wait for it.
+        found = asyncio.run(asyncio.wait_for(identity(), CONNECT_S))["type"]
+    except (OSError, ValueError, MemoryError) as fault:
+        # To dask, the words of a web server are the length of a message that fits nowhere.
+        wrong = isinstance(fault, ValueError)
+        reason = str(fault) if wrong else f"nothing of dask answered in {CONNECT_S:g} s"
+        msg = (
+            f"No scheduler answers at {address}: {reason}. Expected the address that "
+            "`dask scheduler` prints, such as tcp://node01:8786, or local, or none."
+        )
+        raise CorrelationError(msg) from fault
+    if found != "Scheduler":
+        msg = f"A {found.lower()} answers at {address}; give the address of its scheduler instead."
+        raise CorrelationError(msg)
+
+
+def _wait_for_workers(cluster: Cluster) -> Steps[None]:
+    """Wait for a worker, and for those that a queue gives together with it."""
+    workers, since = cluster.workers, time.monotonic()
+    if workers:
+        return
+    while not workers or time.monotonic() - since < SETTLE_S:
+        yield Progress(0, 1, "waiting for workers")
+        time.sleep(POLL_S)
+        found = cluster.workers
+        if found != workers:
+            workers, since = found, time.monotonic()
+
+
+def _check_scheduler(cluster: Cluster) -> None:
+    """Raise :class:`CorrelationError` where the scheduler has not this version of this program."""
+    try:
+        version = cluster.client.run_on_scheduler(metadata.version, "napari-xpcs")
+    except metadata.PackageNotFoundError:
+        version = None
+    if version != __version__:
+        raise CorrelationError(_other_version(f"The scheduler {cluster.name}", version))
+
+
 def _check_versions(cluster: Cluster) -> None:
     """Raise :class:`CorrelationError` where a worker has not this version of this program."""
     found = cluster.client.run(metadata.version, "napari-xpcs", on_error="return")
     for worker, version in found.items():
         if version != __version__:
-            got = f"napari-xpcs {version}" if isinstance(version, str) else "no napari-xpcs"
-            msg = (
-                f"The worker {worker} has {got}, and this is {__version__}; start the workers from "
-                "the same environment."
-            )
-            raise CorrelationError(msg)
+            raise CorrelationError(_other_version(f"The worker {worker}", version))
+
+
+def _other_version(who: str, version: object) -> str:
+    has = f"napari-xpcs {version}" if isinstance(version, str) else "no napari-xpcs"
+    return (
+        f"{who} has {has}, and this is {__version__}; start scheduler and workers from the same "
+        "environment as this command."
+    )
 
 
 @contextmanager
@@ -198,5 +263,4 @@ def fetched(
         )
         raise CorrelationError(msg) from fault
     except CancelledError as fault:
-        msg = f"The scheduler {cluster.name} was lost or has dropped the run; start it again."
-        raise CorrelationError(msg) from fault
+        raise CorrelationError(cluster.lost()) from fault

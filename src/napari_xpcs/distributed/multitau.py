@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from napari_xpcs import __version__
 from napari_xpcs.backends import get_backend
 from napari_xpcs.correlate.accumulate import Accumulation
 from napari_xpcs.correlate.binning import BinSums
@@ -96,6 +97,7 @@ def correlate_multitau_on(
     choice = choose_engine(engine, events=few_events(frames), prefer_gpu=prefers_gpu())
     topic = f"napari-xpcs-{uuid4().hex[:12]}"
     run = Run(
+        version=__version__,
         path=path.absolute(),
         dataset=dataset,
         modified_ns=path.stat().st_mtime_ns,

@@ -14,12 +14,13 @@ from uuid import uuid4
 
 import numpy as np
 
+from napari_xpcs import __version__
 from napari_xpcs.correlate.engines import EngineChoice
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.distributed.cluster import POLL_S
-from napari_xpcs.errors import FileFormatError
+from napari_xpcs.errors import CorrelationError, FileFormatError
 from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.partition import Partition
@@ -37,6 +38,7 @@ _ONE_PART = threading.Lock()
 class Run:
     """What every worker has to know; packed, it is small."""
 
+    version: str
     path: Path
     dataset: str | None
     modified_ns: int
@@ -48,12 +50,35 @@ class Run:
     topic: str
 
     def frames(self) -> Frames:
-        """Open the file on this computer."""
+        """Open the file on this computer.
+
+        Raises
+        ------
+        CorrelationError
+            Another version of this program runs here: a worker that came when others had begun.
+        FileFormatError
+            The file is not there, or it is another one.
+        """
+        from distributed import get_worker
+
+        here = get_worker().address
+        if self.version != __version__:
+            msg = (
+                f"The worker {here} has napari-xpcs {__version__}, and this is {self.version}; "
+                "start all workers from the same environment."
+            )
+            raise CorrelationError(msg)
+        if not self.path.exists():
+            msg = (
+                f"{self.path} is not there on the worker {here}; put it where all computers see "
+                "it under the same path."
+            )
+            raise FileFormatError(msg)
         frames = _frames_of(self.path, self.dataset, self.modified_ns)
         if tuple(frames.shape) != self.shape:
             msg = (
-                f"{self.path} has the shape {tuple(frames.shape)} on a worker and {self.shape} "
-                "here; put it where all computers see the same file."
+                f"{self.path} has the shape {tuple(frames.shape)} on the worker {here} and "
+                f"{self.shape} here; put it where all computers see the same file."
             )
             raise FileFormatError(msg)
         return frames

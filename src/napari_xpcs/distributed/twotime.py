@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from napari_xpcs import __version__
 from napari_xpcs.backends import get_backend
 from napari_xpcs.correlate.engines import EngineChoice
 from napari_xpcs.correlate.finish import check_frame_time
@@ -82,6 +83,7 @@ def correlate_twotime_on(
     groups = [labels[start : start + size] for start in range(0, len(labels), size)]
     topic = f"napari-xpcs-{uuid4().hex[:12]}"
     run = Run(
+        version=__version__,
         path=path.absolute(),
         dataset=dataset,
         modified_ns=path.stat().st_mtime_ns,

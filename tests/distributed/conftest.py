@@ -1,0 +1,83 @@
+"""Two worker processes, and a run that they share."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_xpcs.distributed.cluster import Cluster, connected
+from napari_xpcs.kernels.partition import Bins, Partition
+from napari_xpcs.progress import run
+
+FRAMES, ROWS, COLS = 5000, 12, 20
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Two worker processes, as ``--scheduler local`` starts them."""
+    with closing(run(connected("local"))) as started:
+        yield started
+
+
+def _write_frames(path: Path, frames: int, chunk: int = 1) -> Path:
+    rng = np.random.default_rng(3)
+    light = rng.gamma(4.0, 0.5, (frames // 8 + 1, ROWS, COLS)).repeat(8, axis=0)[:frames]
+    counts = rng.poisson(light).astype(np.uint16)
+    with h5py.File(path, "w") as file:
+        file.create_dataset(
+            "entry/data/data", data=counts, chunks=(chunk, ROWS, COLS), compression="gzip"
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_frames() -> Callable[..., Path]:
+    """Return a function that writes so many frames to a path."""
+    return _write_frames
+
+
+@pytest.fixture(scope="session")
+def frames_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """5000 frames of 12 x 20 pixels."""
+    return _write_frames(tmp_path_factory.mktemp("frames") / "run.h5", FRAMES)
+
+
+@pytest.fixture(scope="session")
+def rings() -> Partition:
+    """Three dynamic bins of two static ones each."""
+    static = np.broadcast_to(np.repeat(np.arange(1, 7), 2)[:, None], (ROWS, COLS)).copy()
+    static[:, 0] = 0
+
+    def bins(labels: np.ndarray) -> Bins:
+        count = int(labels.max())
+        return Bins(
+            labels=labels.astype(np.int32),
+            grid=(count, 1),
+            index=np.arange(count),
+            centers=(np.arange(count, dtype=float), np.zeros(1)),
+            edges=None,
+            pixels=np.bincount(labels.ravel(), minlength=count + 1)[1:],
+        )
+
+    return Partition(mask=static > 0, dynamic=bins((static + 1) // 2), static=bins(static))
+
+
+def _assert_same(one: object, other: object, where: str = "") -> None:
+    if hasattr(one, "__slots__") and hasattr(one, "__dataclass_fields__"):
+        for name in one.__dataclass_fields__:
+            if name not in ("engine", "alignment"):
+                _assert_same(getattr(one, name), getattr(other, name), f"{where}.{name}")
+    elif isinstance(one, tuple) and one and hasattr(one[0], "__dataclass_fields__"):
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            _assert_same(*pair, f"{where}[{number}]")
+    else:
+        np.testing.assert_array_equal(one, other, err_msg=where)
+
+
+@pytest.fixture(scope="session")
+def assert_same() -> Callable[..., None]:
+    """Return a function that compares two results: equal bit for bit, but for who made them."""
+    return _assert_same
