@@ -7,7 +7,15 @@ import numpy as np
 from jaxtyping import Float32
 
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.correlate.bin_values import ArrayBin, BinValues, BlasBin
+from napari_xpcs.correlate.bin_values import (
+    ArrayBin,
+    BinValues,
+    BlasBin,
+    DenseValues,
+    SortedPixels,
+    room_for_values,
+    sort_by_bin,
+)
 from napari_xpcs.correlate.engines import choose_engine
 from napari_xpcs.correlate.event_engine import EventRun, few_events, selected_events
 from napari_xpcs.correlate.finish import check_frame_time
@@ -17,7 +25,7 @@ from napari_xpcs.correlate.reading import FrameBlock, FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.correlate.run_sums import RunSums, empty_sums
 from napari_xpcs.correlate.sparse_bin import SPARSE_BELOW, SparseBin, sparse_values
-from napari_xpcs.correlate.turned_counts import SortedPixels, TurnedCounts, sort_by_bin
+from napari_xpcs.correlate.turned_blocks import TurnedBlocks
 from napari_xpcs.correlate.twotime_maps import Diagonals, MapSink, MapsInMemory
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.partition import Partition
