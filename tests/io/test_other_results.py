@@ -13,6 +13,7 @@ from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.describe import describe
 from napari_xpcs.io.files import PartitionFile, ResultFile
 from napari_xpcs.io.open import open_path, sniff
+from napari_xpcs.io.run_list import read_header
 from napari_xpcs.units import HC_KEV_ANGSTROM
 
 LABELS = np.array([[1, 1, 3, 0], [1, 4, 3, 3], [4, 4, 0, 3]], np.int32)
@@ -225,6 +226,18 @@ def test_geometry_in_our_units(result: ResultFile) -> None:
     assert known["frame_time_s"] == pytest.approx(0.01)
     assert known["count_time_s"] == pytest.approx(0.009)
     assert result.known["energy_kev"].origin
+
+
+def test_the_header_of_a_list_tells_what_the_whole_file_tells(result: ResultFile) -> None:
+    header = read_header(result.path)
+    assert header.layout == result.layout
+    assert header.delays == len(DELAYS) + (result.layout == "chx-results")  # with the delay 0
+    assert header.bins in (len(USED), len(Q))  # a column of a bin without pixels is one
+    assert header.maps == len(HALVES)
+    assert header.frames in (None, 9)
+    for name in ("frame_time_s", "count_time_s", "energy_kev"):
+        assert getattr(header, name) == result.known[name].value
+    assert header.problem == ""
 
 
 def test_legacy_extras(tmp_path: Path) -> None:

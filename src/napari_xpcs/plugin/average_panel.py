@@ -45,7 +45,7 @@ class AveragePanel(Section):
                 f"Mean g2 of a run over its {LAST_DELAYS} longest delays and all bins. A run "
                 "outside is left out; empty, none is."
             )
-        self._judge = JobButton("Judge the runs")
+        self._judge = JobButton("Judge the runs", guarded=False)
         self._judge.button.setObjectName("judge")
         self._table = RowsView(objectName="repeats")
         self._table.setMinimumHeight(120)

@@ -204,7 +204,13 @@ def _step_through(job: Job, stop: Event, line: _Line) -> Any:
 
 
 class JobButton(QWidget):
-    """A button that starts a job and turns into Cancel, with a progress bar and a message."""
+    """A button that starts a job and turns into Cancel, with a progress bar and a message.
+
+    Parameters
+    ----------
+    guarded
+        Ask before a window is closed while the job runs; off where nothing would be lost.
+    """
 
     clicked = Signal()
     """The user wants the job; answer with :meth:`start`."""
@@ -213,9 +219,10 @@ class JobButton(QWidget):
     cancelled = Signal()
     """The user cancelled; what the job told in its last Progress is all there is."""
 
-    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+    def __init__(self, text: str, parent: QWidget | None = None, *, guarded: bool = True) -> None:
         super().__init__(parent)
         self._text = text
+        self._guarded = guarded
         self._started_at = self._told_at = 0.0
         self._told = ""
         self._reason = ""
@@ -257,7 +264,7 @@ class JobButton(QWidget):
         self.bar.setRange(0, 0)
         self.bar.setVisible(True)
         self.message.setText("Starting ...")
-        self.runner.start(job, self._text)
+        self.runner.start(job, self._text if self._guarded else "")
 
     def cancel(self) -> None:
         """Stop the running job, if there is one."""

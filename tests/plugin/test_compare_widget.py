@@ -1,0 +1,305 @@
+"""The dock that compares runs, driven as a user drives it."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QTabBar,
+    QTableView,
+    QToolButton,
+)
+
+from napari_xpcs.plugin.compare_widget import EMPTY, PAGES, SELECT, CompareWidget
+from napari_xpcs.plugin.dock_placing import dock_of
+from napari_xpcs.plugin.fit_widget import FitWidget
+from napari_xpcs.plugin.layers import layers_with_role
+
+pytestmark = pytest.mark.usefixtures("numpy_backend")
+
+RUNS = 6
+G2, MEAN = "/xpcs/multitau/normalized_g2", "/xpcs/temporal_mean"
+
+
+@pytest.fixture
+def folder(one_result, tmp_path):
+    """Repeats that get brighter by 10 % of their mean; the baseline of the last one is off."""
+    rng = np.random.default_rng(0)
+    for number in range(RUNS):
+        path = tmp_path / f"B0147_r{number:05d}_results.hdf"
+        shutil.copy(one_result, path)
+        with h5py.File(path, "r+") as file:
+            start = file["/entry/start_time"]
+            start[...] = f"2026-01-01 12:{number:02d}:00"
+            bright = 1.0 + 0.1 * (number / (RUNS - 1) - 0.5)
+            file[f"{MEAN}/scattering_1d"][...] *= bright * rng.normal(1.0, 1e-3)
+            file[G2][...] += rng.normal(0.0, 1e-3, file[G2].shape) + 0.3 * (number == RUNS - 1)
+    return tmp_path
+
+
+@pytest.fixture
+def widget(viewer, qtbot):
+    widget = CompareWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.resize(300, 900)
+    widget.show()
+    yield widget
+    widget._teardown()
+
+
+@pytest.fixture
+def listed(widget, folder, qtbot):
+    """The dock with the folder in it."""
+    widget.look_at([folder])
+    wait_for_list(widget, qtbot, RUNS)
+    return widget
+
+
+def wait_for_list(widget, qtbot, rows):
+    def there():
+        return table(widget).model().rowCount() == rows and not widget._listing.runner.running
+
+    qtbot.waitUntil(there, timeout=10000)
+
+
+def table(widget):
+    return widget.findChild(QTableView, "runs")
+
+
+def text(widget, name):
+    return widget.findChild(QLabel, name).text()
+
+
+def column(widget, number):
+    model = table(widget).model()
+    return [model.data(model.index(row, number)) for row in range(model.rowCount())]
+
+
+def select(widget, qtbot, *names):
+    """Select runs by the end of their names; all without names."""
+    paths = [path for path in widget._listed if not names or path.name.endswith(names)]
+    table(widget).select_paths(paths)
+    qtbot.waitUntil(widget.is_drawn, timeout=20000)
+
+
+def page(widget, qtbot, name):
+    widget.findChild(QTabBar, "pages").setCurrentIndex(PAGES.index(name))
+    qtbot.waitUntil(widget.is_drawn, timeout=20000)
+
+
+def lines(widget):
+    """Return (x, y) of what is drawn."""
+    (axes,) = widget._plot.plot.figure.axes
+    found = [line.get_data() for line in axes.get_lines()]
+    return [(x, y) for x, y in found if len(x) > 2]
+
+
+def test_an_empty_dock_says_what_to_do(widget, qtbot):
+    assert text(widget, "place") == EMPTY
+    for name in ("open_results", "open_frames", "fit_runs"):
+        assert not widget.findChild(QPushButton, name).isEnabled()
+    qtbot.waitUntil(lambda: widget._plot.plot is not None and widget._plot.plot.settled)
+    assert widget._plot.plot.figure.texts[0].get_text() == EMPTY
+
+
+def test_nothing_is_wider_than_a_narrow_dock(listed, qtbot):
+    listed.findChild(QToolButton, "average_section").setChecked(True)
+    select(listed, qtbot)
+    for name in PAGES:
+        page(listed, qtbot, name)
+        content = listed.column.parentWidget()
+        assert content.minimumSizeHint().width() <= 286, name
+
+
+def test_runs_are_listed_sorted_and_filtered(listed, qtbot):
+    names = [f"B0147_r{number:05d}_results.hdf" for number in range(RUNS)]
+    assert column(listed, 0) == names
+    assert column(listed, 1)[2] == "2026-01-01 12:02:00"
+    assert column(listed, 2) == ["160"] * RUNS
+    header = table(listed).horizontalHeader()
+    select(listed, qtbot, "r00001_results.hdf")
+    header.setSortIndicator(1, Qt.SortOrder.DescendingOrder)
+    assert column(listed, 0) == names[::-1]
+    assert [path.name for path in table(listed).paths()] == [names[1]]
+    listed.findChild(QLineEdit, "filter").setText("b0147 00003")
+    assert column(listed, 0) == [names[3]]
+    assert table(listed).paths() == []
+    listed.findChild(QLineEdit, "filter").clear()
+    assert table(listed).model().rowCount() == RUNS
+
+
+def test_new_damaged_and_foreign_files(listed, folder, one_result, qtbot):
+    select(listed, qtbot, "r00001_results.hdf")
+    kept = listed._listed[folder / "B0147_r00001_results.hdf"]
+    shutil.copy(one_result, folder / "C_results.hdf")
+    (folder / "cut_results.hdf").write_bytes(one_result.read_bytes()[:5000])
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["temperature"] = [300.0]
+    listed.look_again()
+    wait_for_list(listed, qtbot, RUNS + 2)
+    assert listed._listed[kept.path] is kept
+    assert table(listed).paths() == [kept.path]
+    assert "8 result files; 1 of them cannot be read" in listed._listing.message.text()
+    assert "1 other file not shown" in listed._listing.message.text()
+    model = table(listed).model()
+    (row,) = table(listed).runs.rows_of([folder / "cut_results.hdf"])
+    cell = model.index(row, 0)
+    assert "cut short" in model.data(cell, Qt.ItemDataRole.ToolTipRole)
+    assert model.data(cell, Qt.ItemDataRole.ForegroundRole).name() != get_theme("dark").text
+
+
+def test_a_drop_of_files_adds_them_and_a_folder_replaces(widget, folder, one_result, qtbot):
+    def drop(*paths):
+        mime = QMimeData()
+        mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+        action, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
+        event = QDropEvent(
+            QPoint(5, 5).toPointF(), action, mime, button, Qt.KeyboardModifier.NoModifier
+        )
+        widget.dropEvent(event)
+
+    drop(one_result)
+    wait_for_list(widget, qtbot, 1)
+    drop(folder / "B0147_r00001_results.hdf", one_result)
+    wait_for_list(widget, qtbot, 2)
+    assert text(widget, "place") == "2 files"
+    drop(folder)
+    wait_for_list(widget, qtbot, RUNS)
+    assert text(widget, "place") == str(folder)
+
+
+def test_g2_of_a_bin_with_and_without_errors(listed, qtbot):
+    select(listed, qtbot, "r00000_results.hdf", "r00001_results.hdf")
+    drawn = lines(listed)
+    assert len(drawn) == 2
+    bins = listed.findChild(QComboBox, "bin")
+    assert bins.count() == 4
+    bins.setCurrentIndex(2)
+    qtbot.waitUntil(listed.is_drawn)
+    run = listed._read[table(listed).paths()[1]]
+    np.testing.assert_allclose(lines(listed)[1][1], run.curves.g2[:, 2])
+    assert listed._plot.plot.figure.axes[0].containers
+    listed.findChild(QCheckBox, "errors").setChecked(False)
+    qtbot.waitUntil(listed.is_drawn)
+    assert not listed._plot.plot.figure.axes[0].containers
+
+
+def test_stability_from_run_to_run_tells_the_true_change(listed, qtbot):
+    select(listed, qtbot)
+    page(listed, qtbot, "Stability")
+    kind = listed.findChild(QComboBox, "stability")
+    kind.setCurrentIndex(kind.findData("runs"))
+    qtbot.waitUntil(listed.is_drawn)
+    total = text(listed, "findings").splitlines()[1]
+    assert total.startswith("Sum over all q: +")
+    assert float(total.split("+")[1].split()[0]) == pytest.approx(10.0, abs=0.5)
+    assert total.endswith("more than scatter makes.")
+    assert len(lines(listed)) == RUNS
+
+
+def test_every_page_draws_something_with_units(listed, qtbot):
+    select(listed, qtbot)
+    for name, unit in (("g2", "(s)"), ("I(q)", "(1/Å)"), ("I(t)", "(s)"), ("Stability", "(1/Å)")):
+        page(listed, qtbot, name)
+        assert unit in listed._plot.plot.figure.axes[0].get_xlabel()
+        assert len(lines(listed)) == RUNS
+    table(listed).clearSelection()
+    qtbot.waitUntil(listed.is_drawn)
+    assert listed._plot.plot.figure.texts[0].get_text() == SELECT
+
+
+def test_the_average_is_judged_before_it_is_written(listed, folder, tmp_path, qtbot, xpcs):
+    select(listed, qtbot)
+    panel = listed._average
+    assert not panel._write.isEnabled()
+    panel._low.setText("0.9")
+    panel._high.setText("1.15")
+    panel.judge()
+    qtbot.waitUntil(lambda: not panel._judge.runner.running)
+    verdict = text(listed, "verdict")
+    assert verdict.startswith(f"{RUNS - 1} of {RUNS} runs would be averaged.")
+    model = panel._table.rows
+    reasons = [model.data(model.index(row, 3)) for row in range(RUNS)]
+    assert "outside 0.9 to 1.15" in reasons[-1]
+    assert reasons[:-1] == [""] * (RUNS - 1)
+    assert not list(folder.glob("average*"))
+
+    output = folder / "average.hdf"
+    panel.write(output)
+    wait_for_list(listed, qtbot, RUNS + 1)
+    command = listed.findChild(QPlainTextEdit, "average_command").toPlainText()
+    assert command.startswith("napari-xpcs average ")
+    with h5py.File(output) as file:
+        ours = file[G2][()]
+        assert len(file["/xpcs/average/file_list"]) == RUNS - 1
+    outcome = xpcs(*command.split()[1:])
+    assert outcome.status == 0, outcome.err
+    with h5py.File(output) as file:
+        np.testing.assert_array_equal(file[G2][()], ours)
+
+
+def test_an_average_never_replaces_what_it_is_made_of(listed, folder, qtbot):
+    select(listed, qtbot)
+    panel = listed._average
+    panel.judge()
+    qtbot.waitUntil(lambda: panel._write.isEnabled())
+    victim = folder / "B0147_r00001_results.hdf"
+    before = victim.read_bytes()
+    panel.write(victim)
+    qtbot.waitUntil(lambda: "is read by this job" in text(listed, "average_message"))
+    assert victim.read_bytes() == before
+
+
+def test_another_selection_or_limit_forgets_the_verdict(listed, qtbot):
+    select(listed, qtbot)
+    panel = listed._average
+    for change in (
+        lambda: select(listed, qtbot, "r00000_results.hdf", "r00001_results.hdf"),
+        lambda: qtbot.keyClicks(panel._low, "1"),
+    ):
+        panel.judge()
+        qtbot.waitUntil(lambda: panel._write.isEnabled())
+        change()
+        assert not panel._write.isEnabled()
+        assert text(listed, "verdict") == ""
+
+
+def test_a_double_click_opens_the_run_and_a_button_its_frames(
+    listed, viewer, folder, one_result, qtbot
+):
+    shutil.copy(one_result.with_name("run.h5"), folder / "run.h5")
+    index = table(listed).model().index(1, 0)
+    table(listed).doubleClicked.emit(index)
+    qtbot.waitUntil(lambda: len(layers_with_role(viewer.layers, "partition")) == 1)
+    select(listed, qtbot, "r00002_results.hdf")
+    listed.findChild(QPushButton, "open_frames").click()
+    qtbot.waitUntil(lambda: len(layers_with_role(viewer.layers, "frames")) == 1, timeout=10000)
+    assert layers_with_role(viewer.layers, "frames")[0].data.shape == (160, 40, 40)
+
+
+def test_curves_go_to_the_one_fit_dock(make_napari_viewer, folder, qtbot):
+    viewer = make_napari_viewer(show=True)
+    listed = dock_of(viewer, "XPCS: Compare runs", CompareWidget)
+    listed.look_at([folder])
+    wait_for_list(listed, qtbot, RUNS)
+    fit = dock_of(viewer, "XPCS: Fit g2", FitWidget)
+    table(listed).select_paths(sorted(folder.glob("*r0000[12]*")))
+    listed.findChild(QPushButton, "fit_runs").click()
+    sources = fit.findChild(QComboBox, "curves")
+    qtbot.waitUntil(lambda: sources.count() == 2)
+    assert dock_of(viewer, "XPCS: Fit g2", FitWidget) is fit
+    assert {sources.itemText(row) for row in range(2)} == {
+        "B0147_r00001_results.hdf",
+        "B0147_r00002_results.hdf",
+    }
+    assert fit.curves().g2.shape[1] == 4
