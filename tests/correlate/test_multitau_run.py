@@ -176,6 +176,10 @@ def test_selection_is_a_slice_and_a_mean(rings: Partition, stride: int, average:
     expected = correlate(chosen, rings)
     np.testing.assert_allclose(result.g2, expected.g2, rtol=1e-6)
     np.testing.assert_allclose(result.mean_frame, expected.mean_frame, rtol=1e-6)
+    np.testing.assert_allclose(result.intensity_vs_time, expected.intensity_vs_time, rtol=1e-6)
+    np.testing.assert_allclose(
+        result.scattering_1d_segments, expected.scattering_1d_segments, rtol=1e-6
+    )
     np.testing.assert_allclose(result.delay_s, result.delay_frames * 1e-3 * stride * average)
 
 
@@ -188,6 +192,14 @@ def test_empty_frame_does_not_spoil_normalized_frames(rings: Partition) -> None:
     result = correlate(counts, rings, normalize_frame=True)
     assert result.empty_frames == 1
     np.testing.assert_allclose(result.g2[:20], 1.0, atol=2e-3)
+
+
+def test_empty_frames_enter_no_pair_of_normalized_frames(rings: Partition) -> None:
+    counts = np.full((24, 12, 20), 7, np.uint16)
+    counts[[2, 3, 9, 15]] = 0
+    result = correlate(counts, rings, normalize_frame=True)
+    assert result.empty_frames == 4
+    np.testing.assert_allclose(result.g2, 1.0, rtol=1e-6)
 
 
 def test_static_labels_outside_the_mask_do_not_count(
@@ -237,6 +249,13 @@ def test_frames_left_out_enter_no_pair(rings: Partition) -> None:
     np.testing.assert_allclose(result.g2[0, 0], (static_g2(1) + static_g2(2)) / 2)
     x = counts[:, rings.static.labels == 1]
     np.testing.assert_allclose(result.scattering_1d[0], x[there].mean())
+    span = 8
+    assert result.scattering_1d_segments.shape == (120 // span, 6)
+    for number, start in ((2, 16), (7, 56)):
+        here = slice(start, start + span)
+        np.testing.assert_allclose(
+            result.scattering_1d_segments[number, 0], x[here][there[here]].mean()
+        )
     assert result.intensity_vs_time.shape == (2, 117)
     assert 60 not in result.intensity_vs_time[0]
 
