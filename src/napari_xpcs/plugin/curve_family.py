@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MOST_CURVES = 5
 """Curves that can be told apart in a dock."""
+LONGEST_NAME = 38
+"""Letters of a name in a legend at 300 px."""
 
 
 def columns_to_show(curves: G2Curves, label: int, most: int = MOST_CURVES) -> list[int]:
@@ -73,3 +75,11 @@ def shade(part: float) -> tuple[float, ...]:
     """Return blue at 0, green half-way and orange at 1: seen on light and on dark paper."""
     stops = np.array([(0.25, 0.45, 1.0), (0.1, 0.7, 0.45), (0.95, 0.55, 0.1)])
     return tuple(float(np.interp(part, (0.0, 0.5, 1.0), stops[:, hue])) for hue in range(3))
+
+
+def short(name: str) -> str:
+    """Return a name that fits into a legend, without its middle where it is long."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    half = (LONGEST_NAME - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"

@@ -18,6 +18,7 @@ from napari_xpcs.backends.io_adapter import matplotlib_adapter
 from napari_xpcs.fitting.options import EVERYWHERE, Range
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import G2Curves, bin_text
+from napari_xpcs.plugin.curve_family import short
 from napari_xpcs.plugin.plots import Plot
 
 if TYPE_CHECKING:
@@ -227,10 +228,8 @@ def draw_curves(
         if not len(delay):
             continue
         color = COLORS[k % len(COLORS)]
-        name = Path(one.curves.source).name if len(shown) > 1 else "measured"
-        top.errorbar(
-            delay, g2, error, fmt="o", ms=3, lw=0.8, color=color, zorder=1, label=name or "run"
-        )
+        name = short(Path(one.curves.source).name or "run") if len(shown) > 1 else "measured"
+        top.errorbar(delay, g2, error, fmt="o", ms=3, lw=0.8, color=color, zorder=1, label=name)
         if one.fit is None or one.row is None or not one.fitted:
             continue
         line = FIT_COLOR if len(shown) == 1 else color
@@ -245,7 +244,10 @@ def draw_curves(
     if fitted:
         panels[1].axhline(0.0, color="gray", lw=0.5)
         panels[1].set_ylabel("residual / σ")
-    if fitted or len(shown) > 1:
+    if len(shown) > 1:
+        # Names of files are long: below the axes they hide no point.
+        figure.legend(loc="outside lower left", fontsize=7, frameon=False)
+    elif fitted:
         top.legend(fontsize=7, framealpha=0.6)
     first = shown[0]
     top.set_title(bin_text(first.curves.bins, first.column))

@@ -12,10 +12,11 @@ from typing import TypeAlias
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtGui import QImage, QPaintEvent, QPixmap, QResizeEvent, QShowEvent
@@ -34,6 +35,8 @@ SETTLE_MS = 50
 DOTS_PER_INCH = 100
 SAVED_DOTS_PER_INCH = 300
 MM_PER_INCH = 25.4
+FEW = 4.0
+"""On a logarithmic axis that spans less, 1, 2 and 5 are too few numbers."""
 _PRINTED = {"pdf.fonttype": 42, "svg.fonttype": "none"}
 """Letters stay letters in files for a journal."""
 
@@ -223,10 +226,6 @@ def _draw_dispersion(figure: Figure, *, fit: G2Fit, dispersion: Dispersion) -> N
     shown = np.isfinite(tau) & np.isfinite(q)
     axes = figure.subplots()
     axes.set(xscale="log", yscale="log", xlabel="q (1/Å)", ylabel="relaxation time τ (s)")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FormatStrFormatter("%g"))
-        axis.set_minor_formatter(NullFormatter())
     axes.errorbar(
         q[shown],
         tau[shown],
@@ -239,3 +238,17 @@ def _draw_dispersion(figure: Figure, *, fit: G2Fit, dispersion: Dispersion) -> N
     if dispersion.status == "ok":
         fine = np.geomspace(q[shown].min(), q[shown].max(), 100)
         axes.plot(fine, dispersion.tau(fine), color="tab:orange", lw=1.5)
+    for axis in (axes.xaxis, axes.yaxis):
+        plain_log_axis(axis)
+
+
+def plain_log_axis(axis: Axis) -> None:
+    """Write plain numbers on a logarithmic axis, so few that they do not touch at 300 px."""
+    low, high = axis.get_view_interval()
+    if high < FEW * low:
+        axis.set_major_locator(MaxNLocator(4))
+    else:
+        subs = (1.0, 2.0, 5.0) if high < 50 * low else (1.0,)
+        axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_formatter(NullFormatter())

@@ -6,8 +6,9 @@ import numpy as np
 
 from napari_xpcs.backends.io_adapter import matplotlib_adapter
 from napari_xpcs.pipeline.compare import Comparison, Line
-from napari_xpcs.plugin.curve_family import shade
+from napari_xpcs.plugin.curve_family import shade, short
 from napari_xpcs.plugin.curve_plot import COLORS
+from napari_xpcs.plugin.plots import plain_log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,6 @@ MOST_NAMED = 8
 """Lines that a legend in a dock has room for."""
 MOST_WITH_ERRORS = 40
 """Error bars of more lines are a fog, and take seconds to draw."""
-LONGEST_NAME = 38
 NARROW_NAME = 20
 """Names of two columns in 300 px."""
 MOST_SHOWN = 0.95
@@ -48,7 +48,7 @@ def draw_comparison(figure: "Figure", *, comparison: Comparison) -> None:
     if comparison.level is not None:
         _show_around(axes, comparison, comparison.level)
     if comparison.x_label.startswith("q"):
-        _plain_numbers(axes)
+        plain_log_axis(axes.xaxis)
     if len(lines) > 1:
         all_named = len(lines) <= MOST_NAMED
         figure.legend(
@@ -72,25 +72,6 @@ def _show_around(axes: "Axes", comparison: Comparison, level: float) -> None:
         half = 1.5 * float(np.quantile(away, MOST_SHOWN))
         if 0 < half < away.max():
             axes.set_ylim(level - half, level + half)
-
-
-def _plain_numbers(axes: "Axes") -> None:
-    """Write q as a number, with 2 and 5 between the powers of ten."""
-    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
-
-    low, high = axes.get_xlim()
-    subs = (1.0, 2.0, 5.0) if high < 50 * low else (1.0,)
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
-    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def short(name: str) -> str:
-    """Return a name that fits into a legend, without its middle where it is long."""
-    if len(name) <= LONGEST_NAME:
-        return name
-    half = (LONGEST_NAME - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
 
 
 def _style(line: Line) -> dict[str, Any]:
