@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.errors import FitError
-from napari_xpcs.fitting.dispersion import fit_dispersion
+from napari_xpcs.fitting.dispersion import fit_dispersion, relaxation_times
 from napari_xpcs.fitting.laws import Solvent
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import BinTable
@@ -52,6 +52,12 @@ def test_exact_diffusion():
 def test_a_decay_rate_is_the_inverse_of_a_time():
     law = fit_dispersion(fit_with(Q, 1 / TAU, 0.02, name="gamma_per_s"))
     assert law.D_m2_per_s == pytest.approx(D, rel=1e-12)
+
+
+def test_the_relative_error_of_a_time_is_that_of_its_rate():
+    tau, error = relaxation_times(fit_with(Q, 1 / TAU, 0.02, name="gamma_per_s"))
+    np.testing.assert_allclose(tau, TAU)
+    np.testing.assert_allclose(error, 0.02 * TAU)
 
 
 def test_power_law():

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting import _lm_numpy
 from napari_xpcs.fitting._problem import Problem
-from napari_xpcs.fitting.g2_model import model_g2
+from napari_xpcs.fitting.g2_model import averaged_shape, model_g2
 from napari_xpcs.fitting.models import G2_MODELS
 
 XP = NumPyBackend()
@@ -63,6 +65,45 @@ def test_flow_has_its_first_zero_where_the_phases_spread_over_a_full_turn():
     assert G2_MODELS["flow"].shape(2 * np.pi / rate, 1e9, rate, xp=XP) == pytest.approx(
         0, abs=1e-12
     )
+
+
+def test_a_moving_sample_beats_with_its_reference():
+    tau, fraction, rate = EXAMPLES["heterodyne"]
+    delay = np.geomspace(1e-3, 10, 50)
+    field = 1 - fraction + fraction * np.exp(-delay / tau + 1j * rate * delay)
+    shape = G2_MODELS["heterodyne"].shape(delay, tau, fraction, rate, xp=XP)
+    np.testing.assert_allclose(shape, np.abs(field) ** 2, rtol=1e-12)
+
+
+def test_the_slower_mode_is_left_over():
+    tau, tau2, fraction = EXAMPLES["double"]
+    shape = G2_MODELS["double"].shape(5.0, tau, tau2, fraction, xp=XP)
+    assert shape == pytest.approx(((1 - fraction) * np.exp(-5.0 / tau2)) ** 2, rel=1e-12)
+
+
+def test_cumulants_are_the_start_of_a_spread_of_rates():
+    """Rates of a gamma distribution: the mean of exp(-rate t) is (1 + pdi rate t)^(-1/pdi)."""
+    gamma, pdi = EXAMPLES["cumulant"]
+    for delay in (1e-3, 1e-2):
+        field = (1 + pdi * gamma * delay) ** (-1 / pdi)
+        shape = G2_MODELS["cumulant"].shape(delay, gamma, pdi, xp=XP)
+        # The third cumulant is 2 pdi^2 gamma^3; without pdi the difference is of second order.
+        third = 2 * pdi**2 * (gamma * delay) ** 3 / 6
+        assert shape - field**2 == pytest.approx(2 * third, rel=0.1)
+
+
+@pytest.mark.parametrize("power", range(6))
+def test_the_average_over_a_triangle_of_delays_is_exact_for_polynomials(power):
+    model = replace(G2_MODELS["single"], shape=lambda t, tau, xp: t**power)
+    delay, width = np.array([3.0, 10.0, 40.0]), np.array([2.0, 0.0, 16.0])
+    near = np.linspace(-1, 1, 20001)
+    weight = 1 - np.abs(near)
+    triangle = [
+        np.average((t + w * near) ** power, weights=weight)
+        for t, w in zip(delay, width, strict=True)
+    ]
+    found = averaged_shape(model, delay, width, [1.0], xp=XP)
+    np.testing.assert_allclose(found, triangle, rtol=1e-7)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
