@@ -58,3 +58,10 @@ def rings() -> Partition:
     static[:, 0] = 0
     dynamic = (static + 1) // 2
     return _partition(static > 0, dynamic, static)
+
+
+@pytest.fixture
+def whole_detector() -> Partition:
+    """190 x 200 pixels in one bin: more than compiled programs go through in one call."""
+    static = np.ones((190, 200), int)
+    return _partition(static > 0, static, static)

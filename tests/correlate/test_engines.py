@@ -83,6 +83,13 @@ def test_engines_and_blocks_leave_the_same_state(
         assert_same_state(state(counts, rings, plan, block=block, **engine), expected)
 
 
+def test_detectors_of_several_slabs(engine: dict[str, object], whole_detector: Partition) -> None:
+    counts = np.random.default_rng(6).poisson(1.0, (44, *whole_detector.shape)).astype(np.uint8)
+    plan = whole_plan(counts)
+    expected = state(counts, whole_detector, plan, engine="numba")
+    assert_same_state(state(counts, whole_detector, plan, block=8, **engine), expected)
+
+
 @pytest.mark.parametrize("alignment", [4])
 def test_shards_join_to_the_same_numbers(
     engine: dict[str, object], rings: Partition, alignment: int

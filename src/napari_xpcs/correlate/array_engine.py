@@ -21,6 +21,9 @@ EXACT = 2.0**24
 _MOST_TILES = 32
 """Tiles of a slab at most: the time to call a program is small beside that to run it."""
 
+_WIDE_TILE = 4 * TILE_PIXELS
+"""Pixels of a tile for NumPy, where every operation on rows is a call."""
+
 _ALIGNED = 64
 """A compiled program reads memory that starts at a multiple of so many bytes where it lies."""
 
@@ -47,10 +50,9 @@ class ArrayEngine:
         self._length = length
         self._xp = xp
         self._platform = DeviceManager.instance().info().platform if xp.supports_gpu else "cpu"
-        # Powers of two, so that detectors of any size share a few programs.
-        tiles = -(-len(pixels.index) // TILE_PIXELS)
-        self._tiles = min(1 << (tiles - 1).bit_length(), _MOST_TILES) if xp.supports_jit else 1
-        self._slabs = cut_slabs(pixels.index, self._tiles, TILE_PIXELS)
+        self._looped = xp.supports_jit and self._platform == "cpu"
+        self._tiles, self._width = self._cut(len(pixels.index))
+        self._slabs = cut_slabs(pixels.index, self._tiles, self._width)
         # A compiled program does not depend on the length of the run, so every slab has the
         # levels of a block.
         self._levels = max(state.levels, length.bit_length())
@@ -120,6 +122,16 @@ class ArrayEngine:
         """Drop the arrays of the device."""
         self._sums, self._rooms, self._readers = [], [], [(), ()]
 
+    def _cut(self, pixels: int) -> tuple[int, int]:
+        """Return how many tiles a slab has and how wide they are."""
+        if self._looped:
+            # Powers of two, so that detectors of any size share a few programs.
+            tiles = -(-pixels // TILE_PIXELS)
+            return min(1 << (tiles - 1).bit_length(), _MOST_TILES), TILE_PIXELS
+        if self._xp.supports_jit:
+            return 1, _MOST_TILES * TILE_PIXELS
+        return 1, min(pixels, _WIDE_TILE)
+
     def _add(
         self,
         number: int,
@@ -131,7 +143,7 @@ class ArrayEngine:
     ) -> tuple[Slab, Heads]:
         return add_block(
             self._sums[number], room, seen, fresh, narrow=narrow,
-            looped=self._xp.supports_jit and self._platform == "cpu", xp=self._xp,
+            looped=self._looped, xp=self._xp,
         )  # fmt: skip
 
     def _make_rooms(self, dtype: np.dtype[Any], *, weighted: bool) -> None:
@@ -140,7 +152,7 @@ class ArrayEngine:
         whole = np.dtype(np.uint16) if dtype == np.uint8 else dtype
         kind = whole if dtype.kind == "u" and not weighted else np.dtype(np.float64)
         if not self._rooms or self._rooms[0].dtype != kind:
-            shape = (self._tiles, self._length, TILE_PIXELS)
+            shape = (self._tiles, self._length, self._width)
             self._rooms = [_aligned(shape, kind) for _ in self._readers]
 
     def _load(self, slab: PixelSlab) -> Slab:
@@ -154,8 +166,8 @@ class ArrayEngine:
                 products = slab.to_slab(state.products[rows], self._tiles)
                 last = slab.to_slab(state.last[level], self._tiles)
             else:
-                products = np.zeros((self._tiles, rows.stop - rows.start, TILE_PIXELS))
-                last = np.zeros((self._tiles, history, TILE_PIXELS))
+                products = np.zeros((self._tiles, rows.stop - rows.start, self._width))
+                last = np.zeros((self._tiles, history, self._width))
             levels.append(Level(products=self._xp.asarray(products), last=self._xp.asarray(last)))
         return tuple(levels)
 

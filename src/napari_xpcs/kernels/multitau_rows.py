@@ -19,7 +19,11 @@ No power of two: rows that lie 4096 bytes apart share a few places of the first-
 sums over them take four times as long.
 """
 
-_ROW_GROUP = 16
+_PARTIAL_ROWS = 16
+"""Sums of a lag that are added last; with fewer, XLA would work out every row again for each."""
+
+_MOST_TERMS = 16
+"""Products of such a sum; with more, XLA gives up vector instructions."""
 
 
 class Level(NamedTuple):
@@ -166,21 +170,22 @@ def _sum_products(
 ) -> Float[Array, "*tile pixel"]:
     """Return the sum over rows from ``start`` on of their products with those ``lag`` earlier.
 
-    Written out as additions of groups of rows: on a CPU, XLA turns these into vector
-    instructions and a reduction over the first axis into scalar ones, ten times slower.
+    Written out as additions of whole rows: on a CPU, XLA turns these into vector instructions
+    and a reduction over the first axis into scalar ones, ten times slower.  Products of rows that
+    follow each other are added first, so that most rows are loaded once for two products.
     """
-    count = rows.shape[-2] - start
-    group = min(_ROW_GROUP, count)
+    stop = rows.shape[-2]
+    terms = min(max((stop - start) // _PARTIAL_ROWS, 1), _MOST_TERMS)
 
     def product(offset: int) -> Array:
-        at = start + offset
-        return rows[..., at : at + group, :] * rows[..., at - lag : at - lag + group, :]
+        later = rows[..., start + offset : stop : terms, :]
+        return later * rows[..., start + offset - lag : stop - lag : terms, :]
 
     partial = product(0)
-    for offset in range(group, count, group):
+    for offset in range(1, terms):
         partial = partial + product(offset)
     partial = xp.optimization_barrier(partial)
     total = partial[..., 0, :]
-    for row in range(1, group):
+    for row in range(1, partial.shape[-2]):
         total = total + partial[..., row, :]
     return total
