@@ -25,6 +25,7 @@ HEAVY = {"jax", "equinox", "lineax", "matplotlib", "numpyro", "optimistix"}
 INDEX_ADDRESS = re.compile(
     r"index[-_]url|find[-_]links|https?://\S+/simple\b|files\.python\w+|file:/{2}"
 )
+CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:home|root|Users|opt|work|tmp)/\w")
 
 
@@ -120,6 +121,11 @@ def test_no_index_address_is_tracked():
 
 def test_no_path_of_one_machine_is_tracked():
     assert offending_lines(MACHINE_PATH) == []
+
+
+def test_no_control_character_is_tracked():
+    """Such as the backspace that ``\\b`` becomes where a string is not raw."""
+    assert offending_lines(CONTROL_CHARACTER) == []
 
 
 def test_every_requirement_is_pinned():

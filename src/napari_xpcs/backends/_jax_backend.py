@@ -23,7 +23,7 @@ def _compiled(fun: Callable[..., Any], static_argnames: tuple[str, ...]) -> Call
 
 @dataclass(frozen=True)
 class JAXBackend(SharedMembers):
-    """JAX under :class:`BackendProtocol`; all instances are equal.
+    """JAX under :class:`~napari_xpcs.backends.BackendProtocol`; all instances are equal.
 
     The first instance switches JAX to float64 and to the chosen device, for the whole
     process.

@@ -59,7 +59,7 @@ def scan(
     length: int | None,
     reverse: bool,
 ) -> tuple[Tree, Tree]:
-    """Carry a state over the first axis; see :meth:`BackendProtocol.scan`."""
+    """Carry a state over the first axis; see :meth:`~napari_xpcs.backends.BackendProtocol.scan`."""
     lengths = {len(leaf) for leaf in leaves(xs)} | (set() if length is None else {length})
     steps = common_length(lengths, "scan")
     if steps == 0:
@@ -75,7 +75,7 @@ def scan(
 
 
 def vmap(fun: Callable[..., Any], in_axes: Any, out_axes: int, args: tuple[Tree, ...]) -> Tree:
-    """Apply ``fun`` along an axis; see :meth:`BackendProtocol.vmap`."""
+    """Apply ``fun`` along an axis; see :meth:`~napari_xpcs.backends.BackendProtocol.vmap`."""
     values = leaves(args)
     axes = axis_of_leaves(tuple(in_axes) if isinstance(in_axes, list) else in_axes, args)
     mapped = {np.shape(x)[axis] for x, axis in zip(values, axes, strict=True) if axis is not None}

@@ -14,7 +14,7 @@ silent = np.errstate(all="ignore")
 
 
 class SharedMembers:
-    """Members of :class:`BackendProtocol` that only forward, or are built from others.
+    """Members of the protocol that only forward, or are built from others.
 
     A backend names its array namespace in ``_np`` and says in three small methods how
     values become arrays, how types are promoted and whether a value is known yet.

@@ -15,7 +15,7 @@ from napari_xpcs.backends._members import SharedMembers, silent
 
 @dataclass(frozen=True)
 class NumPyBackend(SharedMembers):
-    """NumPy under :class:`BackendProtocol`; all instances are equal."""
+    """NumPy under :class:`~napari_xpcs.backends.BackendProtocol`; all instances are equal."""
 
     _np: ClassVar[Any] = np
 

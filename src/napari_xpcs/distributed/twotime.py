@@ -58,7 +58,7 @@ def correlate_twotime_on(
     Parameters
     ----------
     cluster, path, frames, dataset
-        As in :func:`correlate_multitau_on`.
+        As in :func:`~napari_xpcs.distributed.multitau.correlate_multitau_on`.
     partition, sink, frame_time_s, bins, selection, smoothing
         As in :func:`~napari_xpcs.correlate.twotime_run.correlate_twotime`.
 

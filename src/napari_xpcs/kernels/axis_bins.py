@@ -92,7 +92,8 @@ def axis_bins(
 ) -> AxisBins:
     """Return the static bins of ``request`` over the ``used`` pixels of ``values``.
 
-    ``values`` and ``used`` come from :func:`place`; at least one pixel must be used.
+    ``values`` and ``used`` come from :func:`~napari_xpcs.kernels.axis_request.place`; at least
+    one pixel must be used.
     """
     parts = request.static // request.dynamic
     spacing: Spacing = request.spacing

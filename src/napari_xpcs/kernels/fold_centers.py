@@ -28,8 +28,8 @@ def fold_centers(
 
     The first fold is [0, 360/fold) degrees after the offset; a bin without pixels there
     takes the mean over all folds, one without any pixel 0.  The mean is over phi before
-    the offset; ``values`` is what :func:`place` made of it.  One array for each number in
-    ``groups``, of bins taken together.
+    the offset; ``values`` is what :func:`~napari_xpcs.kernels.axis_request.place` made of it.
+    One array for each number in ``groups``, of bins taken together.
     """
     lookup = bins.lookup()
     tables = lookup.arrays(xp=xp)

@@ -1,7 +1,7 @@
-"""A mask as the product of a list of steps: what the steps are, and how they are written down.
+"""A mask as the product of a list of steps: what each kind of step is.
 
 A step says what is asked for, as numbers and words; :mod:`napari_xpcs.kernels.mask_of_steps`
-does it.  As dicts (:func:`steps_to_dicts`) steps go into recipes and Q-map files.
+does it, and :mod:`napari_xpcs.kernels.mask_step_dicts` writes it down.
 """
 
 from collections.abc import Mapping

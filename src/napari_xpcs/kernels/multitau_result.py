@@ -70,7 +70,7 @@ class MultiTauResult:
     frame_time_s
         Time between raw frames, s.
     normalization
-        One of :data:`NORMALIZATIONS`.
+        One of :data:`~napari_xpcs.kernels.multitau.NORMALIZATIONS`.
     normalize_frame
         Whether every frame was divided by its mean over the used pixels.
     empty_static_bins
@@ -82,7 +82,7 @@ class MultiTauResult:
     covariance
         Of g2 between the delays of a bin, see :mod:`~napari_xpcs.kernels.g2_covariance`.
     errors
-        One of :data:`G2_ERRORS`: where ``g2_err`` comes from.
+        One of :data:`~napari_xpcs.kernels.multitau.G2_ERRORS`: where ``g2_err`` comes from.
     skipped_frames
         Raw frames that were left out, asked for or corrupt.
     partial_frames, partial_g2

@@ -27,7 +27,7 @@ _MOST_TERMS = 16
 
 
 class Level(NamedTuple):
-    """What one level of a slab has to remember to go on; see :class:`MultiTauState`.
+    """What one level of a slab has to remember to go on, as a ``MultiTauState`` does.
 
     ``products`` (tile, lag, pixel) float64; ``last`` (tile, history, pixel), the newest sum at the
     end: float64, or float32 as long as the frames of a block are multiplied in that.

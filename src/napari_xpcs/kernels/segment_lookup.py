@@ -53,7 +53,7 @@ def bin_axis(
     Parameters
     ----------
     values
-        Coordinate from :func:`place`.
+        Coordinate from :func:`~napari_xpcs.kernels.axis_request.place`.
     tables, steps
         From :class:`SegmentLookup`.
     """
