@@ -8,100 +8,112 @@ import numpy as np
 
 from napari_xpcs.correlate._numba_compile import compiled
 
-FRAMES = 128
-"""Most frames that are turned round together."""
-
 _PLACES = 512
 """Places that are turned round together: with fewer, reading jumps too often."""
 
 
 @compiled
-def turn_round(frames, first, edge, count, start, stop, rank, turned, sums):  # type: ignore[no-untyped-def]
-    """Write ``count`` frames from ``first`` on as (pixel, frame), for places ``start`` to ``stop``.
+def turn_round(frames, edge, start, stop, rank, chunk, col, sums):  # type: ignore[no-untyped-def]
+    """Write frames as (pixel, frame), for places ``start`` to ``stop``.
 
     Parameters
     ----------
     frames
         (frame, place) counts.
     rank
-        (place) row of a place in ``turned``, negative for one that is not used.
-    turned
-        (pixel, frame), of which the first ``count`` columns are filled.
+        (place) row of a place in ``chunk``, negative for one that is not wanted.
+    chunk
+        (pixel, frame), filled from column ``col`` on.
     sums
         (2, place), filled with the sums over the first ``edge`` of the frames and over the rest.
     """
     # A longer row than is used: places of a power of two would fall on each other in the cache.
-    part = np.empty((FRAMES, _PLACES + 8), frames.dtype)
+    count = len(frames)
+    part = np.empty((count, _PLACES + 8), chunk.dtype)
     for begin in range(start, stop, _PLACES):
         places = min(_PLACES, stop - begin)
         for side in range(2):
             total = sums[side, begin : begin + places]
             total[:] = 0
             for frame in range(edge if side else 0, count if side else edge):
-                line, into = frames[first + frame, begin : begin + places], part[frame]
+                line, into = frames[frame, begin : begin + places], part[frame]
                 for p in range(places):
                     into[p] = line[p]
                     total[p] += line[p]
         for p in range(places):
             row = rank[begin + p]
             if row >= 0:
-                series = turned[row]
+                series = chunk[row, col : col + count]
                 for frame in range(count):
                     series[frame] = part[frame, p]
 
 
 @compiled
-def add_pixels(turned, start, stop, count, counts):  # type: ignore[no-untyped-def]
-    """Add the pixels ``start`` to ``stop`` of ``turned`` (pixel, frame) to ``counts`` (frame)."""
-    for pixel in range(start, stop):
-        series = turned[pixel]
-        for frame in range(count):
-            counts[frame] += series[frame]
-
-
-@compiled
-def values_of_bin(  # type: ignore[no-untyped-def]
-    turned, begin, starts, count, scale, divide, centre, out, col, totals, counts
-):
-    """Fill ``out`` with the values of the pixels of a bin.
+def add_groups(chunk, starts, col, scale, divide, factors, totals, counts):  # type: ignore[no-untyped-def]
+    """Sum up the pixels of the groups of a bin and store the factors of their counts.
 
     Parameters
     ----------
-    turned
-        (pixel, frame) counts, ``count`` frames of them; the bin begins at pixel ``begin``.
+    chunk
+        (pixel, frame) counts, of which the frames from column ``col`` on are looked at.
     starts
-        (group + 1) first pixel of each group, from there, and the pixels of the bin.
+        (group + 1) first pixel of each group, and the one behind the last.
     scale
-        (frame) factor of the counts where they are not divided.
+        (frame) factor of the counts where they are not divided; its length tells how many frames.
     divide
-        Whether the values are the counts over their mean over the group in the same frame.  The
-        mean of pixels without a count is taken as 1.
-    centre
-        Is subtracted from the values.
-    out
-        (pixel, frame) float32, filled from column ``col`` on.
+        Whether the counts are divided by their mean over the group in the same frame.  The mean
+        of pixels without a count is taken as 1.
+    factors
+        (group, frame) of these frames, filled.
     totals, counts
-        (frame) the sums over the pixels of values as they are, and of counts, are added.
+        (frame) of these frames: the sums over the pixels of counts times their factor, and of
+        counts, are added.
     """
-    factor, less = np.empty(count, np.float32), np.float32(centre)
+    count = len(scale)
     for group in range(len(starts) - 1):
-        start, stop = starts[group], starts[group + 1]
         total = np.zeros(count)
-        for pixel in range(start, stop):
-            series = turned[begin + pixel]
+        for pixel in range(starts[group], starts[group + 1]):
+            series = chunk[pixel, col : col + count]
             for frame in range(count):
                 total[frame] += series[frame]
+        pixels = starts[group + 1] - starts[group]
+        into = factors[group]
         for frame in range(count):
             counts[frame] += total[frame]
             if divide:
                 there = total[frame] > 0.0
-                factor[frame] = (stop - start) / total[frame] if there else 1.0
-                totals[frame] += stop - start if there else 0
+                into[frame] = pixels / total[frame] if there else 1.0
+                totals[frame] += pixels if there else 0
             else:
-                factor[frame] = scale[frame]
+                into[frame] = scale[frame]
                 totals[frame] += total[frame] * scale[frame]
-        for pixel in range(start, stop):
-            series, into = turned[begin + pixel], out[pixel, col : col + count]
+
+
+@compiled
+def fill_values(chunks, start, starts, factors, centre, out):  # type: ignore[no-untyped-def]
+    """Fill ``out`` with the counts of the pixels from ``start`` on times factor, less centre.
+
+    Parameters
+    ----------
+    chunks
+        (chunk, pixel, frame) counts.
+    starts
+        (group + 1) first pixel of each group, and the one behind the last.
+    factors
+        (group, frame) of the frames from those of the first chunk on.
+    out
+        (pixel, frame) float32.
+    """
+    pixels, frames = out.shape
+    length, less = chunks.shape[2], np.float32(centre)
+    group = np.searchsorted(starts, start, side="right") - 1
+    for pixel in range(pixels):
+        while start + pixel >= starts[group + 1]:
+            group += 1
+        for first in range(0, frames, length):
+            count = min(length, frames - first)
+            series = chunks[first // length, start + pixel]
+            factor, into = factors[group, first : first + count], out[pixel, first : first + count]
             for frame in range(count):
                 into[frame] = np.float32(series[frame]) * factor[frame] - less
 

@@ -1,17 +1,15 @@
-"""The values that two-time maps are products of, bin by bin, in memory or in a scratch file."""
+"""The values that two-time maps are products of, bin by bin."""
 
-import shutil
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32
 
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.correlate.pixels import UsedPixels
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.correlate.turned_counts import TurnedCounts
 from napari_xpcs.kernels.twotime import tile_products
 from napari_xpcs.progress import Progress, Steps
 
@@ -22,41 +20,11 @@ _PRODUCTS_AT_ONCE = 6e9
 """Multiply-adds between two looks at Cancel: 0.1 s of one core."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SortedPixels:
-    """The used pixels, those of a bin together and in it those of a static bin.
+_VALUES_AT_ONCE = 2**21
+"""Values that are made and multiplied before the next ones: they stay in the cache."""
 
-    Parameters
-    ----------
-    index
-        Their places in the flattened detector.
-    bins
-        Where each dynamic bin lies in ``index``, counted from 0.
-    static_starts
-        First pixel of each static bin with pixels, from the start of its dynamic bin.
-    """
-
-    index: Int[np.ndarray, " pixel"]
-    bins: tuple[slice, ...]
-    static_starts: tuple[Int[np.ndarray, " sbin"], ...]
-
-    def width(self, label: int) -> int:
-        """Return the number of pixels of the dynamic bin ``label``."""
-        here = self.bins[label - 1]
-        return int(here.stop - here.start)
-
-
-def sort_by_bin(pixels: UsedPixels) -> SortedPixels:
-    """Return the used pixels in the order of their bins."""
-    order = np.lexsort((pixels.static, pixels.dynamic))
-    ends = np.cumsum(np.bincount(pixels.dynamic, minlength=pixels.bins))
-    bins = tuple(slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True))
-    static = pixels.static[order]
-    return SortedPixels(
-        index=pixels.index[order],
-        bins=bins,
-        static_starts=tuple(np.flatnonzero(np.diff(static[here], prepend=-1)) for here in bins),
-    )
+_FEWEST_PIXELS = 16
+"""With fewer at once, bringing them takes longer than multiplying."""
 
 
 class BinValues(Protocol):
@@ -91,70 +59,54 @@ class BinValues(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DenseValues:
-    """Values of a bin in panels of some frames each.
+class _DenseBin:
+    """What both ways of multiplying the values of a bin share.
 
     Parameters
     ----------
-    panels
-        (pixel, frame) of the frames of each tile of a map, in memory or mapped from a file.
-    totals
-        Sum over the pixels of every frame, of the values as they are.
-    centre
-        What was subtracted from the values in the panels.
-    begin
-        First used frame of the first panel.
+    counts, position
+        What the values are made of, and which bin it is.
     """
 
-    panels: list[Float32[np.ndarray, "pixel frame"]]
-    totals: Float[np.ndarray, " frame"]
-    centre: float
-    begin: int = 0
-
-    def panel(self, frame: int) -> Float32[np.ndarray, "pixel frame"]:
-        """Return the panel with a used frame."""
-        number: int = (frame - self.begin) // self.panels[0].shape[1]
-        return self.panels[number]
-
-    def left_in_panel(self, frame: int) -> int:
-        """Return how many frames from a used frame on lie in the same panel."""
-        length: int = self.panels[0].shape[1]
-        return length - (frame - self.begin) % length
-
-    def place(
-        self, frame: int, count: int
-    ) -> tuple[Float32[np.ndarray, "pixel frame"], int, Float[np.ndarray, " frame"]]:
-        """Return panel and column of a used frame, and the totals of ``count`` from it on."""
-        at = frame - self.begin
-        return self.panel(frame), at % self.panels[0].shape[1], self.totals[at : at + count]
-
-
-class _DenseBin:
-    """What both ways of multiplying the values of a bin share."""
-
-    def __init__(self, values: DenseValues) -> None:
-        self._values = values
+    def __init__(self, counts: TurnedCounts, position: int) -> None:
+        self._counts = counts
+        self._position = position
+        self._bin = counts.bins[position]
+        # Whole, so that counts stay whole; their mean is 1 where they were divided by it.
+        self._centre = float(np.round(self._bin.totals.mean() / self.pixels))
 
     @property
     def pixels(self) -> int:
         """Number of pixels."""
-        return int(self._values.panels[0].shape[0])
+        return int(self._bin.starts[-1] - self._bin.starts[0])
 
     @property
     def centre(self) -> float:
-        """What was subtracted from the values before they are multiplied."""
-        return self._values.centre
+        """What is subtracted from the values before they are multiplied."""
+        return self._centre
 
     def totals(self) -> Float[np.ndarray, " frame"]:
         """Return the sum over the pixels of every frame, of the values as they are."""
-        return self._values.totals
+        return self._bin.totals
 
-    def _parts(self, rows: slice, cols: slice) -> list[slice]:
-        """Divide the pixels so that Cancel is heard."""
-        pairs = (rows.stop - rows.start) * (cols.stop - cols.start)
-        width = max(int(_PRODUCTS_AT_ONCE / pairs), 16)
-        return [slice(start, start + width) for start in range(0, self.pixels, width)]
+    def _factors(
+        self, rows: slice, cols: slice
+    ) -> Iterator[tuple[Float32[np.ndarray, "pixel row"], Float32[np.ndarray, "pixel col"]]]:
+        """Yield the values of both ranges of frames, pixels by pixels, so that Cancel is heard.
+
+        Where both are the same it is one array.
+        """
+        frames = rows.stop - rows.start, cols.stop - cols.start
+        most = min(_PRODUCTS_AT_ONCE / (frames[0] * frames[1]), _VALUES_AT_ONCE / max(frames))
+        parts = math.ceil(self.pixels / max(most, _FEWEST_PIXELS))
+        cuts = [self.pixels * number // parts for number in range(parts + 1)]
+        for start, stop in pairwise(cuts):
+            some = slice(start, stop)
+            left = self._counts.values(self._position, rows, some, self._centre)
+            if rows == cols:
+                yield left, left
+            else:
+                yield left, self._counts.values(self._position, cols, some, self._centre, room=1)
 
 
 class BlasBin(_DenseBin):
@@ -166,22 +118,22 @@ class BlasBin(_DenseBin):
         """Fill ``room`` with the sums over pixels of the products of two ranges of frames."""
         from scipy.linalg.blas import sgemm, ssyrk
 
-        left, right = self._values.panel(rows.start), self._values.panel(cols.start)
-        for part in self._parts(rows, cols):
+        beta = 0.0
+        for left, right in self._factors(rows, cols):
             # Transposed, the arrays are those of Fortran, and BLAS takes them as they are.
-            more = {"beta": 1.0 if part.start else 0.0, "c": room.T, "overwrite_c": 1}
-            if rows == cols:
-                ssyrk(1.0, left[part].T, lower=1, **more)
+            if left is right:
+                ssyrk(1.0, left.T, lower=1, beta=beta, c=room.T, overwrite_c=1)
             else:
-                sgemm(1.0, right[part].T, left[part].T, trans_b=1, **more)
+                sgemm(1.0, right.T, left.T, trans_b=1, beta=beta, c=room.T, overwrite_c=1)
+            beta = 1.0
             yield progress
 
 
 class ArrayBin(_DenseBin):
     """Products by the array backend: on a GPU matrix products are quicker than what brings them."""
 
-    def __init__(self, values: DenseValues, xp: BackendProtocol) -> None:
-        super().__init__(values)
+    def __init__(self, counts: TurnedCounts, position: int, xp: BackendProtocol) -> None:
+        super().__init__(counts, position)
         self._xp = xp
 
     def products(
@@ -190,54 +142,11 @@ class ArrayBin(_DenseBin):
         """Fill ``room`` with the sums over pixels of the products of two ranges of frames."""
         xp = self._xp
         total: Array | None = None
-        for pixels in self._parts(rows, cols):
-            left = xp.asarray(self._values.panel(rows.start)[pixels])
-            right = left if rows == cols else xp.asarray(self._values.panel(cols.start)[pixels])
+        for one, other in self._factors(rows, cols):
+            # Copies: the rooms of the values are filled again while a device still reads.
+            left = xp.asarray(one.copy())
+            right = left if one is other else xp.asarray(other.copy())
             part = tile_products(left, right, xp=xp)
             total = part if total is None else total + part
             yield progress
         room[:] = xp.to_numpy(total)
-
-
-def room_for_values(
-    frames: int, tile: int, widths: Sequence[int], memory_bytes: float
-) -> list[list[Float32[np.ndarray, "pixel frame"]]]:
-    """Return the panels of every bin, in a scratch file where memory is short.
-
-    The file lies in the folder for temporary files (``TMPDIR``) and is gone when the panels are.
-
-    Parameters
-    ----------
-    tile
-        Frames of a panel; the last one may be shorter.
-    widths
-        Pixels of every bin.
-
-    Raises
-    ------
-    CorrelationError
-        The disk has no room for it either.
-    """
-    lengths = [min(tile, frames - start) for start in range(0, frames, tile)]
-    needed = 4 * frames * sum(widths)
-    if needed <= memory_bytes:
-        return [[np.empty((width, one), np.float32) for one in lengths] for width in widths]
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    if needed > free:
-        msg = (
-            f"The counts of {sum(widths)} pixels in {frames} frames need {needed / 1e9:.3g} GB in "
-            f"{tempfile.gettempdir()}, {free / 1e9:.3g} GB are free there; choose fewer bins or "
-            "frames, or name a larger folder in TMPDIR."
-        )
-        raise CorrelationError(msg)
-    bins = []
-    with tempfile.TemporaryFile(prefix="napari-xpcs-") as file:
-        offset = 0
-        for width in widths:
-            panels = []
-            for one in lengths:
-                panel = np.memmap(file, np.float32, "w+", offset=offset, shape=(width, one))
-                panels.append(panel.view(np.ndarray))
-                offset += panel.nbytes
-            bins.append(panels)
-    return bins

@@ -7,12 +7,11 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.correlate.bin_values import DenseValues, sort_by_bin
 from napari_xpcs.correlate.finish import check_frame_time
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan
-from napari_xpcs.correlate.turned_blocks import TurnedBlocks
+from napari_xpcs.correlate.turned_counts import TurnedCounts, sort_by_bin
 from napari_xpcs.correlate.twotime_run import check_smoothing, labels_with_pixels, sums_of_run
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau import multitau_lags
@@ -103,25 +102,21 @@ def correlate_multitau_twotime(
         [_Line(level, map_number, width, centre, xp=xp) for level in levels]
         for map_number, width in enumerate(widths)
     ]
-    turned = TurnedBlocks(pixels, in_order, labels, smoothing)
     length = reader.block_length(max(_BLOCK_BYTES // (4 * len(pixels.index)), 1))
+    turned = TurnedCounts(
+        pixels, in_order, labels, smoothing, frames=length, tile=length, dtype=reader.block_type
+    )
     yield Progress(0, reader.count, "frames")
-    with closing(reader.summed(length)) as blocks:
+    with closing(turned), closing(reader.summed(length)) as blocks:
         for block in blocks:
             count, done = len(block.counts), block.begin + len(block.counts)
-            values = [
-                DenseValues(
-                    panels=[np.empty((width, count), np.float32)],
-                    totals=np.zeros(count),
-                    centre=centre,
-                    begin=block.begin,
-                )
-                for width in widths
-            ]
-            turned.add(block, values, sums)
+            turned.begin = block.begin
+            turned.add(block, sums)
             del block  # its memory is used again
-            for of_bin, one in zip(lines, values, strict=True):
-                fresh = np.ascontiguousarray(one.panels[0].T)
+            for position, of_bin in enumerate(lines):
+                every = slice(0, widths[position])
+                values = turned.values(position, slice(0, count), every, centre)
+                fresh = np.ascontiguousarray(values.T)
                 for line in of_bin:
                     fresh = line.add(fresh)
                 yield Progress(done, reader.count, "frames")

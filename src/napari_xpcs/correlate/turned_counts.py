@@ -1,5 +1,6 @@
 """Counts of the pixels of bins, turned round so that the frames of a pixel lie together."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,10 @@ from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.correlate.reading import FrameBlock
 from napari_xpcs.correlate.run_sums import RunSums
 from napari_xpcs.errors import CorrelationError
+
+FRAMES = 128
+"""Most frames of a chunk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SortedPixels:
@@ -77,8 +82,8 @@ class TurnedBin:
 class TurnedCounts:
     """Counts of the pixels of some bins in a run or a part of it, and the values made of them.
 
-    Kept are the counts as they were read, in panels of some frames each, in memory or in a
-    scratch file; values are twice as large and are made when they are wanted.
+    Kept are the counts as they were read, in chunks of some frames that lie together for every
+    pixel, in memory or in a scratch file; values are larger and are made when they are wanted.
 
     Parameters
     ----------
@@ -92,7 +97,7 @@ class TurnedCounts:
     frames
         Used frames that there is room for.
     tile
-        Frames of a panel.
+        Values are wanted for multiples of so many frames, a power of two, and up to the end.
     dtype
         Type of a count.
     memory_bytes
@@ -122,7 +127,7 @@ class TurnedCounts:
         self.bins: list[TurnedBin] = []
         self._pixels = pixels
         self._divide = smoothing != "none"
-        self._tile = min(tile, frames)
+        self._length = min(tile, FRAMES)
         self._rank = np.full(pixels.mask.size, -1, np.int64)
         row = 0
         for label in labels:
@@ -141,9 +146,11 @@ class TurnedCounts:
         # Only numbers with a fraction, or beyond 2^32, are larger, and values are float32 too.
         kept = plain(np.empty((0, 0, 0), dtype)).dtype
         kept = np.dtype(np.float32) if kept.kind == "f" or kept.itemsize > 4 else kept
-        self._panels = _panels(row, frames, self._tile, kept, memory_bytes)
+        shape = -(-frames // self._length), row, self._length
+        self._chunks = _room(shape, kept, memory_bytes)
         small = kept.kind == "u" and kept.itemsize <= 2
         self._sums = np.empty((2, pixels.mask.size), np.uint32 if small else np.float64)
+        self._rooms: list[Float32[np.ndarray, " value"]] = [np.empty(0, np.float32)] * 2
         self._threads = usable_cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="two-time")
 
@@ -153,8 +160,6 @@ class TurnedCounts:
 
     def add(self, block: FrameBlock, sums: RunSums) -> None:
         """Take a block of frames, and add its counts to the sums of the run."""
-        from napari_xpcs.correlate._numba_twotime import FRAMES
-
         frames = plain(block.counts)
         flat = frames.reshape(len(frames), frames.shape[1] * frames.shape[2])
         first = 0
@@ -162,8 +167,8 @@ class TurnedCounts:
             begin = block.begin + first
             # The frames before the next end of a span, and at most one span behind it.
             edge = sums.span - begin % sums.span
-            left = self._tile - (begin - self.begin) % self._tile
-            count = min(FRAMES, len(flat) - first, edge + sums.span, left)
+            left = self._length - (begin - self.begin) % self._length
+            count = min(left, len(flat) - first, edge + sums.span)
             here = slice(first, first + count)
             counts = self._turn(flat[here], min(edge, count), begin - self.begin)
             counts += self._add_groups(block.raw_frames[here], begin - self.begin)
@@ -176,30 +181,34 @@ class TurnedCounts:
         frames: slice,
         pixels: slice,
         centre: float,
-        room: Float32[np.ndarray, " value"],
+        room: int = 0,
     ) -> Float32[np.ndarray, "pixel frame"]:
-        """Return values of some pixels of a bin, less ``centre``, in the first part of ``room``.
+        """Return values of some pixels of a bin, less ``centre``.
+
+        They lie in memory that the next call with the same ``room`` uses again.
 
         Parameters
         ----------
         position
             Of the bin among the labels.
         frames
-            Those of a panel, from the first on that there is room for.
+            From a multiple of the tile on, counted from the first that there is room for.
         pixels
             Counted from the first one of the bin.
         """
         from napari_xpcs.correlate._numba_twotime import fill_values
 
-        one, panel = self.bins[position], self._panels[frames.start // self._tile]
-        out = room[: (pixels.stop - pixels.start) * panel.shape[1]].reshape(-1, panel.shape[1])
+        one, count = self.bins[position], frames.stop - frames.start
+        size = (pixels.stop - pixels.start) * count
+        if len(self._rooms[room]) < size:
+            self._rooms[room] = np.empty(1 << (size - 1).bit_length(), np.float32)
+        out = self._rooms[room][:size].reshape(-1, count)
         first = int(one.starts[0]) + pixels.start
+        chunks = self._chunks[frames.start // self._length :]
+        factors = one.factors[:, frames]
 
         def share(cut: tuple[int, int]) -> None:
-            fill_values(
-                panel, first + cut[0], first + cut[1], one.starts, one.factors[:, frames],
-                centre, out[cut[0] : cut[1]],
-            )  # fmt: skip
+            fill_values(chunks, first + cut[0], one.starts, factors, centre, out[cut[0] : cut[1]])
 
         list(self._pool.map(share, self._shares(len(out))))
         return out
@@ -211,14 +220,14 @@ class TurnedCounts:
     def _turn(
         self, frames: Shaped[np.ndarray, "frame place"], edge: int, at: int
     ) -> Float[np.ndarray, " frame"]:
-        """Put frames into their panel and sum them up; return the counts of the other bins."""
+        """Put frames into their chunk and sum them up; return the counts of the other bins."""
         from napari_xpcs.correlate._numba_multitau import frame_counts
         from napari_xpcs.correlate._numba_twotime import turn_round
 
-        panel, col = self._panels[at // self._tile], at % self._tile
+        chunk, col = self._chunks[at // self._length], at % self._length
 
         def share(cut: tuple[int, int]) -> None:
-            turn_round(frames, edge, *cut, self._rank, panel, col, self._sums)
+            turn_round(frames, edge, *cut, self._rank, chunk, col, self._sums)
 
         list(self._pool.map(share, self._shares(frames.shape[1])))
         counts = np.zeros(len(frames))
@@ -237,7 +246,7 @@ class TurnedCounts:
 
         count = len(raw_frames)
         scale = np.where(raw_frames > 0, 1.0 / np.maximum(raw_frames, 1), 0.0)
-        panel, col = self._panels[at // self._tile], at % self._tile
+        chunk, col = self._chunks[at // self._length], at % self._length
 
         def share(number: int) -> Float[np.ndarray, " frame"]:
             counts = np.zeros(count)
@@ -245,7 +254,7 @@ class TurnedCounts:
                 totals = one.totals[at : at + count]
                 totals[:] = 0.0
                 add_groups(
-                    panel, one.starts, col, scale, self._divide,
+                    chunk, one.starts, col, scale, self._divide,
                     one.factors[:, at : at + count], totals, counts,
                 )  # fmt: skip
             return counts
@@ -254,35 +263,23 @@ class TurnedCounts:
         return np.asarray(shares.sum(axis=0))
 
 
-def _panels(
-    pixels: int, frames: int, tile: int, dtype: np.dtype[Any], memory_bytes: float
-) -> list[Shaped[np.ndarray, "pixel frame"]]:
-    """Return room for counts, ``tile`` frames at a time."""
-    needed = pixels * frames * dtype.itemsize
-    # One piece: the system gives it in large pages, far quicker than in many small ones.
-    room = (
-        np.empty(pixels * frames, dtype)
-        if needed <= memory_bytes
-        else _scratch_file(pixels, frames, dtype)
-    )
-    panels = []
-    for first in range(0, frames, tile):
-        length = min(tile, frames - first)
-        panels.append(room[pixels * first : pixels * (first + length)].reshape(pixels, length))
-    return panels
+def _room(
+    shape: tuple[int, int, int], dtype: np.dtype[Any], memory_bytes: float
+) -> Shaped[np.ndarray, "chunk pixel frame"]:
+    """Return room for counts, in memory or in a scratch file.
 
-
-def _scratch_file(
-    pixels: int, frames: int, dtype: np.dtype[Any]
-) -> Shaped[np.ndarray, " count"]:
-    needed = pixels * frames * dtype.itemsize
+    In one piece: the system gives it in large pages, far quicker than in many small ones.
+    """
+    needed = math.prod(shape) * dtype.itemsize
+    if needed <= memory_bytes:
+        return np.empty(shape, dtype)
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if needed > free:
         msg = (
-            f"The counts of {pixels} pixels in {frames} frames need {needed / 1e9:.3g} GB in "
-            f"{tempfile.gettempdir()}, {free / 1e9:.3g} GB are free there; choose fewer bins or "
-            "frames, or name a larger folder in TMPDIR."
+            f"The counts of {shape[1]} pixels need {needed / 1e9:.3g} GB in "
+            f"{tempfile.gettempdir()}, {free / 1e9:.3g} GB are free there; "
+            "choose fewer bins or frames, or name a larger folder in TMPDIR."
         )
         raise CorrelationError(msg)
     with tempfile.TemporaryFile(prefix="napari-xpcs-") as file:
-        return np.memmap(file, dtype, "w+", shape=(pixels * frames,)).view(np.ndarray)
+        return np.memmap(file, dtype, "w+", shape=shape).view(np.ndarray)

@@ -18,6 +18,10 @@ class MapSink(Protocol):
         """Make room for ``maps`` of ``frames`` x ``frames`` entries that come in tiles."""
         ...
 
+    def room(self, position: int, shape: tuple[int, int]) -> Float32[np.ndarray, "row col"] | None:
+        """Return where a tile of map ``position`` is best made; ``None``: anywhere."""
+        ...
+
     def put(self, position: int, row: int, col: int, tile: Float32[np.ndarray, "row col"]) -> None:
         """Take a tile of the upper half of map ``position`` with its first row and column."""
         ...
@@ -31,7 +35,13 @@ class MapsInMemory:
 
     def start(self, maps: int, frames: int, tile: int) -> None:
         """Make room; ``tile`` is of no interest here."""
-        self.maps = tuple(np.zeros((frames, frames), np.float32) for _ in range(maps))
+        # In one piece, which the system gives in large pages.
+        self.maps = tuple(np.zeros((maps, frames, frames), np.float32))
+
+    def room(self, position: int, shape: tuple[int, int]) -> Float32[np.ndarray, "row col"] | None:
+        """Return the map where the tile is all of it."""
+        whole = self.maps[position]
+        return whole if whole.shape == shape else None
 
     def put(self, position: int, row: int, col: int, tile: Float32[np.ndarray, "row col"]) -> None:
         """Take a tile, unless it was made here."""

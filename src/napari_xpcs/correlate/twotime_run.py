@@ -1,31 +1,23 @@
 """Two-time correlation of some bins of a run."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.correlate.bin_values import (
-    ArrayBin,
-    BinValues,
-    BlasBin,
-    DenseValues,
-    SortedPixels,
-    room_for_values,
-    sort_by_bin,
-)
+from napari_xpcs.correlate.bin_values import ArrayBin, BinValues, BlasBin
 from napari_xpcs.correlate.engines import choose_engine
 from napari_xpcs.correlate.event_engine import EventRun, few_events, selected_events
 from napari_xpcs.correlate.finish import check_frame_time
 from napari_xpcs.correlate.multitau_run import prefers_gpu
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
-from napari_xpcs.correlate.reading import FrameBlock, FrameReader, Frames
+from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.correlate.run_sums import RunSums, empty_sums
 from napari_xpcs.correlate.sparse_bin import SPARSE_BELOW, SparseBin, sparse_values
-from napari_xpcs.correlate.turned_blocks import TurnedBlocks
+from napari_xpcs.correlate.turned_counts import TurnedCounts, sort_by_bin
 from napari_xpcs.correlate.twotime_maps import Diagonals, MapSink, MapsInMemory
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.partition import Partition
@@ -47,9 +39,6 @@ _TILE_COPIES = 4
 _READ_PER_PRODUCT = 400
 """A frame is read in the time of so many products of two frames, about."""
 
-
-_FRAMES_OF_CENTRE = 4
-"""Frames that tell about how large the counts of a bin are."""
 
 _PRODUCTS = {
     "numba": "matrix products by BLAS",
@@ -123,55 +112,37 @@ def correlate_twotime(
     labels = labels_with_pixels(pixels, bins)
     in_memory = MapsInMemory()
     tile, room = _tile_and_room(plan.frames, len(labels) if sink is None else 0, memory_bytes)
-    in_order = sort_by_bin(pixels)
-    widths = [in_order.width(label) for label in labels]
-    of_maps = max(plan.frames**2 // _READ_PER_PRODUCT, len(labels))
-    steps = plan.frames + of_maps
+    steps = plan.frames + max(plan.frames**2 // _READ_PER_PRODUCT, len(labels))
     yield Progress(0, steps, "frames")
     few = few_events(frames, SPARSE_BELOW, room)
     choice = choose_engine(engine, events=few, prefer_gpu=prefers_gpu())
-    run = _Run(pixels, in_order, labels, plan, smoothing)
+    run = _Run(pixels, labels, plan, smoothing)
     corrupt: tuple[int, ...] = ()
-    if choice.name == "events":
-        values = yield from run.values_of_events(frames, steps)
-    else:
-        reader = FrameReader(
-            frames,
-            plan.selection,
-            pixels.mask,
-            skipped=plan.skipped,
-            skip_corrupt=skip_corrupt,
-        )
-        dense = yield from run.values_of_frames(reader, steps, block, tile, room)
-        corrupt = reader.corrupt
-        values = [ArrayBin(one, xp) if choice.name == "array" else BlasBin(one) for one in dense]
-        del dense
-    maps = in_memory if sink is None else sink
-    maps.start(len(labels), plan.frames, tile)
-    square = np.empty(min(tile, plan.frames) ** 2, np.float32)
-    whole = sink is None and tile >= plan.frames
-    g2: list[tuple[np.ndarray, ...]] = []
-    segments: list[np.ndarray] = []
-    counted = np.ones(plan.frames, dtype=bool)
-    ticks = plan.frames + np.cumsum([0, *widths]) * of_maps // sum(widths)
-    for position in range(len(labels)):
-        # Taken off the list: the counts of a bin go when its map is there.
-        diagonals = yield from _map_of_bin(
-            values.pop(0),
-            position,
-            tile,
-            in_memory.maps[position].reshape(-1) if whole else square,
-            maps,
-            ticks=(int(ticks[position]), int(ticks[position + 1]), steps),
-        )
-        g2.append(diagonals.g2())
-        segments.append(diagonals.segments())
-        counted &= diagonals.counted
+    values: Sequence[BinValues]
+    with ExitStack() as stack:
+        if choice.name == "events":
+            values = yield from run.values_of_events(frames, steps)
+        else:
+            reader = FrameReader(
+                frames, plan.selection, pixels.mask, skipped=plan.skipped, skip_corrupt=skip_corrupt
+            )
+            counts = stack.enter_context(closing(run.counts(tile, reader.block_type, room)))
+            yield from run.read(reader, counts, steps, block)
+            corrupt = reader.corrupt
+            if choice.name == "array":
+                values = [ArrayBin(counts, position, xp) for position in range(len(labels))]
+            else:
+                values = [BlasBin(counts, position) for position in range(len(labels))]
+        maps = in_memory if sink is None else sink
+        maps.start(len(labels), plan.frames, tile)
+        diagonals = yield from _maps_of_bins(values, tile, maps, plan.frames, steps)
     yield Progress(steps, steps, "maps")
-    mean, error, ratio = (np.stack(columns, axis=1) for columns in zip(*g2, strict=True))
+    curves = [one.g2() for one in diagonals]
+    mean, error, ratio = (np.stack(columns, axis=1) for columns in zip(*curves, strict=True))
     if smoothing == "dynamic":
         # Divided by its mean every frame weighs alike: the ratio of sums is the mean of ratios.
         ratio = mean
+    counted = np.all([one.counted for one in diagonals], axis=0)
     empty = np.flatnonzero(~counted & (run.sums.raw_frames > 0))
     return TwoTimeResult(
         maps=in_memory.maps,
@@ -179,7 +150,7 @@ def correlate_twotime(
         g2=mean,
         g2_err=error,
         g2_ratio=ratio,
-        segments=np.stack(segments, axis=2),
+        segments=np.stack([one.segments() for one in diagonals], axis=2),
         selection=plan.selection,
         frame_time_s=frame_time_s,
         normalization=smoothing,
@@ -196,56 +167,42 @@ class _Run:
     def __init__(
         self,
         pixels: UsedPixels,
-        in_order: SortedPixels,
         labels: list[int],
         plan: RunPlan,
         smoothing: str,
     ) -> None:
         self._pixels = pixels
-        self._in_order = in_order
+        self._in_order = sort_by_bin(pixels)
         self._labels = labels
         self._plan = plan
         # One factor for all pixels of a frame leaves C2 as it is: the counts stay as they are.
         self._smoothing = "static" if smoothing == "static" else "none"
         self.sums = sums_of_run(pixels, plan.frames)
 
-    def values_of_frames(
-        self, reader: FrameReader, steps: int, block: int, tile: int, room: float
-    ) -> Steps[list[DenseValues]]:
-        """Return the values of the bins in panels of ``tile`` frames."""
-        count = reader.count
-        widths = [self._in_order.width(label) for label in self._labels]
-        rooms = room_for_values(count, tile, widths, room)
-        values: list[DenseValues] = []
-        turned = TurnedBlocks(self._pixels, self._in_order, self._labels, self._smoothing)
+    def counts(self, tile: int, dtype: np.dtype[Any], memory_bytes: float) -> TurnedCounts:
+        """Return room for the counts of the bins in panels of ``tile`` frames."""
+        return TurnedCounts(
+            self._pixels,
+            self._in_order,
+            self._labels,
+            self._smoothing,
+            frames=self._plan.frames,
+            tile=tile,
+            dtype=dtype,
+            memory_bytes=memory_bytes,
+        )
+
+    def read(
+        self, reader: FrameReader, counts: TurnedCounts, steps: int, block: int
+    ) -> Steps[None]:
+        """Read the frames."""
         with closing(reader.summed(reader.block_length(block))) as blocks:
             for frames in blocks:
-                if not values:
-                    values = [
-                        DenseValues(panels=panels, totals=np.zeros(count), centre=centre)
-                        for panels, centre in zip(rooms, self._centres(frames), strict=True)
-                    ]
-                turned.add(frames, values, self.sums)
+                counts.add(frames, self.sums)
                 done = frames.begin + len(frames.counts)
                 del frames  # its memory is used again
                 yield Progress(done, steps, "frames")
         self.sums.without_value[:] = reader.without_value
-        return values
-
-    def _centres(self, block: FrameBlock) -> list[float]:
-        """Return what to subtract from the values of each bin.
-
-        1 from what is divided by its mean; else a whole number, so that counts stay whole.
-        """
-        if self._smoothing == "static":
-            return [1.0] * len(self._labels)
-        some = block.counts[:_FRAMES_OF_CENTRE].reshape(-1, self._pixels.mask.size)
-        raw = max(int(block.raw_frames[: len(some)].sum()), 1)
-        places = (self._in_order.index[self._in_order.bins[label - 1]] for label in self._labels)
-        return [
-            float(np.round(some[:, here].sum(dtype=np.float64) / (raw * len(here))))
-            for here in places
-        ]
 
     def values_of_events(self, frames: Frames, steps: int) -> Steps[list[BinValues]]:
         """Return the values of the bins as sparse matrices."""
@@ -294,33 +251,31 @@ def sums_of_run(pixels: UsedPixels, frames: int) -> RunSums:
     return empty_sums(pixels, begin=0, frames=frames, span=span, spans=frames // span)
 
 
-def _map_of_bin(
-    values: BinValues,
-    position: int,
-    tile: int,
-    square: Float32[np.ndarray, " entry"],
-    maps: MapSink,
-    *,
-    ticks: tuple[int, int, int],
-) -> Steps[Diagonals]:
-    """Make one map; the progress goes from the first to the second of ``ticks``.
-
-    ``square`` is room for the largest tile.
-    """
-    begin, end, steps = ticks
-    totals = values.totals()
-    frames = len(totals)
-    diagonals = Diagonals(totals, values.pixels, values.centre)
-    done, whole = 0, frames * (frames + 1) // 2
-    for rows, cols in _tiles(frames, tile):
-        tick = begin + (end - begin) * done // whole
-        shape = rows.stop - rows.start, cols.stop - cols.start
-        products = square[: shape[0] * shape[1]].reshape(shape)
-        yield from values.products(rows, cols, products, Progress(tick, steps, "maps"))
-        diagonals.add(rows.start, cols.start, products)
-        maps.put(position, rows.start, cols.start, products)
-        done += products.size // (2 if rows == cols else 1)
-    return diagonals
+def _maps_of_bins(
+    values: Sequence[BinValues], tile: int, maps: MapSink, frames: int, steps: int
+) -> Steps[list[Diagonals]]:
+    """Make the maps, tile by tile; the progress goes on from ``frames`` to ``steps``."""
+    pixels = np.cumsum([0, *(one.pixels for one in values)])
+    ticks = frames + pixels * (steps - frames) // pixels[-1]
+    entries = frames * (frames + 1) // 2
+    square = np.empty(min(tile, frames) ** 2, np.float32)
+    found = []
+    for position, one in enumerate(values):
+        diagonals = Diagonals(one.totals(), one.pixels, one.centre)
+        first, last = int(ticks[position]), int(ticks[position + 1])
+        done = 0
+        for rows, cols in _tiles(frames, tile):
+            shape = rows.stop - rows.start, cols.stop - cols.start
+            room = maps.room(position, shape)
+            if room is None:
+                room = square[: shape[0] * shape[1]].reshape(shape)
+            progress = Progress(first + (last - first) * done // entries, steps, "maps")
+            yield from one.products(rows, cols, room, progress)
+            diagonals.add(rows.start, cols.start, room)
+            maps.put(position, rows.start, cols.start, room)
+            done += room.size // (2 if rows == cols else 1)
+        found.append(diagonals)
+    return found
 
 
 def _tiles(frames: int, tile: int) -> Iterator[tuple[slice, slice]]:

@@ -169,6 +169,9 @@ class StreamedMaps:
                 compression="lzf",
             )
 
+    def room(self, position: int, shape: tuple[int, int]) -> None:
+        """Leave open where a tile is made."""
+
     def put(self, position: int, row: int, col: int, tile: np.ndarray) -> None:
         """Write a tile of the upper half of map ``position`` with its first row and column."""
         dataset = self._file[f"{layouts.TWOTIME_MAPS}/c2_{position + 1:05d}"]
