@@ -9,7 +9,6 @@ from napari_xpcs.fitting._setup import Setup
 from napari_xpcs.fitting.identifiability import Verdict
 from napari_xpcs.fitting.results import ErrorKind, FitRecord, G2Fit, Shared
 from napari_xpcs.fitting.ties import Ties
-from napari_xpcs.kernels.curves import BinTable
 
 
 def fit_table(
@@ -65,18 +64,13 @@ def fit_table(
             status[i], kinds[i] = verdict.status[k], verdict.error_kind[k]
 
     covariance = ties.covariance(covariance[keep])
-    whole, table = ties.whole, setup.table
+    whole = ties.whole
     return G2Fit(
         model=whole.name,
         definition=whole,
         names=whole.names,
         units=tuple(parameter.unit for parameter in whole.parameters),
-        bins=BinTable(
-            label=table.label[keep],
-            q=table.q[keep],
-            phi_deg=table.phi_deg[keep],
-            pixels=table.pixels[keep],
-        ),
+        bins=setup.table.take(keep),
         value=ties.values(value[keep]),
         error=np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)),
         status=tuple(status[i] for i in keep),

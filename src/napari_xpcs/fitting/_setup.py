@@ -193,13 +193,7 @@ def select_bins(
             f"No bin {', '.join(map(str, unknown))} among the curves; the bins are {known}."
         )
     columns = np.array([position[label] for label in labels], dtype=int)
-    chosen = BinTable(
-        label=table.label[columns],
-        q=table.q[columns],
-        phi_deg=table.phi_deg[columns],
-        pixels=table.pixels[columns],
-    )
-    return chosen, columns
+    return table.take(columns), columns
 
 
 def _check_names(model: G2Model, what: str, given: Mapping[str, object]) -> None:

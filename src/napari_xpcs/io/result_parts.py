@@ -198,13 +198,7 @@ class LabelledBins:
             )
         columns = np.flatnonzero(np.isin(labels, self.used))
         chosen = np.searchsorted(self.used, labels[columns])
-        table = self.partition.table()
-        return columns, BinTable(
-            label=table.label[chosen],
-            q=table.q[chosen],
-            phi_deg=table.phi_deg[chosen],
-            pixels=table.pixels[chosen],
-        )
+        return columns, self.partition.table().take(chosen)
 
     def own_labels(self, labels: Int[np.ndarray, " bin"]) -> Int[np.ndarray, " bin"]:
         """Return numbers of the file as labels of the partition; as they are without one."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,6 +21,15 @@ class BinTable:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def take(self, rows: Int[np.ndarray, " chosen"] | Bool[np.ndarray, " bin"]) -> "BinTable":
+        """Return the table of some of the bins."""
+        return BinTable(
+            label=self.label[rows],
+            q=self.q[rows],
+            phi_deg=self.phi_deg[rows],
+            pixels=self.pixels[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
