@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import h5py
@@ -34,12 +35,20 @@ class ListedRun:
         When the file was written last, s since 1970.
     size
         Bytes.
+    began_s
+        When the run began, in the same way, where the file tells it.
     """
 
     path: Path
     header: RunHeader | None
     changed_s: float
     size: int
+    began_s: float | None = None
+
+    @property
+    def time_s(self) -> float:
+        """When the run was, as well as it is known: s since 1970."""
+        return self.changed_s if self.began_s is None else self.began_s
 
 
 Listed = Mapping[Path, ListedRun]
@@ -112,14 +121,26 @@ def _look_at(path: Path, before: ListedRun | None) -> ListedRun:
     try:
         state = path.stat()
     except OSError as fault:
-        problem = f"{path.name} cannot be opened: {fault.strerror}."
-        header = RunHeader(path=path, problem=problem)
-        return ListedRun(path=path, header=header, changed_s=float("nan"), size=0)
+        lost = RunHeader(path=path, problem=f"{path.name} cannot be opened: {fault.strerror}.")
+        return ListedRun(path=path, header=lost, changed_s=float("nan"), size=0)
     if before is not None and (before.changed_s, before.size) == (state.st_mtime, state.st_size):
         return before
+    header = read_header(path)
     return ListedRun(
-        path=path, header=read_header(path), changed_s=state.st_mtime, size=state.st_size
+        path=path,
+        header=header,
+        changed_s=state.st_mtime,
+        size=state.st_size,
+        began_s=None if header is None else _seconds(header.started),
     )
+
+
+def _seconds(text: str) -> float | None:
+    """Return a time that a file tells, local where it has no zone, s since 1970."""
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _files(places: Iterable[Path]) -> list[Path]:

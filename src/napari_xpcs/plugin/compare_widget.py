@@ -37,7 +37,7 @@ from napari_xpcs.plugin.dock import Dock
 from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.plugin.plot_area import PlotArea
 from napari_xpcs.plugin.run_opening import RunOpener
-from napari_xpcs.plugin.run_table import RunsView, shown_run
+from napari_xpcs.plugin.run_table import RunsView
 from napari_xpcs.progress import Progress, Steps
 
 EMPTY = "Choose a folder of result files, or drop a folder or some files here."
@@ -163,7 +163,7 @@ class CompareWidget(Dock):
     def look_again(self) -> None:
         """Look for files that are new or have changed."""
         if self._places:
-            self._listing.start(partial(list_runs, tuple(self._places), dict(self._listed)))
+            self._listing.start(partial(_list_steps, tuple(self._places), dict(self._listed)))
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - the name is Qt's
         """Take files and folders."""
@@ -213,8 +213,7 @@ class CompareWidget(Dock):
             self._on_chosen()
 
     def _show_listed(self, listed: Listed) -> None:
-        runs = (shown_run(one) for one in listed.values())
-        self._table.show_runs([run for run in runs if run is not None])
+        self._table.show_runs(listed.values())
 
     def _forget(self, paths: Sequence[Path]) -> bool:
         """Drop what was read of files that have changed; return whether any was."""
@@ -239,7 +238,7 @@ class CompareWidget(Dock):
     def _read_chosen(self) -> None:
         """Read the selected runs, in the order in which they were measured."""
         runs = sorted(self._table.selected(), key=lambda run: run.time_s)
-        paths = [run.header.path for run in runs]
+        paths = [run.path for run in runs]
         if all(path in self._read for path in paths):
             self._show_runs([self._read[path] for path in paths])
             return
@@ -333,12 +332,17 @@ def _count_text(listed: Listed) -> str:
     return "; ".join(parts) + "."
 
 
+def _list_steps(places: Sequence[Path], before: Listed) -> Steps[Listed]:
+    """List runs; runs in the thread."""
+    with collection_paused():
+        return (yield from list_runs(places, before))
+
+
 def _read_steps(paths: Sequence[Path], before: Read) -> Steps[Read]:
     """Read runs; runs in the thread."""
     yield Progress(0, len(paths), "runs")
     with collection_paused():
-        xp = get_backend()
-    return (yield from read_runs(paths, before, xp=xp))
+        return (yield from read_runs(paths, before, xp=get_backend()))
 
 
 def _compare_steps(

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
@@ -28,24 +29,27 @@ class _Column:
 
     title: str
     tip: str
-    text: Callable[["ShownRun"], str]
-    number: Callable[["ShownRun"], float | None] = lambda _: None
+    text: Callable[["_Line"], str]
+    number: Callable[["_Line"], float | None] = lambda _: None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownRun:
-    """A line of the table: what was read, and when the run was."""
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A file with results, in words."""
 
+    run: ListedRun
     header: RunHeader
-    time_s: float
-    started: bool
+
+    @property
+    def path(self) -> Path:
+        return self.header.path
 
     @property
     def time_text(self) -> str:
         """Local time as people write it, empty where nothing tells it."""
-        if self.time_s != self.time_s:
+        if self.run.time_s != self.run.time_s:
             return ""
-        return datetime.fromtimestamp(self.time_s).strftime("%Y-%m-%d %H:%M:%S")
+        return datetime.fromtimestamp(self.run.time_s).strftime("%Y-%m-%d %H:%M:%S")
 
     @property
     def holds(self) -> str:
@@ -61,32 +65,10 @@ class ShownRun:
     @property
     def tip(self) -> str:
         """All of the line, for the tooltip."""
-        header = self.header
-        if header.problem:
-            return header.problem
-        when = "began" if self.started else "file written"
-        return f"{header.path}\n{when} {self.time_text}\n{self.holds}"
-
-
-def shown_run(listed: ListedRun) -> ShownRun | None:
-    """Return the line of a file, ``None`` for a file without results."""
-    header = listed.header
-    if header is None:
-        return None
-    began = _seconds(header.started)
-    return ShownRun(
-        header=header,
-        time_s=listed.changed_s if began is None else began,
-        started=began is not None,
-    )
-
-
-def _seconds(text: str) -> float | None:
-    """Return what a file writes as its start, s since 1970; ``None`` where it is no time."""
-    try:
-        return datetime.fromisoformat(text.strip()).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
+        if self.header.problem:
+            return self.header.problem
+        when = "file written" if self.run.began_s is None else "began"
+        return f"{self.path}\n{when} {self.time_text}\n{self.holds}"
 
 
 def _number(value: float | None) -> str:
@@ -94,50 +76,50 @@ def _number(value: float | None) -> str:
 
 
 COLUMNS = (
-    _Column("name", "File name", lambda run: run.header.path.name),
+    _Column("name", "File name", lambda line: line.path.name),
     _Column(
         "time",
         "When the run began, as the file tells it; else when the file was written",
-        lambda run: run.time_text,
-        lambda run: run.time_s,
+        lambda line: line.time_text,
+        lambda line: line.run.time_s,
     ),
     _Column(
         "frames",
         "Frames that were correlated",
-        lambda run: _number(run.header.frames),
-        lambda run: run.header.frames,
+        lambda line: _number(line.header.frames),
+        lambda line: line.header.frames,
     ),
     _Column(
         "frame time (s)",
         "Time from one raw frame to the next",
-        lambda run: _number(run.header.frame_time_s),
-        lambda run: run.header.frame_time_s,
+        lambda line: _number(line.header.frame_time_s),
+        lambda line: line.header.frame_time_s,
     ),
     _Column(
         "exposure (s)",
         "Counting time of one frame",
-        lambda run: _number(run.header.count_time_s),
-        lambda run: run.header.count_time_s,
+        lambda line: _number(line.header.count_time_s),
+        lambda line: line.header.count_time_s,
     ),
     _Column(
         "energy (keV)",
         "Photon energy",
-        lambda run: _number(run.header.energy_kev),
-        lambda run: run.header.energy_kev,
+        lambda line: _number(line.header.energy_kev),
+        lambda line: line.header.energy_kev,
     ),
     _Column(
         "bins",
         "Dynamic bins that g2 was computed for",
-        lambda run: _number(run.header.bins),
-        lambda run: run.header.bins,
+        lambda line: _number(line.header.bins),
+        lambda line: line.header.bins,
     ),
     _Column(
         "delays",
         "Delays of multi-tau g2",
-        lambda run: _number(run.header.delays),
-        lambda run: run.header.delays,
+        lambda line: _number(line.header.delays),
+        lambda line: line.header.delays,
     ),
-    _Column("holds", "What can be looked at", lambda run: run.holds),
+    _Column("holds", "What can be looked at", lambda line: line.holds),
 )
 NAME, TIME = 0, 1
 
@@ -147,14 +129,14 @@ class RunsModel(QAbstractTableModel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._all: list[ShownRun] = []
-        self._shown: list[ShownRun] = []
+        self._all: list[_Line] = []
+        self._shown: list[_Line] = []
         self._words: list[str] = []
         self._by, self._order = NAME, Qt.SortOrder.AscendingOrder
 
-    def show(self, runs: Iterable[ShownRun]) -> None:
-        """Show other runs, sorted and filtered as before."""
-        self._all = list(runs)
+    def show(self, runs: Iterable[ListedRun]) -> None:
+        """Show the files among ``runs`` that hold results, sorted and filtered as before."""
+        self._all = [_Line(run, run.header) for run in runs if run.header is not None]
         self._arrange()
 
     def filter(self, text: str) -> None:
@@ -162,14 +144,14 @@ class RunsModel(QAbstractTableModel):
         self._words = text.casefold().split()
         self._arrange()
 
-    def run_at(self, row: int) -> ShownRun:
+    def run_at(self, row: int) -> ListedRun:
         """Return the run in a row."""
-        return self._shown[row]
+        return self._shown[row].run
 
     def rows_of(self, paths: Iterable[Path]) -> list[int]:
         """Return in which rows files are shown."""
         wanted = set(paths)
-        return [row for row, run in enumerate(self._shown) if run.header.path in wanted]
+        return [row for row, line in enumerate(self._shown) if line.path in wanted]
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - the name is Qt's
         """Return the number of rows."""
@@ -193,12 +175,12 @@ class RunsModel(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a cell; its tooltip tells the whole line, or why the file cannot be read."""
-        run = self._shown[index.row()]
+        line = self._shown[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[index.column()].text(run)
+            return COLUMNS[index.column()].text(line)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return run.tip
-        if role == Qt.ItemDataRole.ForegroundRole and run.header.problem:
+            return line.tip
+        if role == Qt.ItemDataRole.ForegroundRole and line.header.problem:
             return UNREADABLE
         return None
 
@@ -212,18 +194,18 @@ class RunsModel(QAbstractTableModel):
         self.beginResetModel()
         column, falling = COLUMNS[self._by], self._order == Qt.SortOrder.DescendingOrder
         found = [
-            run
-            for run in self._all
-            if all(word in run.header.path.name.casefold() for word in self._words)
+            line
+            for line in self._all
+            if all(word in line.path.name.casefold() for word in self._words)
         ]
 
-        def key(run: ShownRun) -> Key:
-            number = column.number(run)
+        def key(line: _Line) -> Key:
+            number = column.number(line)
             unknown = number is None or number != number
-            return unknown != falling, 0.0 if unknown else float(number or 0), column.text(run)
+            return unknown != falling, 0.0 if unknown else float(number or 0), column.text(line)
 
         if self._by == TIME:  # formatting thousands of dates takes longer than sorting them
-            found.sort(key=lambda run: run.time_s, reverse=falling)
+            found.sort(key=lambda line: np.nan_to_num(line.run.time_s), reverse=falling)
         else:
             found.sort(key=key, reverse=falling)
         self._shown = found
@@ -261,7 +243,7 @@ class RunsView(QTableView):
         self.horizontalHeader().sortIndicatorChanged.disconnect()
         self.horizontalHeader().sortIndicatorChanged.connect(self._on_sort_asked)
 
-    def show_runs(self, runs: Iterable[ShownRun]) -> None:
+    def show_runs(self, runs: Iterable[ListedRun]) -> None:
         """Show other runs; what is selected stays so where it still is."""
         first = not self.runs.rowCount()
         with_selection = self.paths()
@@ -283,9 +265,9 @@ class RunsView(QTableView):
 
     def paths(self) -> list[Path]:
         """Return the selected files, as the table has them from top to bottom."""
-        return [run.header.path for run in self.selected()]
+        return [run.path for run in self.selected()]
 
-    def selected(self) -> list[ShownRun]:
+    def selected(self) -> list[ListedRun]:
         """Return the selected runs, as the table has them from top to bottom."""
         rows = sorted(index.row() for index in self.selectionModel().selectedRows())
         return [self.runs.run_at(row) for row in rows]
@@ -316,4 +298,4 @@ class RunsView(QTableView):
             self.chosen.emit()
 
     def _on_double_clicked(self, index: QModelIndex) -> None:
-        self.opened.emit(self.runs.run_at(index.row()).header.path)
+        self.opened.emit(self.runs.run_at(index.row()).path)
