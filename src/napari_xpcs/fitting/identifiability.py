@@ -1,8 +1,8 @@
 """What a curve says about the parameters: covariance, and the reason where it says nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,6 +16,7 @@ from napari_xpcs.fitting._lm_numpy import (
     residuals,
 )
 from napari_xpcs.fitting._problem import AT_BOUND, Problem
+from napari_xpcs.fitting._reasons import Findings
 from napari_xpcs.fitting.g2_model import G2Model, natural
 from napari_xpcs.fitting.results import ErrorKind
 
@@ -51,10 +52,6 @@ ALL_OF_DECAY = 0.96
 
 UNFINISHED = 1e-3
 """Newton gain, in units of max(1, reduced chi2), above which a fit has not converged."""
-
-
-_Reasons: TypeAlias = tuple[tuple[Bool[np.ndarray, " curve"], Callable[[int], str]], ...]
-"""Which curves a reason applies to, and its words for one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -225,54 +222,31 @@ def judge(
         (at_last < MOST_OF_DECAY) & (log_error > MAX_LOG_ERROR_OF_PART)
     )
     slow |= (at_last < NEARLY_ALL_OF_DECAY) & (log_error > MAX_LOG_ERROR_OF_NEARLY_ALL)
-    bounded, wide = np.any(low | high, axis=1), np.any(too_wide, axis=1)
-    fast = (at_first > ALL_OF_DECAY) & (bounded | wide)
+    fast = (at_first > ALL_OF_DECAY) & np.any(low | high | too_wide, axis=1)
     first_s, last_s = (delay * first_delay_s for delay in _usable_delays(problem))
     value = np.stack([v[:, 0] for v in natural(model, x, xp=NumPyBackend())], axis=1) * scale
 
-    # The first that applies is the reason; after these nothing of the curve is determined.
-    unusable: _Reasons = (
-        (~finite, lambda i: "failed: the model has no finite value for this curve"),
-        (
-            low[:, 1] & (problem.lower[:, 1] == 0),
-            lambda i: "at_bound: contrast is at its lower bound 0, so no decay is seen",
-        ),
-        (
-            gain_over_constant < MIN_GAIN_OVER_CONSTANT,
-            lambda i: (
-                "not_identifiable: a constant describes the curve as well as a decay"
-                f" (chi2 falls by {max(gain_over_constant[i], 0):.1f}, a decay that stands out of"
-                f" the noise needs {MIN_GAIN_OVER_CONSTANT:.0f})"
-            ),
-        ),
-        (
-            ~converged,
-            lambda i: "failed: the fit found no minimum; try a model with fewer parameters",
-        ),
-        (
-            level_and_size_free & slow,
-            lambda i: (
-                f"not_identifiable: the decay is slower than the longest delay {last_s[i]:.3g} s"
-            ),
-        ),
-        (
-            level_and_size_free & fast,
-            lambda i: (
-                f"not_identifiable: the decay is faster than the shortest delay {first_s[i]:.3g} s"
-            ),
-        ),
+    findings = Findings(
+        model=model,
+        x=x,
+        value=value,
+        covariance=covariance,
+        finite=finite,
+        converged=converged,
+        no_contrast=low[:, 1] & (problem.lower[:, 1] == 0),
+        gain_over_constant=gain_over_constant,
+        least_gain=MIN_GAIN_OVER_CONSTANT,
+        slow=level_and_size_free & slow,
+        fast=level_and_size_free & fast,
+        first_delay_s=first_s,
+        last_delay_s=last_s,
+        low=low,
+        high=high,
+        too_wide=too_wide,
     )
-    incomplete: _Reasons = (
-        (bounded, lambda i: _at_bound(model, value[i], low[i], high[i])),
-        (wide, lambda i: _too_wide(model, x[i], covariance[i], too_wide[i])),
-    )
-    status = tuple(
-        next((reason(i) for applies, reason in unusable + incomplete if applies[i]), "ok")
-        for i in range(len(problem))
-    )
-    usable = ~np.any([applies for applies, _ in unusable], axis=0)
+    usable = findings.usable()
     return Verdict(
-        status=status,
+        status=findings.status(),
         determined=fixed | (inside & ~too_wide & usable[:, None]),
         covariance=covariance,
         reduced_chi2=np.where(problem.scale_from_scatter | ~finite, np.nan, reduced),
@@ -378,38 +352,3 @@ def decay_seen(
         s = model.shape(times, *theta, xp=xp)
     end = np.where(s[:, 2:] < s[:, :1], s[:, 2:], 0)
     return np.asarray((1 - s[:, :2]) / np.maximum(1 - end, 1e-12))
-
-
-def _at_bound(
-    model: G2Model,
-    value: Float[np.ndarray, " param"],
-    low: Bool[np.ndarray, " param"],
-    high: Bool[np.ndarray, " param"],
-) -> str:
-    parts = [
-        f"{parameter.name} is at its {'lower' if low[i] else 'upper'} bound {value[i]:.3g}"
-        f"{' ' + parameter.unit if parameter.unit else ''}"
-        for i, parameter in enumerate(model.parameters)
-        if low[i] or high[i]
-    ]
-    # A burst of intensity, unlike speckle, makes g2 fall by more than 1.
-    more = "; if it may be more, give it a wider bound" if high[1] and value[1] == 1 else ""
-    return "at_bound: " + " and ".join(parts) + more
-
-
-def _too_wide(
-    model: G2Model,
-    x: Float[np.ndarray, " param"],
-    covariance: Float[np.ndarray, "param param"],
-    wide: Bool[np.ndarray, " param"],
-) -> str:
-    parts = []
-    for i in np.flatnonzero(wide):
-        parameter, error = model.parameters[i], np.sqrt(covariance[i, i])
-        if not parameter.log:
-            parts.append(f"{parameter.name} {x[i]:.2g} is uncertain by {error:.2g}")
-        elif error < np.log(1e3):
-            parts.append(f"{parameter.name} is uncertain by a factor of {np.exp(error):.2g}")
-        else:
-            parts.append(f"{parameter.name} is not determined at all")
-    return "not_identifiable: " + " and ".join(parts)
