@@ -79,6 +79,11 @@ def message(widget):
     return widget.findChild(QLabel, "message").text()
 
 
+def is_done(widget):
+    """Whether a run is over and its layers are there, which come one by one."""
+    return message(widget).startswith("Done") and not widget._next_image.isActive()
+
+
 def test_every_missing_piece_is_asked_for(widget, viewer, frames, known, partition, qtbot):
     assert "Open a frames file" in message(widget)
     unknown = {name: value for name, value in known.items() if name != "frame_time_s"}
@@ -108,11 +113,11 @@ def test_run_that_fails_promises_no_curve_and_one_of_maps_shows_none_of_before(
     viewer.layers.remove(layer)
     add_frames(viewer, frames, known)
     run_button(widget).click()
-    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    qtbot.waitUntil(lambda: is_done(widget), timeout=20000)
     assert not widget._plot.isHidden()
     choose_kind(widget, "twotime")
     run_button(widget).click()
-    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    qtbot.waitUntil(lambda: is_done(widget), timeout=20000)
     assert widget._plot.isHidden()
 
 
@@ -250,7 +255,7 @@ def test_g2_so_far_is_on_the_bins_while_frames_stream_in(
     assert np.isfinite(early.g2[0]).all()
     qtbot.waitUntil(lambda: widget._plot.plot is not None, timeout=20000)
     qtbot.waitUntil(lambda: widget._plot.plot.figure is not None, timeout=20000)
-    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    qtbot.waitUntil(lambda: is_done(widget), timeout=20000)
     whole = xpcs_layers.layer_curves(bins)
     assert whole.source == "run.h5"
     assert len(whole.delay_s) > len(early.delay_s)
@@ -288,7 +293,7 @@ def test_two_time_maps_of_the_chosen_bins_become_layers(widget, viewer, frames, 
     assert chosen.text() == "5"
     qtbot.keyClicks(chosen, ",3")
     run_button(widget).click()
-    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=30000)
+    qtbot.waitUntil(lambda: is_done(widget), timeout=30000)
     maps = xpcs_layers.layers_with_role(viewer.layers, "twotime")
     assert [layer.name for layer in maps] == ["two-time bin 3", "two-time bin 5"]
     assert xpcs_layers.layer_curves(bins) is not None
@@ -296,18 +301,35 @@ def test_two_time_maps_of_the_chosen_bins_become_layers(widget, viewer, frames, 
     assert values.shape == (600, 600)
     assert np.isnan(np.diagonal(values)).all()
     assert np.nanmean(values) == pytest.approx(1.0, abs=0.01)
+    widget.findChild(QSpinBox, "average").setValue(2)
     run_button(widget).click()
-    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=30000)
-    assert len(xpcs_layers.layers_with_role(viewer.layers, "twotime")) == 2
+    qtbot.waitUntil(lambda: is_done(widget), timeout=30000)
+    assert xpcs_layers.layers_with_role(viewer.layers, "twotime") == maps
+    assert maps[0].data.shape == (300, 300)
+    np.testing.assert_allclose(maps[0].scale, 2e-3)
+    assert xpcs_layers.layer_maps(maps[0])[0].frame_time_s == pytest.approx(2e-3)
+
+
+def test_result_of_other_frames_is_put_out_of_sight(widget, viewer, frames, known, bins, qtbot):
+    add_frames(viewer, frames, known, source="first.h5")
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: is_done(widget), timeout=20000)
+    summary = widget.findChild(QLabel, "summary")
+    assert summary.text().startswith("g2 of 6 bins")
+    add_frames(viewer, frames, known, source="second.h5")
+    widget.findChild(QComboBox, "frames").setCurrentIndex(0)
+    assert widget._plot.isHidden()
+    assert summary.text() == "The last result is of first.h5; it can still be saved."
+    assert widget.findChild(QPushButton, "save").isEnabled()
 
 
 def test_long_run_gets_ages_in_place_of_maps(widget, viewer, frames, known, bins, tmp_path, qtbot):
     add_frames(viewer, frames, known, source=str(tmp_path / "run.h5"))
     choose_kind(widget, "twotime")
     widget.findChild(QComboBox, "maps").setCurrentText("ages")
-    assert "ages of 1 bins" in widget.findChild(QLabel, "estimate").text()
+    assert "ages of 1 bin," in widget.findChild(QLabel, "estimate").text()
     run_button(widget).click()
-    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=30000)
+    qtbot.waitUntil(lambda: is_done(widget), timeout=30000)
     (layer,) = xpcs_layers.layers_with_role(viewer.layers, "twotime")
     assert layer.name == "two-time ages bin 1"
     widget.save(tmp_path / "results.hdf")
@@ -334,7 +356,7 @@ def test_what_a_run_takes_is_told_before_it_starts(widget, viewer, frames, known
     assert not run_button(widget).isEnabled()
     choose_kind(widget, "multitau")
     run_button(widget).click()
-    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    qtbot.waitUntil(lambda: is_done(widget), timeout=20000)
     assert "Raw frames left out (3): 1" in widget.findChild(QLabel, "summary").text()
     assert "as the last run" in estimate.text()
 
@@ -377,7 +399,7 @@ def test_parts_and_pixels_of_a_result_file_are_shown(
     widget.findChild(QSpinBox, "partials").setValue(4)
     widget.findChild(QCheckBox, "pixel_averages").setChecked(True)
     run_button(widget).click()
-    qtbot.waitUntil(lambda: message(widget).startswith("Done"), timeout=20000)
+    qtbot.waitUntil(lambda: is_done(widget), timeout=20000)
     result = widget._result.multitau
     widget.save(tmp_path / "results.hdf")
     summary = widget.findChild(QLabel, "summary")

@@ -94,6 +94,22 @@ def test_cut_at_the_age_is_that_of_the_kernel(widget, maps, qtbot):
     assert "q = " in widget.findChild(QLabel, "about").text()
 
 
+def test_map_of_a_repeated_run_is_looked_at_anew(widget, maps, partition, qtbot):
+    class Slower(MapsOfTest):
+        frame_time_s = 2 * STEP_S
+
+    ((data, arguments, _), _) = twotime_layers(Slower(), "results.hdf", partition.table())
+    shown = widget.findChild(QComboBox, "map").currentData()
+    assert shown is maps[0]
+    cuts = cuts_of(widget)
+    qtbot.waitUntil(lambda: len(cuts) == 1, timeout=10000)
+    shown.data, shown.scale = data, arguments["scale"]
+    xpcs_layers.attach_values(shown, arguments)
+    qtbot.waitUntil(lambda: len(cuts) == 2, timeout=10000)
+    assert cuts[1].delay_s[0] == pytest.approx(2 * cuts[0].delay_s[0])
+    assert "frames of 1 s" in widget.findChild(QLabel, "about").text()
+
+
 def test_map_alone_hides_the_detector_and_brings_it_back(widget, viewer, maps, qtbot):
     image = viewer.add_image(np.zeros((48, 64)))
     hidden = viewer.add_image(np.zeros((48, 64)), visible=False)

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari.layers import Labels, Layer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QFormLayout,
     QPushButton,
@@ -21,6 +23,7 @@ from napari_xpcs.plugin.correlation import (
     KINDS,
     Correlated,
     Request,
+    bins_text,
     correlation_steps,
     estimate,
     saving_steps,
@@ -33,8 +36,11 @@ from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.plugin.layer_row import LayerRow
 from napari_xpcs.plugin.parts_panel import PartsPanel
 from napari_xpcs.plugin.plot_area import PlotArea
-from napari_xpcs.plugin.result_layers import show_result
+from napari_xpcs.plugin.result_layers import show_curves, show_images
 from napari_xpcs.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KIND_NAMES = ("g2 (multi-tau)", "two-time maps", "g2 and two-time")
 
@@ -56,6 +62,8 @@ class CorrelateWidget(Dock):
         self._kept: Progress | None = None
         self._result: Correlated | None = None
         self._pixels_per_s: float | None = None
+        self._images: Iterator[None] = iter(())
+        self._next_image = QTimer(self, singleShot=True, interval=0)
         self._frames = LayerComboBox("no frames", _is_frames, objectName="frames")
         self._partition = LayerComboBox("no bins", _is_partition, objectName="partition")
         self._frame_time = NumberEdit(objectName="frame_time_s")
@@ -131,6 +139,7 @@ class CorrelateWidget(Dock):
         self._job.finished.connect(self._on_job_finished)
         self._job.cancelled.connect(self._on_job_broken_off)
         self._job.runner.failed.connect(self._on_job_broken_off)
+        self._next_image.timeout.connect(self._on_next_image)
         self._forget.clicked.connect(self._on_forget_clicked)
         self._save.chosen.connect(self.save)
         self._saver.finished.connect(self._on_saved)
@@ -186,6 +195,7 @@ class CorrelateWidget(Dock):
 
     def _teardown(self) -> None:
         self._job.cancel()
+        self._next_image.stop()
         self._frame_sum.stop()
         self._bins.stop()
         self._plot.stop()
@@ -193,6 +203,7 @@ class CorrelateWidget(Dock):
     def _on_frames_changed(self) -> None:
         layer = self._frames.layer()
         self._frame_sum.follow(layer)
+        self._leave_result(layer)
         known = {} if layer is None else xpcs_layers.layer_known(layer)
         sourced = known.get("frame_time_s")
         self._frame_time.set_value(None if sourced is None else sourced.value)
@@ -201,6 +212,18 @@ class CorrelateWidget(Dock):
                 f"Time from one raw frame to the next, s.\nFrom: {sourced.origin}"
             )
         self._refresh()
+
+    def _leave_result(self, frames: Layer | None) -> None:
+        """Take the curves of other frames out of sight; that run can still be saved."""
+        if self._job.runner.running or self._asked is None or self._asked[0] is frames:
+            return
+        self._shown = None
+        self._plot.setVisible(False)
+        self._forget.setVisible(False)
+        self._summary.clear()
+        if self._result is not None:
+            name = Path(self._result.request.source).name
+            self._summary.setText(f"The last result is of {name}; it can still be saved.")
 
     def request(self) -> Request | None:
         """Return what the controls ask for, ``None`` while something is missing.
@@ -316,13 +339,17 @@ class CorrelateWidget(Dock):
         frames, bins, request = self._asked
         self._result = result
         self._parts.follow(None)  # what the file of these bins holds is of another run now
-        curves = show_result(self._viewer, result, frames, bins)
+        curves = show_curves(self._viewer, result, frames, bins)
+        for _ in self._images:
+            pass  # what is left of the last result
+        self._images = show_images(self._viewer, result, frames, bins)
+        self._next_image.start()
         said = []
         if result.multitau is not None and curves is not None:
             self._shown = (curves, f"all {result.multitau.selection.count()} frames")
             self._draw()
             said.append(
-                f"g2 of {len(curves.bins)} bins at {len(curves.delay_s)} delays, "
+                f"g2 of {bins_text(len(curves.bins))} at {len(curves.delay_s)} delays, "
                 f"{curves.delay_s[0]:.3g} to {curves.delay_s[-1]:.3g} s. Fit them with XPCS: Fit "
                 "g2."
             )
@@ -332,16 +359,22 @@ class CorrelateWidget(Dock):
             seconds = float(result.multitau.engine["seconds"])
             self._pixels_per_s = pixels * request.used_frames() / max(seconds, 1e-3)
         if result.twotime is not None:
-            said.append(
-                f"Two-time maps of {len(result.twotime.processed_bins)} bins: see XPCS: Two-time."
-            )
+            number = bins_text(len(result.twotime.processed_bins))
+            said.append(f"Two-time maps of {number}: see XPCS: Two-time.")
         if result.ages is not None:
+            number = bins_text(len(result.ages.ages.processed_bins))
             said.append(
-                f"Two-time ages of {len(result.ages.ages.processed_bins)} bins, which a long run "
-                "has in place of maps: see XPCS: Two-time."
+                f"Two-time ages of {number}, which a long run has in place of maps: see XPCS: "
+                "Two-time."
             )
         self._summary.setText(" ".join(said))
         self._refresh()
+
+    def _on_next_image(self) -> None:
+        """Add one layer of the result, and the next one when the window had its turn."""
+        for _ in self._images:
+            self._next_image.start()
+            return
 
     def _on_parts_overlaid(self, overlaid: tuple[G2Curves, list[str], str]) -> None:
         curves, names, title = overlaid

@@ -103,12 +103,6 @@ class Request:
     def check(self) -> None:
         """Raise :class:`CorrelationError` for what cannot be done, before anything is read."""
         self.used_frames()
-        leaves_out = self.multitau.get("skipped") or self.multitau.get("skip_corrupt")
-        if self.wants_twotime and leaves_out:
-            msg = (
-                "Two-time maps need every frame: clear 'Bad frames' under More, or choose g2 alone."
-            )
-            raise CorrelationError(msg)
         if self.wants_twotime and self.bins is not None and not self.bins:
             msg = "No bin is chosen for two-time: pick bins on the image, or type labels as 1,4,9."
             raise CorrelationError(msg)
@@ -147,7 +141,12 @@ def correlation_steps(request: Request) -> Steps[Correlated]:
             request.frames, request.partition, **request.multitau, **common
         )
     if request.wants_twotime:
-        common |= {"bins": request.bins, "smoothing": request.twotime.get("smoothing", "static")}
+        common |= {
+            "bins": request.bins,
+            "smoothing": request.twotime.get("smoothing", "static"),
+            "skipped": request.multitau.get("skipped", ()),
+            "skip_corrupt": request.multitau.get("skip_corrupt", False),
+        }
         if request.wants_ages():
             found["ages"] = yield from correlate_multitau_twotime(
                 request.frames, request.partition, **common
@@ -208,7 +207,7 @@ def estimate(request: Request, pixels_per_s: float | None) -> str:
     pixels = int(partition.dynamic.pixels.sum())
     one = int(np.prod(request.frames.shape[1:])) * np.dtype(request.frames.dtype).itemsize
     memory = 2.0 * min(256 * one * request.selection.step, BLOCK_BYTES)
-    said = [f"{frames} frames of {pixels} pixels in {len(partition.dynamic)} bins"]
+    said = [f"{frames} frames of {pixels} pixels in {bins_text(len(partition.dynamic))}"]
     if request.wants_multitau:
         memory += _STATE_BYTES * pixels
     if request.wants_twotime:
@@ -220,16 +219,25 @@ def estimate(request: Request, pixels_per_s: float | None) -> str:
         )
         if request.wants_ages():
             memory += _AGE_BYTES * frames * len(chosen)
-            said.append(f"two-time ages of {len(chosen)} bins, as for all long runs")
+            said.append(f"two-time ages of {bins_text(len(chosen))}, as for all long runs")
         else:
             memory += 4.0 * frames * min(float(np.sum(chosen)), TWOTIME_BYTES / frames)
             memory += 4.0 * frames**2 * len(chosen)
-            said.append(f"two-time maps of {len(chosen)} bins")
+            said.append(f"two-time maps of {bins_text(len(chosen))}")
     said.append(f"memory about {memory_text(memory)}")
     if pixels_per_s and request.wants_multitau:
         seconds = max(frames * pixels / pixels_per_s, 1.0)
         said.append(f"g2 in about {time_text(seconds)} as the last run")
     return ", ".join(said) + "."
+
+
+def bins_text(number: int) -> str:
+    """Return how many bins there are.
+
+    >>> bins_text(1), bins_text(18)
+    ('1 bin', '18 bins')
+    """
+    return "1 bin" if number == 1 else f"{number} bins"
 
 
 def memory_text(size: float) -> str:

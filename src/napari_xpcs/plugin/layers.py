@@ -41,6 +41,12 @@ def values_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def attach_values(layer: Layer, arguments: Mapping[str, Any]) -> None:
+    """Let a layer carry what the ``arguments`` of another one do, and tell the widgets."""
+    layer.metadata.update(arguments["metadata"])
+    layer.events.metadata()
+
+
 def partition_metadata(
     partition: Partition, known: KnownGeometry, curves: G2Curves | None, source: str
 ) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The result of a run as layers of the viewer that it was asked for in."""
 
+from collections.abc import Iterator
+
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Labels, Layer
 
@@ -13,10 +15,10 @@ from napari_xpcs.plugin.correlation import Correlated
 from napari_xpcs.plugin.image_layers import scattering_layer
 
 
-def show_result(
+def show_curves(
     viewer: ViewerModel, result: Correlated, frames: Layer, bins: Labels
 ) -> G2Curves | None:
-    """Add or renew the layers of a result; return its g2.
+    """Give the bins their g2, and return it, ``None`` where there is none.
 
     Parameters
     ----------
@@ -24,37 +26,55 @@ def show_result(
         The layers that were correlated.  Bins that were changed or closed meanwhile come back
         as a layer of their own, with their curves.
     """
-    request = result.request
-    source, partition = request.source, request.partition
-    known = xpcs_layers.layer_known(frames)
-    curves = None
-    if result.multitau is not None:
-        curves = result.multitau.curves(partition, source)
-        if bins in viewer.layers and xpcs_layers.layer_partition(bins) is partition:
-            xpcs_layers.attach_curves(bins, curves)
-        else:
-            data, arguments, _ = partition_layer(
-                partition, known=known, curves=curves, source=source
-            )
-            bins = viewer.add_labels(data, **arguments)
-    for one in result.maps:
-        _renew(viewer, Layer.create(*one))
-    means = result.multitau or result.twotime or result.ages
-    if means is not None:
-        _show_scattering(viewer, means.mean_frame, partition, known, source)
-    if bins in viewer.layers:
-        viewer.layers.selection.active = bins
+    if result.multitau is None:
+        return None
+    partition, source = result.request.partition, result.request.source
+    curves = result.multitau.curves(partition, source)
+    if bins in viewer.layers and xpcs_layers.layer_partition(bins) is partition:
+        xpcs_layers.attach_curves(bins, curves)
+    else:
+        known = xpcs_layers.layer_known(frames)
+        data, arguments, _ = partition_layer(partition, known=known, curves=curves, source=source)
+        viewer.add_labels(data, **arguments)
     return curves
 
 
-def _renew(viewer: ViewerModel, layer: Layer) -> None:
-    """Put a map in the place of the older one of the same bin and run."""
+def show_images(
+    viewer: ViewerModel, result: Correlated, frames: Layer, bins: Labels
+) -> Iterator[None]:
+    """Add or renew the image layers of a result, one at each step.
+
+    napari takes a tenth of a second for each new layer: let the window live between them.
+    """
+    request = result.request
+    for one in result.maps:
+        _renew(viewer, one)
+        yield
+    means = result.multitau or result.twotime or result.ages
+    if means is not None:
+        known = xpcs_layers.layer_known(frames)
+        _show_scattering(viewer, means.mean_frame, request.partition, known, request.source)
+        yield
+    if bins in viewer.layers:
+        viewer.layers.selection.active = bins
+
+
+def _renew(viewer: ViewerModel, made: xpcs_layers.LayerData) -> None:
+    """Put a map into the layer of the older one of the same bin and run; else add it.
+
+    To take a layer away costs napari half a second.
+    """
+    data, arguments, _ = made
+    source = xpcs_layers.values_of(arguments)["source"]
     for old in xpcs_layers.layers_with_role(viewer.layers, "twotime"):
-        if old.name == layer.name and xpcs_layers.layer_source(old) == xpcs_layers.layer_source(
-            layer
-        ):
-            viewer.layers.remove(old)
-    viewer.add_layer(layer)
+        if old.name == arguments["name"] and xpcs_layers.layer_source(old) == source:
+            old.data = data
+            for name in ("scale", "translate", "contrast_limits"):
+                if name in arguments:
+                    setattr(old, name, arguments[name])
+            xpcs_layers.attach_values(old, arguments)
+            return
+    viewer.add_layer(Layer.create(*made))
 
 
 def _show_scattering(

@@ -1,6 +1,7 @@
 """Dock: two-time maps, and g2 at the ages that are cut out of them."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from napari.layers import Layer
@@ -44,6 +45,7 @@ class TwoTimeWidget(Dock):
 
     def _build(self) -> None:
         self._shown: Layer | None = None
+        self._shown_data: Any = None  # a run that is repeated puts its maps into the same layers
         self._hidden: list[Layer] = []
         self._following = False
         self._outdated = False
@@ -107,7 +109,9 @@ class TwoTimeWidget(Dock):
     def _refresh(self, event: object = None) -> None:
         self._map.show_layers(list(self._viewer.layers))
         layer = self._map.layer()
-        if layer is not self._shown:
+        data = None if layer is None else layer.data
+        if layer is not self._shown or data is not self._shown_data:
+            self._shown_data = data
             self._follow(layer)
         for control in (self._alone, self._age, self._slider, self._window, self._ages):
             control.setEnabled(layer is not None)
