@@ -83,11 +83,18 @@ def test_engines_and_blocks_leave_the_same_state(
         assert_same_state(state(counts, rings, plan, block=block, **engine), expected)
 
 
-def test_detectors_of_several_slabs(engine: dict[str, object], whole_detector: Partition) -> None:
-    counts = np.random.default_rng(6).poisson(1.0, (44, *whole_detector.shape)).astype(np.uint8)
+def test_detectors_of_several_slabs_also_resumed(
+    engine: dict[str, object], whole_detector: Partition
+) -> None:
+    counts = np.random.default_rng(6).poisson(1.0, (40, *whole_detector.shape)).astype(np.uint8)
     plan = whole_plan(counts)
     expected = state(counts, whole_detector, plan, engine="numba")
-    assert_same_state(state(counts, whole_detector, plan, block=8, **engine), expected)
+    assert_same_state(state(counts, whole_detector, plan, block=16, **engine), expected)
+    pixels = used_pixels(whole_detector, counts.shape[1:])
+    with closing(Accumulation(counts, pixels, plan, block=16, **engine)) as work:
+        stopped = next(work.state() for step in work.steps() if step.done == 16)
+    resumed = state(counts, whole_detector, plan, block=16, resumed=stopped, **engine)
+    assert_same_state(resumed, expected)
 
 
 @pytest.mark.parametrize("alignment", [4])

@@ -84,6 +84,7 @@ class ArrayEngine:
         flat = plain(frames).reshape(len(frames), -1)
         self._make_rooms(flat.dtype, weighted=weight is not None)
         seen, fresh = self._state.frames, len(frames)
+        brought = []
         for number, slab in enumerate(self._slabs):
             # While a program reads one room, the next slab is put into the other.
             self._xp.block_until_ready(self._readers[number % 2])
@@ -96,6 +97,8 @@ class ArrayEngine:
             narrow = room.dtype.kind == "u" and self._most[number] * most < EXACT
             advanced, heads = self._add(number, room, seen, fresh, narrow=narrow)
             self._sums[number] = self._readers[number % 2] = advanced
+            brought.append(heads)
+        for slab, heads in zip(self._slabs, brought, strict=True):
             self._keep_first(slab, heads, seen, fresh)
         self._state = replace(self._state, frames=seen + fresh)
         top = self._state.alignment
