@@ -80,8 +80,8 @@ angle = st.floats(-1.2, 1.2)
 def test_every_pixel_stands_where_pyfai_puts_it(
     rot1: float, rot2: float, rot3: float, orientation: int
 ) -> None:
-    poni = replace(PONI, rot1=rot1, rot2=rot2, rot3=rot3)
-    geometry = complete_geometry(poni_to_known(poni, SHAPE, orientation), SHAPE)
+    poni = replace(PONI, rot1=rot1, rot2=rot2, rot3=rot3, orientation=orientation)
+    geometry = complete_geometry(poni_to_known(poni, SHAPE), SHAPE)
     maps = q_maps(geometry, xp=get_backend())
     up, along, beam = directions(poni, SHAPE, orientation)
     np.testing.assert_allclose(
@@ -95,8 +95,8 @@ def test_first_eight_rings_of_ceria(shared_data: Path) -> None:
     """Dioptas, which made this calibration, flips images: orientation 2."""
     folder = shared_data / "geometry"
     image = tifffile.imread(folder / "CeO2_Pilatus1M.tif")
-    poni = read_poni(folder / "CeO2_Pilatus1M.poni")
-    geometry = complete_geometry(poni_to_known(poni, image.shape, orientation=2), image.shape)
+    poni = replace(read_poni(folder / "CeO2_Pilatus1M.poni"), orientation=2)
+    geometry = complete_geometry(poni_to_known(poni, image.shape), image.shape)
     two_theta = q_maps(geometry, xp=get_backend()).two_theta_deg
     used = image >= 0
     hkl = [(1, 1, 1), (2, 0, 0), (2, 2, 0), (3, 1, 1), (2, 2, 2), (4, 0, 0), (3, 3, 1), (4, 2, 0)]

@@ -128,8 +128,8 @@ def test_where_no_ring_is_none_is_found():
 def cerium_oxide(shared_data):
     folder = shared_data / "geometry"
     image = tifffile.imread(folder / "CeO2_Pilatus1M.tif")
-    poni = read_poni(folder / "CeO2_Pilatus1M.poni")
-    return image, complete_geometry(poni_to_known(poni, image.shape, orientation=2), image.shape)
+    poni = replace(read_poni(folder / "CeO2_Pilatus1M.poni"), orientation=2)
+    return image, complete_geometry(poni_to_known(poni, image.shape), image.shape)
 
 
 def test_rings_of_a_calibrant_agree_with_its_calibration_and_each_other(cerium_oxide):

@@ -21,6 +21,9 @@ Method: TypeAlias = Literal["nuts", "laplace"]
 ONE_SIGMA = 0.682689492137
 """Probability within one standard deviation of a normal distribution."""
 
+_PREDICTED = 1000
+"""Draws that a repetition of the measurement is told from."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SamplerTrace:
@@ -207,14 +210,13 @@ class Posterior:
         row: int,
         delay_s: Float[np.ndarray, " delay"],
         error: Float[np.ndarray, " delay"],
-        count: int = 1000,
     ) -> Float[np.ndarray, "draw delay"]:
         """Return g2 as a repetition of the measurement would give it: curves with noise.
 
         ``error`` is that of g2 at the delays; the noise is that of the likelihood, and is the
         same on every call.
         """
-        curves = self.curves(row, delay_s, count)
+        curves = self.curves(row, delay_s, _PREDICTED)
         rng = np.random.default_rng((self.seed, int(self.bins.label[row])))
         if self.likelihood == "gaussian":
             noise = rng.standard_normal(curves.shape)

@@ -31,17 +31,15 @@ ONES: Mapping[str, Polarity] = {
 and HDF5; pyFAI, dynamix and the programs of the ESRF take edf."""
 
 
-def write_mask(
-    path: str | Path, mask: Mask, *, ones: Polarity | None = None, force: bool = False
-) -> None:
+def write_mask(path: str | Path, mask: Mask, *, force: bool = False) -> None:
     """Write ``mask`` in the format that the ending of ``path`` names.
+
+    1 means what the readers of the format expect, see :data:`ONES`.
 
     Parameters
     ----------
     mask
         True = the pixel is used.
-    ones
-        What 1 shall mean; by default what readers of the format expect, see :data:`ONES`.
     force
         Replace a file that is there.
 
@@ -55,7 +53,7 @@ def write_mask(
     if write is None:
         msg = f"{path.name} names no format of masks; choose an ending of {', '.join(ONES)}."
         raise FileFormatError(msg)
-    meaning = ones or ONES[path.suffix.lower()]
+    meaning = ONES[path.suffix.lower()]
     marked = np.asarray(mask if meaning == "good" else ~mask).astype(np.uint8)
     with atomic_path(path, force) as unfinished:
         write(unfinished, marked, meaning)
@@ -88,10 +86,7 @@ def _write_edf(path: Path, marked: UInt8[np.ndarray, "row col"], meaning: Polari
     path.write_bytes(text.ljust(_EDF_HEADER_BYTES - 2).encode("ascii") + b"}\n" + marked.tobytes())
 
 
-def _write_hdf5(path: Path, marked: UInt8[np.ndarray, "row col"], meaning: Polarity) -> None:
-    if meaning == "bad":
-        msg = f"In an HDF5 file {PARTITION_FILE_GROUP}/mask is 1 where a pixel is good."
-        raise FileFormatError(msg)
+def _write_hdf5(path: Path, marked: UInt8[np.ndarray, "row col"], _: Polarity) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset(
             f"{PARTITION_FILE_GROUP}/mask", data=marked.astype(bool), compression="lzf"

@@ -165,9 +165,7 @@ def _orientation(path: Path, value: object) -> int | None:
     return value
 
 
-def poni_to_known(
-    poni: Poni, shape: tuple[int, int] | None = None, orientation: int | None = None
-) -> dict[str, Sourced]:
+def poni_to_known(poni: Poni, shape: tuple[int, int] | None = None) -> dict[str, Sourced]:
     r"""Return the values of ``poni`` by the names of this house, exact for any tilt.
 
     Parameters
@@ -177,9 +175,6 @@ def poni_to_known(
     shape
         Rows and columns of the frames; needed for orientations 1, 2 and 4, which count
         pixels from another corner.
-    orientation
-        In place of the file's own.  2 for calibrations of Dioptas, which flips images
-        vertically when it loads them.
 
     Raises
     ------
@@ -196,7 +191,7 @@ def poni_to_known(
     the first pixel, is the beam centre at zero swing.  Where rows (columns) run against their
     axis, the mirror turns the sign of :math:`r_2` (:math:`r_1`) and of :math:`r_3`.
     """
-    orientation = orientation or poni.orientation or DEFAULT_ORIENTATION
+    orientation = poni.orientation or DEFAULT_ORIENTATION
     rows_back, cols_back = _COUNTS_BACKWARDS[orientation]
     shape = _checked_shape(poni, shape, needed=rows_back or cols_back, orientation=orientation)
     origin = f"{poni.path.name}"
