@@ -9,12 +9,26 @@ from pathlib import Path
 
 from PIL import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QPushButton, QSpinBox, QTabWidget, QToolButton
+from qtpy.QtWidgets import (
+    QComboBox,
+    QPushButton,
+    QSpinBox,
+    QTabBar,
+    QTableView,
+    QTabWidget,
+    QToolButton,
+)
 
 from napari_xpcs.backends import get_backend
 from napari_xpcs.kernels.mask_parameters import Condition
 from napari_xpcs.kernels.mask_steps import BeamStopStep, ConstraintStep, MorphologyStep
+from napari_xpcs.kernels.partition_spec import PartitionSpec
+from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.simulation import Simulation
+from napari_xpcs.pipeline.bins import partition_file
+from napari_xpcs.pipeline.correlate import correlate_file
 from napari_xpcs.pipeline.demo import run_demo
+from napari_xpcs.pipeline.simulate import simulate_file
 from napari_xpcs.plugin.screen import virtual_screen
 from napari_xpcs.progress import run
 
@@ -22,6 +36,8 @@ COLOURS = 128
 ADD_UP = 4
 """Frames, for the two-time map: that of a thousand is noise that no PNG compresses."""
 SETTLE_S = 1.0
+RUNS = 6
+LOST_PER_RUN = 0.02
 
 
 def main(folder: Path) -> None:
@@ -33,6 +49,7 @@ def main(folder: Path) -> None:
         report = run(run_demo(Path(scratch), xp=get_backend()))
         pictures = take_pictures(report.frames, report.results, Path(scratch))
         pictures += take_more(report.frames, report.results, Path(scratch))
+        pictures += take_runs(Path(scratch))
         for picture in pictures:
             colours = Image.open(picture).convert("RGB")
             palette = colours.quantize(COLOURS, dither=Image.Dither.NONE)
@@ -102,6 +119,61 @@ def take_more(frames: Path, results: Path, folder: Path) -> list[Path]:
     picture("mask", mask)
     viewer.close()
     return pictures
+
+
+def take_runs(folder: Path) -> list[Path]:
+    """Draw runs beside each other: a sample that loses some of its intensity from run to run."""
+    from napari_xpcs.plugin import demo_window as demo
+    from napari_xpcs.plugin.compare_widget import PAGES, CompareWidget
+    from napari_xpcs.plugin.window import show_files
+
+    results = simulate_runs(folder / "night")
+    viewer, docks = show_files([results[0].parent])
+    viewer.window.resize(1500, 950)
+    compare = docks[CompareWidget]
+    runs = compare.findChild(QTableView, "runs")
+    demo.wait_until(lambda: runs.model().rowCount() == RUNS)
+    runs.opened.emit(results[0])
+    demo.wait_until(lambda: len(viewer.layers) == 3)
+    demo.bring_to_front(compare)
+    runs.selectAll()
+    pictures = []
+    kind = compare.findChild(QComboBox, "stability")
+    kind.setCurrentIndex(kind.findData("runs"))
+    for name, page in (("compare-g2", "g2"), ("compare-stability", "Stability")):
+        compare.findChild(QTabBar, "pages").setCurrentIndex(PAGES.index(page))
+        demo._let_pass(SETTLE_S)  # noqa: SLF001
+        demo.wait_until(compare.is_drawn)
+        pictures.append(folder / f"{name}.png")
+        viewer.screenshot(str(pictures[-1]), canvas_only=False, flash=False)
+    viewer.close()
+    return pictures
+
+
+def simulate_runs(folder: Path) -> list[Path]:
+    """Write result files of repeats, each with a little less intensity than the one before."""
+    xp, bins, results = get_backend(), folder / "bins.hdf", []
+    folder.mkdir()
+    for number in range(RUNS):
+        frames = folder / f"silica_r{number + 1:05d}.h5"
+        counts = 2.0 * (1.0 - LOST_PER_RUN * number)
+        run_ = Simulation(frames=400, rows=96, cols=144, mean_counts=counts, seed=number)
+        run(simulate_file(frames, run_, xp=xp))
+        if not number:
+            spec = PartitionSpec(dq=9, sq=45, dp=1, sp=1)
+            partition_file(bins, frames=frames, values={}, spec=spec, xp=xp)
+        results.append(frames.with_name(f"{frames.stem}_results.hdf"))
+        run(
+            correlate_file(
+                frames,
+                bins,
+                results[-1],
+                selection=FrameSelection(),
+                normalization="symmetric",
+                xp=xp,
+            )
+        )
+    return results
 
 
 if __name__ == "__main__":

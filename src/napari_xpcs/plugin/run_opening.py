@@ -49,14 +49,14 @@ class RunOpener(QWidget):
             (
                 "Open",
                 "open_results",
-                "Show mean image, mask and bins of the run in napari; its g2 is then in XPCS: "
-                "Fit g2. A double click does the same.",
+                "Show mean image, mask and bins of the one selected run in napari; its g2 is then "
+                "in XPCS: Fit g2. A double click does the same.",
                 self._on_open_clicked,
             ),
             (
                 "Open frames",
                 "open_frames",
-                "Show the frames that the result was made of.",
+                "Show the frames that the one selected result was made of.",
                 self._on_frames_clicked,
             ),
             (

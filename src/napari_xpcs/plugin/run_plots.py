@@ -25,7 +25,10 @@ MOST_SHOWN = 0.95
 
 
 def draw_comparison(figure: "Figure", *, comparison: Comparison) -> None:
-    """Draw the lines: a few in colours of their own, many from blue (first) to orange (last)."""
+    """Draw the lines: a few in colours of their own, many from blue (first) to orange (last).
+
+    Lines around a level are drawn in the colours of their order, however few they are.
+    """
     lines = comparison.lines
     axes = figure.subplots()
     axes.set(xlabel=comparison.x_label, ylabel=comparison.y_label)
@@ -33,7 +36,7 @@ def draw_comparison(figure: "Figure", *, comparison: Comparison) -> None:
         axes.set_xscale("log")
     if "y" in comparison.log:
         axes.set_yscale("log")
-    few = len(lines) <= len(COLORS)
+    few = len(lines) <= len(COLORS) and comparison.level is None
     shades = np.linspace(0.0, 1.0, max(len(lines), 2))
     for place, line in enumerate(lines):
         color = COLORS[place] if few else shade(shades[place])
