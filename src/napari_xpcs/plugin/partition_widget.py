@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
@@ -30,10 +29,10 @@ from napari_xpcs.plugin.bin_jobs import (
     BinResult,
     bins_steps,
     partition_summary,
-    preview_steps,
     save_steps,
 )
 from napari_xpcs.plugin.bin_layers import partition_layer, show_partition
+from napari_xpcs.plugin.bin_preview import BinPreview
 from napari_xpcs.plugin.bin_table import BinTable
 from napari_xpcs.plugin.bins_form import NARROW_PX, BinsForm
 from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
@@ -66,8 +65,8 @@ class PartitionWidget(Dock):
         self._shown_known: tuple[Layer, KnownGeometry] | None = None
         self._target: Labels | None = None
         self._opened: Partition | None = None
-        self._previewed = self._again = False
-        self._runner, self._live, self._saver = Runner(self), Runner(self), Runner(self)
+        self._runner, self._saver = Runner(self), Runner(self)
+        self._preview = BinPreview(self.request, self)
         self._painted = PaintedBins(self.request, self._is_changing, self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._image = LayerComboBox("no image: open frames first", _is_image, objectName="image")
@@ -122,13 +121,12 @@ class PartitionWidget(Dock):
         self._beam.moved.connect(self._on_beam_moved)
         self._bins.edited.connect(self._settle.start)
         self._regions.edited.connect(self._on_regions_edited)
-        self._regions.editing.connect(self._preview)
+        self._regions.editing.connect(self._preview.ask)
         self._lay.clicked.connect(self._settle.start)
         self._settle.timeout.connect(self._compute)
         self._runner.finished.connect(self._on_runner_finished)
         self._runner.failed.connect(self._say)
-        self._live.finished.connect(self._on_preview_finished)
-        self._live.failed.connect(self._on_preview_failed)
+        self._preview.failed.connect(self._say)
         self._painted.made.connect(self._on_painted)
         self._painted.failed.connect(self._say)
         self._save.chosen.connect(self.save)
@@ -158,7 +156,7 @@ class PartitionWidget(Dock):
     def _teardown(self) -> None:
         self._settle.stop()
         self._runner.cancel()
-        self._live.cancel()
+        self._preview.cancel()
         for panel in (self._beam, self._regions, self._table):
             panel.teardown()
         for part in (self._readout, self._painted, self._recipe):
@@ -238,7 +236,7 @@ class PartitionWidget(Dock):
         if layer is None:
             return
         self._settle.stop()
-        for running in (self._runner, self._live, self._painted):
+        for running in (self._runner, self._preview, self._painted):
             running.cancel()
         self._follow(None)
         self._opened = None
@@ -283,7 +281,7 @@ class PartitionWidget(Dock):
 
     def _on_beam_moving(self, row: float, col: float) -> None:
         self._put_beam(row, col, "dragged by hand")
-        self._preview()
+        self._preview.ask()
 
     def _on_beam_moved(self, row: float, col: float, origin: str) -> None:
         self._put_beam(row, col, origin)
@@ -323,7 +321,7 @@ class PartitionWidget(Dock):
             self._say(str(error))
             return
         if request is not None:
-            self._live.cancel()
+            self._preview.cancel()
             self._painted.cancel()
             self._say("Computing bins ...")
             self._runner.start(lambda: bins_steps(request))
@@ -342,7 +340,7 @@ class PartitionWidget(Dock):
         layer = self._image.layer()
         ours = layer is not None and bool(xpcs_layers.layer_role(layer))
         source = xpcs_layers.layer_source(layer) if layer is not None and ours else ""
-        self._previewed = False
+        self._preview.is_shown = False
         if self._target is not None and self._target.data.shape == partition.shape:
             show_partition(self._target, partition, self.known(), source)
         else:
@@ -357,39 +355,13 @@ class PartitionWidget(Dock):
     def _follow(self, layer: Labels | None) -> None:
         self._target = layer
         self._painted.follow(layer)
-
-    # -- while something is dragged
-
-    def _preview(self) -> None:
-        if self._target is None:
-            return
-        if self._live.running:
-            self._again = True
-            return
-        try:
-            request = self.request()
-        except XpcsError as error:
-            self._say(str(error))
-            return
-        self._again = False
-        if request is not None:
-            self._live.start(lambda: preview_steps(request))
-
-    def _on_preview_finished(self, labels: np.ndarray) -> None:
-        if self._target is not None and labels.shape == self._target.data.shape:
-            self._previewed = True
-            self._target.data = labels.astype(self._target.data.dtype)
-        if self._again:
-            self._preview()
-
-    def _on_preview_failed(self, reason: str) -> None:
-        self._say(reason)
+        self._preview.follow(layer)
 
     # -- bins painted by hand
 
     def _is_changing(self) -> bool:
         """Return whether the bins on the image are a preview, or others are being made."""
-        return self._previewed or self._runner.running
+        return self._preview.is_shown or self._runner.running
 
     def _on_painted(self, result: BinResult) -> None:
         self._show(result.partition)
