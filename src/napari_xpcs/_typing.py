@@ -1,4 +1,4 @@
-"""Array types of the house.
+"""Array types of this package.
 
 Axis words used in shapes: ``frame row col pixel bin qbin phibin delay level param
 draw chain``; ``bin`` counts labels 1..N of a partition, entry k-1 belongs to label k.

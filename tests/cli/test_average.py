@@ -164,7 +164,7 @@ def test_a_file_named_twice_counts_once(repeats, tmp_path):
     files = results(repeats, 2)
     report = run(average_files([*files, files[0]], tmp_path / "average.hdf"))
     assert [repeat.path for repeat in report.used] == files
-    assert report.remarks == ("1 of the names stands for a file that was named before.",)
+    assert report.remarks == ("Files named twice and taken once: 1.",)
 
 
 def test_a_damaged_file_is_left_out_and_an_output_is_no_input(xpcs, repeats, tmp_path):

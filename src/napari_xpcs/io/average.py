@@ -152,7 +152,7 @@ def _once(paths: Sequence[Path]) -> tuple[list[Path], tuple[str, ...]]:
     for path in paths:
         found.setdefault(path.resolve(), path)
     again = len(paths) - len(found)
-    said = f"{again} of the names stands for a file that was named before."
+    said = f"Files named twice and taken once: {again}."
     return list(found.values()), (said,) * bool(again)
 
 

@@ -60,7 +60,7 @@ class Collector:
             return None
 
     def look(self, file: h5py.File, name: str, path: str, label: str) -> None:
-        """Read ``name`` at ``path``, where its unit is the one of this house."""
+        """Read ``name`` at ``path``, where its unit is that of :data:`FIELD_UNITS`."""
         self.looked_for.setdefault(name, []).append(path)
         value = self.read(file, path)
         if value is not None:
@@ -265,7 +265,7 @@ def _doubt_pixel_size(collector: Collector, file: h5py.File, label: str) -> None
 def _take_swing_out_of_center(collector: Collector, qmap_group: str) -> None:
     """Undo the shift of a swung detector in the Q-map's beam centre.
 
-    The Q-map stores centre + distance tan(swing) / pixel; the geometry of this house holds the
+    The Q-map stores centre + distance tan(swing) / pixel; our geometry holds the
     centre at zero swing.
     """
     for center, swing, pixel in (

@@ -89,7 +89,7 @@ class ListedFrames:
 
 
 def reader_of_places(file: BinaryIO) -> Callable[[int, int], bytes]:
-    """Return what reads a number of bytes at a place of an unbuffered ``file``, quickly."""
+    """Return ``read(at, count)``, the quickest way to bytes of an unbuffered ``file``."""
     if hasattr(os, "pread"):
         return partial(_read_at, file.fileno())
 

@@ -33,7 +33,7 @@ SniffedKind: TypeAlias = Kind | Literal["unknown"]
 
 
 class UnknownLayoutError(FileFormatError):
-    """HDF5 in good order that holds none of the things this house knows."""
+    """HDF5 in good order that holds nothing we know."""
 
 
 def sniff(path: str | Path) -> SniffedKind | None:
@@ -43,7 +43,7 @@ def sniff(path: str | Path) -> SniffedKind | None:
     -------
     str or None
         ``None`` for a file that is clearly something else (or nothing); ``"unknown"`` for one
-        that carries the name or the signature of HDF5 but shows no layout of this house, for
+        that carries the name or the signature of HDF5 but shows no layout we know, for
         which :func:`open_path` has a sentence to say.  Never raises.
     """
     path = Path(path)

@@ -51,7 +51,7 @@ _CAN_BE = {
 
 
 def to_house_unit(name: str, value: float, unit: str, pixel_m: float | None) -> float | None:
-    """Return ``value`` in the unit of ``name``, ``None`` where ``unit`` is none of its kind.
+    """Return ``value``, told in ``unit``, in the unit of ``name``; ``None`` for another kind.
 
     A wavelength becomes an energy, a beam centre given as a length a pixel index.
     """
@@ -73,7 +73,7 @@ def to_house_unit(name: str, value: float, unit: str, pixel_m: float | None) -> 
 
 
 def plausible(name: str, value: float) -> bool:
-    """Say whether ``value`` in the unit of this house can be meant."""
+    """Say whether ``value``, in the unit of ``name``, can be meant."""
     low, high = _CAN_BE.get(name, (-360.0, 360.0))
     return low <= value <= high
 

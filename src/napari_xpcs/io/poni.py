@@ -1,4 +1,4 @@
-"""Calibrations of pyFAI (``.poni``, versions 1 to 3) as geometry of this house."""
+"""Calibrations of pyFAI (``.poni``, versions 1 to 3) as a geometry."""
 
 import json
 import math
@@ -166,7 +166,7 @@ def _orientation(path: Path, value: object) -> int | None:
 
 
 def poni_to_known(poni: Poni, shape: tuple[int, int] | None = None) -> dict[str, Sourced]:
-    r"""Return the values of ``poni`` by the names of this house, exact for any tilt.
+    r"""Return the values of ``poni`` by the names of :data:`FIELD_UNITS`, exact for any tilt.
 
     Parameters
     ----------
