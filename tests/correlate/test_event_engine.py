@@ -1,12 +1,15 @@
 """Events give the state that dense frames give, number for number."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.correlate import event_engine
+from napari_xpcs.correlate.checkpoint import Checkpoint
 from napari_xpcs.correlate.engines import NumbaEngine
 from napari_xpcs.correlate.event_engine import EventAccumulation, few_events
 from napari_xpcs.correlate.multitau_run import correlate_multitau
@@ -181,6 +184,29 @@ def test_g2_of_a_run_of_events(rings: Partition, normalize_frame: bool) -> None:
         )
 
 
+def test_a_run_that_is_stopped_at_any_time_is_taken_up_again(
+    rings: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No checkpoint holds half of a share."""
+    monkeypatch.setattr(event_engine, "_EVENTS_OF_PIXEL", 2)
+    counts = np.random.default_rng(7).poisson(0.02, (300, 12, 20)).astype(np.uint16)
+    listed = Listed(counts, 30)
+    options = {"frame_time_s": 1e-3, "xp": NumPyBackend(), "engine": "events"}
+    whole = run(correlate_multitau(listed, rings, **options))
+    yields = sum(1 for _ in correlate_multitau(listed, rings, **options))
+    taken_up = 0
+    for number in range(3, yields, yields // 6):
+        checkpoint = Checkpoint(path=tmp_path / f"{number}.part", key="one", every_s=0.0)
+        steps = correlate_multitau(listed, rings, checkpoint=checkpoint, **options)
+        done = [next(steps).done for _ in range(number)]
+        steps.close()
+        taken_up += checkpoint.load() is not None and done[-1] < 300
+        resumed = run(correlate_multitau(listed, rings, checkpoint=checkpoint, **options))
+        for name in ("g2", "g2_err", "mean_frame", "scattering_1d_segments", "intensity_vs_time"):
+            np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
+    assert taken_up >= 2
+
+
 def test_which_runs_are_correlated_as_events(rings: Partition) -> None:
     counts = np.random.default_rng(4).poisson(0.1, (60, 12, 20)).astype(np.uint16)
     assert not few_events(counts)
@@ -201,11 +227,14 @@ def test_two_time_maps_of_events(rings: Partition, smoothing: str) -> None:
         "smoothing": smoothing,
         "bins": [3, 1],
         "selection": FrameSelection(begin=1, stride=2),
+        "skipped": (31, 32),
     }
     events = run(correlate_twotime(Listed(counts, 100), rings, **options))
     frames = run(correlate_twotime(counts, rings, **options))
     assert events.engine.startswith("sparse")
     assert frames.engine.startswith("matrix products")
+    assert events.skipped_frames == frames.skipped_frames == (31,)
+    assert events.empty_frames == frames.empty_frames
     largest = np.nanmax(frames.maps)
     np.testing.assert_allclose(
         np.stack(events.maps), np.stack(frames.maps), rtol=0, atol=1e-6 * largest

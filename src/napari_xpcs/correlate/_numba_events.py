@@ -32,7 +32,7 @@ def bucket_sizes(starts, pixel, used_frame, shift, sizes):  # type: ignore[no-un
 
 @compiled
 def to_buckets(  # type: ignore[no-untyped-def]
-    starts, pixel, count, used_frame, label, span, shift, cursor, records, per_frame, spans
+    starts, pixel, count, used_frame, before, label, span, shift, cursor, records, per_frame, spans
 ):
     """Write the events of each bucket one behind the other, in the order of time.
 
@@ -40,8 +40,8 @@ def to_buckets(  # type: ignore[no-untyped-def]
     ----------
     starts
         Events before each raw frame, and in all.
-    used_frame
-        Used frame of every raw frame, -1: left out.
+    used_frame, before
+        Used frame of every raw frame, -1: left out; used frames of the records before these.
     label
         Static bins of the pixels of the detector, from 1 on; 0: none.
     span
@@ -73,7 +73,7 @@ def to_buckets(  # type: ignore[no-untyped-def]
             of_frame += value * (label[here] > 0)
             largest = max(largest, value)
             slot = cursor[here >> shift]
-            records[slot] = at << (2 * PLACE_BITS) | (here & inside) << PLACE_BITS | value
+            records[slot] = before + at << (2 * PLACE_BITS) | (here & inside) << PLACE_BITS | value
             cursor[here >> shift] = slot + 1
         per_frame[at] += of_frame
     spans += of_spans[:-1, 1:]
@@ -81,11 +81,15 @@ def to_buckets(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sort_bucket(records, used_pixel, before, weight, total, ends, times, values):  # type: ignore[no-untyped-def]
+def sort_bucket(  # type: ignore[no-untyped-def]
+    records, begins, stops, used_pixel, before, weight, total, ends, times, values
+):
     """Put the events of each used pixel of a bucket together, in the order of time.
 
     Parameters
     ----------
+    records, begins, stops
+        The events of the bucket are in some pieces of ``records``, one later than the other.
     used_pixel, before
         Number of the pixels of the bucket among the used ones, or -1; used pixels before it.
     weight
@@ -104,18 +108,20 @@ def sort_bucket(records, used_pixel, before, weight, total, ends, times, values)
     for place in range(len(used_pixel)):
         place_of[place] = used_pixel[place] - before if used_pixel[place] >= 0 else used
     cursor = np.zeros(used + 2, np.int64)
-    for record in records:
-        cursor[place_of[record >> PLACE_BITS & low] + 1] += 1
+    for piece in range(len(begins)):
+        for record in records[begins[piece] : stops[piece]]:
+            cursor[place_of[record >> PLACE_BITS & low] + 1] += 1
     for here in range(1, used + 1):
         cursor[here] += cursor[here - 1]
-    for record in records:
-        time, place = record >> (2 * PLACE_BITS), record >> PLACE_BITS & low
-        count, here = np.float64(record & low), place_of[place]
-        total[place] += count
-        slot = cursor[here]
-        times[slot] = time
-        values[slot] = count * weight[time]
-        cursor[here] = slot + 1
+    for piece in range(len(begins)):
+        for record in records[begins[piece] : stops[piece]]:
+            time, place = record >> (2 * PLACE_BITS), record >> PLACE_BITS & low
+            count, here = np.float64(record & low), place_of[place]
+            total[place] += count
+            slot = cursor[here]
+            times[slot] = time
+            values[slot] = count * weight[time]
+            cursor[here] = slot + 1
     ends[:] = cursor[:used]
 
 
@@ -301,7 +307,8 @@ def add_buckets(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     records, bounds, pixel_bounds
-        The events, see :func:`to_buckets`; where each bucket begins, and its used pixels do.
+        The events, see :func:`to_buckets`; (piece, bucket) where each bucket begins and the last
+        one ends; where the used pixels of each bucket begin, and the last ones end.
     largest_count
         No event has a larger count; infinite where counts are weighted.
     used_pixel
@@ -319,7 +326,7 @@ def add_buckets(  # type: ignore[no-untyped-def]
     levels, history, _ = first.shape
     size = 0
     for bucket in range(start, stop):
-        size = max(size, bounds[bucket + 1] - bounds[bucket])
+        size = max(size, (bounds[:, bucket + 1] - bounds[:, bucket]).sum())
     times, values = np.empty(size, np.int32), np.empty(size, np.float64)
     later, pixel = np.empty(size, np.int32), np.empty(size, np.int32)
     narrow = np.zeros((2, history + ROWS + STEP, TILE), np.float32)
@@ -329,8 +336,8 @@ def add_buckets(  # type: ignore[no-untyped-def]
         begin, end = pixel_bounds[bucket], pixel_bounds[bucket + 1]
         starts, ends = np.zeros(end - begin, np.int64), np.empty(end - begin, np.int64)
         sort_bucket(
-            records[bounds[bucket] : bounds[bucket + 1]], used_pixel[of_bucket], begin, weight,
-            total[of_bucket], ends, times, values,
+            records, bounds[:, bucket], bounds[:, bucket + 1], used_pixel[of_bucket], begin,
+            weight, total[of_bucket], ends, times, values,
         )  # fmt: skip
         if begin == end:
             continue

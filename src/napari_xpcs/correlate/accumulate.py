@@ -14,7 +14,7 @@ from napari_xpcs.correlate.engines import DenseEngine, NumbaEngine, plain, usabl
 from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.correlate.reading import FrameBlock, FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan, RunState, largest_count
-from napari_xpcs.correlate.run_sums import empty_sums
+from napari_xpcs.correlate.run_sums import empty_sums, frame_weights
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau_state import empty_state
 from napari_xpcs.progress import Progress
@@ -163,8 +163,7 @@ class Accumulation:
         )
         weight = None
         if self._plan.normalize_frame:
-            mean = counts / len(self._pixels.index)
-            weight = np.where(mean > 0.0, 1.0 / np.where(mean > 0.0, mean, 1.0), 0.0)
+            weight = frame_weights(counts, len(self._pixels.index))
         self._engine.add(frames, weight)
         self._seen += len(frames)
 

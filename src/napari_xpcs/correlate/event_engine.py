@@ -4,19 +4,21 @@ The work goes with the number of events: ahead of the engines for dense frames u
 :data:`FEW_EVENTS` events for each pixel and frame.  The state is theirs, number for number.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Shaped
 
+from napari_xpcs.correlate.accumulate import waiting
 from napari_xpcs.correlate.engines import usable_cores
+from napari_xpcs.correlate.event_share import EventShare, SelectedEvents, no_events
 from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.correlate.run_state import RunPlan, RunState, largest_count
-from napari_xpcs.correlate.run_sums import empty_sums
+from napari_xpcs.correlate.run_sums import empty_sums, frame_weights
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau_state import empty_state
 from napari_xpcs.progress import Progress
@@ -33,11 +35,8 @@ _EVENT_BYTES = 60
 _PARTS = 32
 """Parts of a share that threads take one after the other, for even work and for Cancel."""
 
-_BUCKETS = 256
-"""Buckets of pixels that events are sorted into first: each is then sorted within a cache."""
-
-_SMALLEST_BUCKET = 8
-"""Logarithm of the pixels of a bucket, at least."""
+_EVENTS_OF_PIXEL = 64
+"""Events of a share for each used pixel: each share reads and writes the whole state."""
 
 
 @runtime_checkable
@@ -70,33 +69,6 @@ class EventRun(Protocol):
     def source(self) -> Any:
         """Where they are; ``source.starts`` has the entries before each frame, and in all."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SelectedEvents:
-    """Events of consecutive used frames.
-
-    Parameters
-    ----------
-    begin, end
-        The used frames.
-    starts
-        Events before each raw frame, and in all.
-    pixel, count
-        Place in the flattened detector, and count.
-    used_frame
-        Used frame of every raw frame, counted from ``begin``; -1 where it is left out.
-    raw_frames
-        Raw frames that each used frame is made of.
-    """
-
-    begin: int
-    end: int
-    starts: Int[np.ndarray, " raw+1"]
-    pixel: Int[np.ndarray, " event"]
-    count: Shaped[np.ndarray, " event"]
-    used_frame: Int[np.ndarray, " raw"]
-    raw_frames: Int[np.ndarray, " frame"]
 
 
 def few_events(frames: object, limit: float = FEW_EVENTS, memory_bytes: float = np.inf) -> bool:
@@ -158,7 +130,8 @@ def _aligned(begin: int, end: int) -> int:
 class EventAccumulation:
     """A part of a run of events that is being added up, as ``Accumulation`` does with frames.
 
-    Events are read in shares, so memory is bounded by the state and one share.
+    Events are read in shares, so memory is bounded by the state and one share, which takes less
+    than that.
 
     Parameters
     ----------
@@ -219,12 +192,8 @@ class EventAccumulation:
             sums = empty_sums(pixels, begin=begin, frames=length, span=plan.span, spans=spans)
             resumed = RunState(levels=levels, sums=sums)
         self._levels, self._sums = resumed.levels, resumed.sums
-        self._used_pixel = np.full(pixels.mask.size, -1, np.int32)
-        self._used_pixel[pixels.index] = np.arange(len(pixels.index), dtype=np.int32)
-        # Of the narrowest type: it is looked up in no order.
-        narrow = np.min_scalar_type(len(pixels.dynamic_of_static))
-        self._label = np.zeros(pixels.mask.size, narrow)
-        self._label[pixels.index] = pixels.static + 1
+        most = _EVENTS_OF_PIXEL * len(pixels.index)
+        self._share = EventShare(pixels, plan, min(int(frames.source.starts[-1]), most))
 
     @property
     def frames(self) -> int:
@@ -244,7 +213,7 @@ class EventAccumulation:
         """Nothing is held between shares."""
 
     def steps(self, stops: int | None = None) -> Generator[Progress, None, None]:
-        """Add the events; a share ends where :attr:`frames` has changed.
+        """Add the events; :meth:`state` is whole where as much was done as :attr:`frames` says.
 
         Parameters
         ----------
@@ -252,66 +221,77 @@ class EventAccumulation:
             A share ends after each so many frames, too.
         """
         total = self._end - self._begin
-        yield Progress(self.frames, total, "frames")
-        first = self._begin + self.frames
         with ThreadPoolExecutor(self._threads, thread_name_prefix="events") as pool:
-            for share in selected_events(self._frames, self._plan, first, self._end, stops):
-                yield from self._add(share, pool)
-                yield Progress(self.frames, total, "frames")
+            yield Progress(self.frames, total, "compiling")
+            for _ in waiting(pool.submit(self._prepare)):
+                yield Progress(self.frames, total, "compiling")
+            yield Progress(self.frames, total, "frames")
+            first = self._begin + self.frames
+            spans = selected_events(self._frames, self._plan, first, self._end, stops)
+            for span in _read_ahead(spans, pool):
+                if not self._share.has_room(span):
+                    yield from self._add_share(pool, total)
+                    self._share.has_room(span)
+                self._share.add(span, self._sums)
+                yield Progress(span.end - self._begin, total, "frames")
+                if span.end == self._end or (stops is not None and span.end % stops == 0):
+                    yield from self._add_share(pool, total)
 
-    def _add(
-        self, share: SelectedEvents, pool: ThreadPoolExecutor
-    ) -> Generator[Progress, None, None]:
-        from napari_xpcs.correlate._numba_events import add_buckets, bucket_sizes, to_buckets
+    def _prepare(self) -> None:
+        self._share.add(no_events(self._begin + self.frames), self._sums)
+        self._adder(self._levels.kept)(0, 0)
+        self._share.clear()
 
-        pixels, sums, levels = self._pixels, self._sums, self._levels
-        fresh, seen = share.end - share.begin, levels.frames
-        here = slice(seen, seen + fresh)
-        now = Progress(seen, self._end - self._begin, "frames")
-        number = pixels.mask.size
-        shift = max(_SMALLEST_BUCKET, (number // _BUCKETS).bit_length())
-        sizes = np.zeros(-(-number // (1 << shift)), np.int64)
-        bucket_sizes(share.starts, share.pixel, share.used_frame, shift, sizes)
-        bounds = np.concatenate([[0], np.cumsum(sizes)])
-        pixel_bounds = np.searchsorted(pixels.index, np.arange(len(bounds)) << shift)
-        records = np.empty(bounds[-1], np.int64)
-        largest = to_buckets(
-            share.starts, share.pixel, share.count, share.used_frame, self._label,
-            np.arange(share.begin, share.end) // self._plan.span, shift, bounds[:-1].copy(),
-            records, sums.counts[here], sums.spans,
-        )  # fmt: skip
-        sums.raw_frames[here] = share.raw_frames
-        yield now
-        weight = np.ones(fresh)
-        if self._plan.normalize_frame:
-            weight, largest = _weights(sums.counts[here], len(pixels.index)), np.inf
+    def _add_share(self, pool: ThreadPoolExecutor, total: int) -> Generator[Progress, None, None]:
+        levels, share = self._levels, self._share
+        now = Progress(levels.frames + share.frames, total, "frames")
         top = levels.alignment
-        rows = (seen + fresh >> top) - (seen >> top) if levels.begin else 0
-        kept = np.zeros((rows, len(pixels.index)), levels.first.dtype)
-
-        def add(start: int, stop: int) -> None:
-            add_buckets(
-                records, bounds, pixel_bounds, start, stop, shift, float(largest),
-                self._used_pixel, weight, seen, fresh, sums.total.reshape(-1), levels.products,
-                levels.first, levels.last, levels.total, kept,
-            )  # fmt: skip
-
+        rows = (now.done >> top) - (levels.frames >> top) if levels.begin else 0
+        kept = np.zeros((rows, len(self._pixels.index)), levels.first.dtype)
+        add = self._adder(kept)
         # Divided by events: they are where the work is.
-        wanted = np.linspace(0, len(records), _PARTS + 1)[1:-1]
-        cuts = np.unique([0, *np.searchsorted(bounds, wanted), len(sizes)])
+        before = (share.bounds - share.bounds[:, :1]).sum(axis=0)
+        wanted = np.linspace(0, before[-1], _PARTS + 1)[1:-1]
+        cuts = np.unique([0, *np.searchsorted(before, wanted), share.buckets])
         jobs = [pool.submit(add, int(start), int(stop)) for start, stop in pairwise(cuts)]
         try:
             for job in jobs:
-                job.result()
-                yield now
+                for _ in waiting(job):
+                    yield now
         finally:
             for job in jobs:
                 job.cancel()
         kept = np.concatenate([levels.kept, kept])
-        self._levels = replace(levels, frames=seen + fresh, kept=kept)
+        self._levels = replace(levels, frames=now.done, kept=kept)
+        share.clear()
+        yield now
+
+    def _adder(self, kept: Shaped[np.ndarray, "sum pixel"]) -> Callable[[int, int], None]:
+        """Return what adds the events of some buckets of the share to the levels."""
+        from napari_xpcs.correlate._numba_events import add_buckets
+
+        levels, sums, share = self._levels, self._sums, self._share
+        bounds, seen, fresh = share.bounds, levels.frames, share.frames
+        weight, largest = np.ones(fresh), float(share.largest)
+        if self._plan.normalize_frame:
+            counts = sums.counts[seen : seen + fresh]
+            weight, largest = frame_weights(counts, len(self._pixels.index)), np.inf
+
+        def add(start: int, stop: int) -> None:
+            add_buckets(
+                share.records, bounds, share.pixel_bounds, start, stop, share.shift, largest,
+                share.used_pixel, weight, seen, fresh, sums.total.reshape(-1), levels.products,
+                levels.first, levels.last, levels.total, kept,
+            )  # fmt: skip
+
+        return add
 
 
-def _weights(counts: Float[np.ndarray, " frame"], pixels: int) -> Float[np.ndarray, " frame"]:
-    """Return the inverse of the mean count of frames; 0 for one without a count."""
-    mean = counts / pixels
-    return np.where(mean > 0.0, 1.0 / np.where(mean > 0.0, mean, 1.0), 0.0)
+def _read_ahead(
+    spans: Iterator[SelectedEvents], pool: ThreadPoolExecutor
+) -> Iterator[SelectedEvents]:
+    """Yield ``spans``; the next one is read while one is worked on."""
+    job = pool.submit(next, spans, None)
+    while (span := job.result()) is not None:
+        job = pool.submit(next, spans, None)
+        yield span

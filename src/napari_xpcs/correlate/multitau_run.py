@@ -121,6 +121,9 @@ def correlate_multitau(
     with closing(accumulation) as work:
         shown = saving = time.monotonic()
         for progress in work.steps(stops):
+            if progress.done != work.frames:
+                yield progress  # more was read than the state is whole with
+                continue
             now, partial = time.monotonic(), None
             at_stop = stops is not None and work.frames and work.frames % stops == 0
             if at_stop and (not snapshots or snapshots[-1].frames < work.frames >= 2):

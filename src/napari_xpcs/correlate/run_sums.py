@@ -147,3 +147,17 @@ def join_sums(earlier: RunSums, later: RunSums) -> RunSums:
         raw_frames=np.concatenate([earlier.raw_frames, later.raw_frames]),
         without_value=earlier.without_value | later.without_value,
     )
+
+
+def frame_weights(counts: Float[np.ndarray, " frame"], pixels: int) -> Float[np.ndarray, " frame"]:
+    """Return the inverse of the mean count of frames; 0 for one without a count.
+
+    Parameters
+    ----------
+    counts
+        Counts of the used pixels of each frame.
+    pixels
+        Number of these.
+    """
+    mean = counts / pixels
+    return np.where(mean > 0.0, 1.0 / np.where(mean > 0.0, mean, 1.0), 0.0)
