@@ -24,6 +24,7 @@ from napari_xpcs.plugin.compare_widget import EMPTY, PAGES, SELECT, CompareWidge
 from napari_xpcs.plugin.dock_placing import dock_of
 from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.layers import layers_with_role
+from napari_xpcs.plugin.window import show_files
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
 
@@ -85,23 +86,22 @@ def column(widget, number):
     return [model.data(model.index(row, number)) for row in range(model.rowCount())]
 
 
-def select(widget, qtbot, *names):
+def select(widget, *names):
     """Select runs by the end of their names; all without names."""
     paths = [path for path in widget._listed if not names or path.name.endswith(names)]
     table(widget).select_paths(paths)
+
+
+def drawn(widget, qtbot):
+    """Wait for the plot, and return (x, y) of what it shows."""
     qtbot.waitUntil(widget.is_drawn, timeout=20000)
-
-
-def page(widget, qtbot, name):
-    widget.findChild(QTabBar, "pages").setCurrentIndex(PAGES.index(name))
-    qtbot.waitUntil(widget.is_drawn, timeout=20000)
-
-
-def lines(widget):
-    """Return (x, y) of what is drawn."""
     (axes,) = widget._plot.plot.figure.axes
     found = [line.get_data() for line in axes.get_lines()]
     return [(x, y) for x, y in found if len(x) > 2]
+
+
+def page(widget, name):
+    widget.findChild(QTabBar, "pages").setCurrentIndex(PAGES.index(name))
 
 
 def test_an_empty_dock_says_what_to_do(widget, qtbot):
@@ -112,22 +112,13 @@ def test_an_empty_dock_says_what_to_do(widget, qtbot):
     assert widget._plot.plot.figure.texts[0].get_text() == EMPTY
 
 
-def test_nothing_is_wider_than_a_narrow_dock(listed, qtbot):
-    listed.findChild(QToolButton, "average_section").setChecked(True)
-    select(listed, qtbot)
-    for name in PAGES:
-        page(listed, qtbot, name)
-        content = listed.column.parentWidget()
-        assert content.minimumSizeHint().width() <= 286, name
-
-
 def test_runs_are_listed_sorted_and_filtered(listed, qtbot):
     names = [f"B0147_r{number:05d}_results.hdf" for number in range(RUNS)]
     assert column(listed, 0) == names
     assert column(listed, 1)[2] == "2026-01-01 12:02:00"
     assert column(listed, 2) == ["160"] * RUNS
     header = table(listed).horizontalHeader()
-    select(listed, qtbot, "r00001_results.hdf")
+    select(listed, "r00001_results.hdf")
     header.setSortIndicator(1, Qt.SortOrder.DescendingOrder)
     assert column(listed, 0) == names[::-1]
     assert [path.name for path in table(listed).paths()] == [names[1]]
@@ -139,7 +130,7 @@ def test_runs_are_listed_sorted_and_filtered(listed, qtbot):
 
 
 def test_new_damaged_and_foreign_files(listed, folder, one_result, qtbot):
-    select(listed, qtbot, "r00001_results.hdf")
+    select(listed, "r00001_results.hdf")
     kept = listed._listed[folder / "B0147_r00001_results.hdf"]
     shutil.copy(one_result, folder / "C_results.hdf")
     (folder / "cut_results.hdf").write_bytes(one_result.read_bytes()[:5000])
@@ -179,47 +170,41 @@ def test_a_drop_of_files_adds_them_and_a_folder_replaces(widget, folder, one_res
 
 
 def test_g2_of_a_bin_with_and_without_errors(listed, qtbot):
-    select(listed, qtbot, "r00000_results.hdf", "r00001_results.hdf")
-    drawn = lines(listed)
-    assert len(drawn) == 2
+    select(listed, "r00000_results.hdf", "r00001_results.hdf")
+    assert len(drawn(listed, qtbot)) == 2
     bins = listed.findChild(QComboBox, "bin")
     assert bins.count() == 4
     bins.setCurrentIndex(2)
-    qtbot.waitUntil(listed.is_drawn)
     run = listed._read[table(listed).paths()[1]]
-    np.testing.assert_allclose(lines(listed)[1][1], run.curves.g2[:, 2])
+    np.testing.assert_allclose(drawn(listed, qtbot)[1][1], run.curves.g2[:, 2])
     assert listed._plot.plot.figure.axes[0].containers
     listed.findChild(QCheckBox, "errors").setChecked(False)
-    qtbot.waitUntil(listed.is_drawn)
+    drawn(listed, qtbot)
     assert not listed._plot.plot.figure.axes[0].containers
 
 
-def test_stability_from_run_to_run_tells_the_true_change(listed, qtbot):
-    select(listed, qtbot)
-    page(listed, qtbot, "Stability")
+def test_every_page_draws_all_runs_with_units_in_a_narrow_dock(listed, qtbot):
+    listed.findChild(QToolButton, "average_section").setChecked(True)
+    select(listed)
+    for name, unit in (("g2", "(s)"), ("I(q)", "(1/Å)"), ("I(t)", "(s)"), ("Stability", "(1/Å)")):
+        page(listed, name)
+        assert len(drawn(listed, qtbot)) == RUNS
+        assert unit in listed._plot.plot.figure.axes[0].get_xlabel()
+        assert listed.column.parentWidget().minimumSizeHint().width() <= 286, name
     kind = listed.findChild(QComboBox, "stability")
     kind.setCurrentIndex(kind.findData("runs"))
-    qtbot.waitUntil(listed.is_drawn)
+    assert len(drawn(listed, qtbot)) == RUNS
     total = text(listed, "findings").splitlines()[1]
     assert total.startswith("Sum over all q: +")
     assert float(total.split("+")[1].split()[0]) == pytest.approx(10.0, abs=0.5)
     assert total.endswith("more than scatter makes.")
-    assert len(lines(listed)) == RUNS
-
-
-def test_every_page_draws_something_with_units(listed, qtbot):
-    select(listed, qtbot)
-    for name, unit in (("g2", "(s)"), ("I(q)", "(1/Å)"), ("I(t)", "(s)"), ("Stability", "(1/Å)")):
-        page(listed, qtbot, name)
-        assert unit in listed._plot.plot.figure.axes[0].get_xlabel()
-        assert len(lines(listed)) == RUNS
     table(listed).clearSelection()
     qtbot.waitUntil(listed.is_drawn)
     assert listed._plot.plot.figure.texts[0].get_text() == SELECT
 
 
 def test_the_average_is_judged_before_it_is_written(listed, folder, tmp_path, qtbot, xpcs):
-    select(listed, qtbot)
+    select(listed)
     panel = listed._average
     assert not panel._write.isEnabled()
     panel._low.setText("0.9")
@@ -249,7 +234,7 @@ def test_the_average_is_judged_before_it_is_written(listed, folder, tmp_path, qt
 
 
 def test_an_average_never_replaces_what_it_is_made_of(listed, folder, qtbot):
-    select(listed, qtbot)
+    select(listed)
     panel = listed._average
     panel.judge()
     qtbot.waitUntil(lambda: panel._write.isEnabled())
@@ -261,10 +246,10 @@ def test_an_average_never_replaces_what_it_is_made_of(listed, folder, qtbot):
 
 
 def test_another_selection_or_limit_forgets_the_verdict(listed, qtbot):
-    select(listed, qtbot)
+    select(listed)
     panel = listed._average
     for change in (
-        lambda: select(listed, qtbot, "r00000_results.hdf", "r00001_results.hdf"),
+        lambda: select(listed, "r00000_results.hdf", "r00001_results.hdf"),
         lambda: qtbot.keyClicks(panel._low, "1"),
     ):
         panel.judge()
@@ -281,18 +266,25 @@ def test_a_double_click_opens_the_run_and_a_button_its_frames(
     index = table(listed).model().index(1, 0)
     table(listed).doubleClicked.emit(index)
     qtbot.waitUntil(lambda: len(layers_with_role(viewer.layers, "partition")) == 1)
-    select(listed, qtbot, "r00002_results.hdf")
+    select(listed, "r00002_results.hdf")
     listed.findChild(QPushButton, "open_frames").click()
     qtbot.waitUntil(lambda: len(layers_with_role(viewer.layers, "frames")) == 1, timeout=10000)
     assert layers_with_role(viewer.layers, "frames")[0].data.shape == (160, 40, 40)
 
 
-def test_curves_go_to_the_one_fit_dock(make_napari_viewer, folder, qtbot):
-    viewer = make_napari_viewer(show=True)
-    listed = dock_of(viewer, "XPCS: Compare runs", CompareWidget)
-    listed.look_at([folder])
+@pytest.fixture
+def window(folder, qtbot):
+    """What ``napari-xpcs open FOLDER`` shows."""
+    viewer, docks = show_files([folder])
+    yield viewer, docks
+    viewer.close()
+
+
+def test_a_folder_is_opened_and_curves_go_to_its_one_fit_dock(window, folder, qtbot):
+    viewer, docks = window
+    listed, fit = docks[CompareWidget], docks[FitWidget]
     wait_for_list(listed, qtbot, RUNS)
-    fit = dock_of(viewer, "XPCS: Fit g2", FitWidget)
+    assert not viewer.layers
     table(listed).select_paths(sorted(folder.glob("*r0000[12]*")))
     listed.findChild(QPushButton, "fit_runs").click()
     sources = fit.findChild(QComboBox, "curves")
