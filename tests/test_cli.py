@@ -359,8 +359,19 @@ def test_a_damaged_frame_is_named_and_left_out_only_if_told(xpcs, tmp_path):
     assert "Raw frames left out (211): 1." in json.loads(done.out)["notes"]
     g2 = [open_path(path).curves.g2 for path in (whole, rest)]
     np.testing.assert_allclose(*g2, atol=0.02)
-    both = xpcs("correlate", frames, "--qmap", qmap, "-o", rest, "--skip-corrupt", "--type", "both")
-    assert both.status == 2
+    both = tmp_path / "both.hdf"
+    more = ["--skip-corrupt", "--type", "both", "--json"]
+    done = xpcs("correlate", frames, "--qmap", qmap, "-o", both, *more)
+    assert json.loads(done.out)["notes"].count("Raw frames left out (211): 1.") == 1
+    half = open_path(both).twotime.upper(0)
+    assert np.flatnonzero(np.isnan(half[0])).tolist() == [211]
+    assert np.isnan(half[211, 211:]).all()
+    with h5py.File(both) as file:
+        assert file["xpcs/napari_xpcs/skipped_frames"][()].tolist() == [211]
+    ages = tmp_path / "ages.hdf"
+    more = ["--skip-frames", "5,9-10", "--type", "twotime", "--maps", "ages", "--json"]
+    done = xpcs("correlate", frames, "--qmap", qmap, "-o", ages, "--skip-corrupt", *more)
+    assert json.loads(done.out)["notes"] == ["Raw frames left out (5, 9, 10, 211): 4."]
 
 
 def test_a_long_run_gets_ages_in_place_of_maps(xpcs, tmp_path):

@@ -30,12 +30,18 @@ def test_maps(
     bins: list[int] | None,
 ) -> None:
     frames, there = open_path(frames_path).frames, MapsInMemory()
-    options = {"frame_time_s": 1e-3, "bins": bins, "selection": FrameSelection(end=300)}
+    options = {
+        "frame_time_s": 1e-3,
+        "bins": bins,
+        "selection": FrameSelection(end=300),
+        "skipped": (17,),
+    }
     of_cluster = run(
         correlate_twotime_on(cluster, frames_path, frames, rings, sink=there, **options)
     )
     here = run(correlate_twotime(frames, rings, xp=get_backend(), **options))
     np.testing.assert_array_equal(there.maps, here.maps)
+    assert of_cluster.skipped_frames == (17,)
     assert_same(replace(of_cluster, maps=()), replace(here, maps=()))
     monkeypatch.setattr(twotime_module, "MAP_BYTES", 1000.0)
     with pytest.raises(CorrelationError, match="--scheduler none"):

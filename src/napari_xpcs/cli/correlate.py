@@ -93,11 +93,11 @@ def correlate(
     ] = False,
     skip_frames: Annotated[
         str | None,
-        typer.Option(help="Raw frames to leave out of g2: 3,10-20, or a file that lists them."),
+        typer.Option(help="Raw frames to leave out: 3,10-20, or a file that lists them."),
     ] = None,
     skip_corrupt: Annotated[
         bool,
-        typer.Option("--skip-corrupt", help="Leave frames out of g2 whose data are damaged."),
+        typer.Option("--skip-corrupt", help="Leave frames out whose data are damaged."),
     ] = False,
     frame_time: Annotated[
         float | None, typer.Option(help="Time between raw frames, s, in place of the file's.")
@@ -157,10 +157,6 @@ def correlate(
     twotime, g2_alone = choices["type"] != "multitau", choices["type"] == "multitau"
     if bins is not None and g2_alone:
         raise typer.BadParameter("--bins chooses two-time maps; add --type twotime or both.")
-    if skip_corrupt and twotime:
-        raise typer.BadParameter("two-time maps need every frame: --skip-corrupt is for g2 alone.")
-    if skip_frames is not None and twotime:
-        raise typer.BadParameter("two-time maps need every frame: --skip-frames is for g2 alone.")
     # Starting JAX takes seconds and memory that g2 on a CPU does not need.
     needed = twotime or engine == "array" or DeviceConfig.from_environment().use_gpu
     options: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """Two-time maps on a cluster: some bins on each worker."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +49,8 @@ def correlate_twotime_on(
     dataset: str | None = None,
     bins: Sequence[int] | None = None,
     selection: FrameSelection | None = None,
+    skipped: Iterable[int] = (),
+    skip_corrupt: bool = False,
     smoothing: str = "static",
 ) -> Steps[TwoTimeResult]:
     """Make two-time maps on a cluster, some bins on each worker, to the values of one computer.
@@ -59,7 +61,7 @@ def correlate_twotime_on(
     ----------
     cluster, path, frames, dataset
         As in :func:`~napari_xpcs.distributed.multitau.correlate_multitau_on`.
-    partition, sink, frame_time_s, bins, selection, smoothing
+    partition, sink, frame_time_s, bins, selection, skipped, skip_corrupt, smoothing
         As in :func:`~napari_xpcs.correlate.twotime_run.correlate_twotime`.
 
     Raises
@@ -70,7 +72,10 @@ def correlate_twotime_on(
     check_smoothing(smoothing)
     check_frame_time(frame_time_s)
     labels = labels_with_pixels(used_pixels(partition, frames.shape[1:]), bins)
-    plan = RunPlan(selection=(selection or FrameSelection()).within(frames.shape[0]))
+    plan = RunPlan(
+        selection=(selection or FrameSelection()).within(frames.shape[0]),
+        skipped=tuple(sorted(set(skipped))),
+    )
     of_map = 4.0 * plan.frames**2
     if of_map > MAP_BYTES:
         msg = (
@@ -91,7 +96,7 @@ def correlate_twotime_on(
         partition=partition,
         plan=plan,
         engine=EngineChoice(name="two-time", reason=""),
-        skip_corrupt=False,
+        skip_corrupt=skip_corrupt,
         topic=topic,
     )
     total = _TICKS * len(groups)
@@ -131,6 +136,7 @@ def correlate_twotime_on(
         g2_err=np.concatenate([one.g2_err for one in results], axis=1),
         g2_ratio=np.concatenate([one.g2_ratio for one in results], axis=1),
         segments=np.concatenate([one.segments for one in results], axis=2),
+        empty_frames=tuple(sorted({n for one in results for n in one.empty_frames})),
         engine=f"{results[0].engine}, {cluster.workers} workers of {cluster.name}",
     )
 
@@ -156,6 +162,8 @@ def _maps_of_bins(
             xp=get_backend(),
             bins=bins,
             selection=run.plan.selection,
+            skipped=run.plan.skipped,
+            skip_corrupt=run.skip_corrupt,
             smoothing=smoothing,
         )
 

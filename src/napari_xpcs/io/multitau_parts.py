@@ -121,8 +121,6 @@ def write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
         file[layouts.MULTITAU_PARTIAL_FRAMES] = result.partial_frames.astype(np.float64)
     if result.pixel_averages is not None:
         _write_pixels(file, result.pixel_averages, len(result.delay_frames))
-    if result.skipped_frames:
-        file[layouts.SKIPPED_FRAMES] = np.array(result.skipped_frames, dtype=np.int64)
 
 
 def multitau_options(result: "MultiTauResult") -> dict[str, Any]:

@@ -192,6 +192,8 @@ def _write_means(file: h5py.File, means: AnyResult) -> None:
     put_array(file, layouts.SCATTERING_1D, total.reshape(1, -1))
     put_array(file, layouts.SCATTERING_1D_SEGMENTS, segments)
     put_array(file, layouts.INTENSITY_VS_TIME, means.intensity_vs_time)
+    if means.skipped_frames:
+        file[layouts.SKIPPED_FRAMES] = np.array(means.skipped_frames, dtype=np.int64)
 
 
 def _write_twotime(file: h5py.File, result: TwoTimeResult) -> None:
@@ -208,6 +210,9 @@ def _write_twotime(file: h5py.File, result: TwoTimeResult) -> None:
         # Not measured is 0 in this layout.
         put_array(file, name, np.nan_to_num(hdf5_adapter.to_numpy(values)))
     file[layouts.TWOTIME_MAPS].attrs["diagonal"] = "shot noise, not a measured correlation"
+    file[layouts.TWOTIME_MAPS].attrs["nan"] = "a frame that was left out, or empty in the bin"
+    if result.empty_frames:
+        file[layouts.TWOTIME_EMPTY_FRAMES] = np.array(result.empty_frames, dtype=np.int64)
 
 
 _SMOOTHING = {"no-static": "none", "none": "none", "dynamic": "dqmap"}

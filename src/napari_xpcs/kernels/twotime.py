@@ -85,7 +85,7 @@ class TwoTimeResult:
     mean_frame: Float32[np.ndarray, "row col"]
     scattering_1d: Float[np.ndarray, " sbin"]
     scattering_1d_segments: Float[np.ndarray, "segment sbin"]
-    intensity_vs_time: Float[np.ndarray, "2 frame"]
+    intensity_vs_time: Float[np.ndarray, "2 counted"]
     selection: FrameSelection
     frame_time_s: float
     normalization: str = "static"

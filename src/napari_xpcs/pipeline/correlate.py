@@ -72,7 +72,7 @@ def correlate_file(
     ``bins`` are the labels of the two-time maps, all of them by default, and ``smoothing`` how
     these are normalised; the maps go into the file while they are made.  ``maps`` is one of
     :data:`~napari_xpcs.correlate.multitau_twotime_run.MAPS`.  ``frame_time_s`` wins over what the
-    file says.  With ``skip_corrupt`` frames that cannot be read are left out of g2.
+    file says.  With ``skip_corrupt`` frames that cannot be read are left out.
     The options from ``skipped`` to ``engine`` are those of
     :func:`~napari_xpcs.correlate.multitau_run.correlate_multitau`.  Every ``checkpoint_s`` seconds
     the state of g2 is saved beside ``output``, and the same call goes on from there if the last
@@ -173,7 +173,13 @@ def correlate_file(
                 maps=maps,
                 delays_per_level=delays_per_level,
                 cluster=cluster,
-                options={"bins": bins, "smoothing": smoothing, **common},
+                options={
+                    "bins": bins,
+                    "smoothing": smoothing,
+                    "skipped": options["skipped"],
+                    "skip_corrupt": skip_corrupt,
+                    **common,
+                },
             )
         result_file.write(
             source=str(frames),
@@ -190,10 +196,12 @@ def correlate_file(
         )
     checkpoint.remove()
     here = ("g2 of every age was made on this computer.",) if "ages" in results and cluster else ()
-    if not multitau:
-        return here
-    made_by = "Engine {engine} on {device}: {engine_reason}.".format_map(results["multitau"].engine)
-    return (made_by, *results["multitau"].remarks(), *here)
+    # What was left out of g2 and of maps is the same.
+    remarks = dict.fromkeys(remark for result in results.values() for remark in result.remarks())
+    if multitau:
+        made_by = "Engine {engine} on {device}: {engine_reason}."
+        return (made_by.format_map(results["multitau"].engine), *remarks, *here)
+    return (*remarks, *here)
 
 
 def _correlate_in_time(

@@ -57,8 +57,8 @@ class CorrelateOptions(Section):
         self._skipped = QLineEdit(objectName="skipped")
         self._skipped.setPlaceholderText("none; 3,10-20 or a file")
         self._skipped.setToolTip(
-            "Raw frames to leave out of g2, or a text file that lists them. They enter no pair and "
-            "no average, and time goes on."
+            "Raw frames to leave out, or a text file that lists them. They enter no pair and no "
+            "average, and time goes on; in two-time maps their rows and columns are empty."
         )
         self._skipped.editingFinished.connect(self.changed)
         form.insertRow(2, "Bad frames", self._skipped)
@@ -70,7 +70,7 @@ class CorrelateOptions(Section):
         form.insertRow(3, "g2 of parts", self._partials)
         self._flags: dict[str, QCheckBox] = {}
         for name, text, tip in (
-            ("skip_corrupt", "Leave damaged frames out", "g2 goes on without what cannot be read."),
+            ("skip_corrupt", "Leave damaged frames out", "Go on without what cannot be read."),
             (
                 "normalize_frame",
                 "Divide each frame by its mean",

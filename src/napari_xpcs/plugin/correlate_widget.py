@@ -361,12 +361,14 @@ class CorrelateWidget(Dock):
         if result.twotime is not None:
             number = bins_text(len(result.twotime.processed_bins))
             said.append(f"Two-time maps of {number}: see XPCS: Two-time.")
+            said += [remark for remark in result.twotime.remarks() if remark not in said]
         if result.ages is not None:
             number = bins_text(len(result.ages.ages.processed_bins))
             said.append(
                 f"Two-time ages of {number}, which a long run has in place of maps: see XPCS: "
                 "Two-time."
             )
+            said += [remark for remark in result.ages.remarks() if remark not in said]
         self._summary.setText(" ".join(said))
         self._refresh()
 
