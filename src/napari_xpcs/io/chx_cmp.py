@@ -226,8 +226,7 @@ def write_event_blocks(
                     f"{count_bytes} bytes of a .cmp file."
                 )
                 raise FileFormatError(msg)
-            bounds = np.searchsorted(events.frame, np.arange(begin, end + 1))
-            for first, last in pairwise(bounds.tolist()):
+            for first, last in pairwise(events.starts.tolist()):
                 file.write(_LENGTH.pack(last - first))
                 file.write(events.pixel[first:last].astype("<i4").tobytes())
                 file.write(events.count[first:last].astype(stored).tobytes())

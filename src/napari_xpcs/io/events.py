@@ -20,11 +20,30 @@ EVENTS_AT_ONCE = 1 << 22
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Events:
-    """What was counted, frames ascending; ``pixel`` is row * columns + column."""
+    """What was counted in the frames from ``begin`` on.
 
-    frame: Int[np.ndarray, " event"]
+    Parameters
+    ----------
+    begin
+        The first frame.
+    starts
+        Events before each frame, and in all.
+    pixel
+        row * columns + column.
+    count
+        What was counted there.
+    """
+
+    begin: int
+    starts: Int[np.ndarray, " frame+1"]
     pixel: Int[np.ndarray, " event"]
     count: Shaped[np.ndarray, " event"]
+
+    @property
+    def frame(self) -> Int[np.ndarray, " event"]:
+        """The frame of each event, ascending."""
+        frames = np.arange(self.begin, self.begin + len(self.starts) - 1)
+        return np.repeat(frames, np.diff(self.starts))
 
 
 class EventSource(Protocol):
@@ -118,8 +137,7 @@ class EventFrames(LazyFrames):
                 f"{events.frame[first]}; events are correlated with whole counts up to 65535."
             )
             raise FileFormatError(msg)
-        starts = np.searchsorted(events.frame, np.arange(begin, end + 1))
-        return starts, events.pixel.astype(np.int32, copy=False), count
+        return events.starts, events.pixel.astype(np.int32, copy=False), count
 
     def sum_of(self, begin: int, end: int) -> Image:
         """Return the sum of frames, without a dense frame on the way."""
@@ -227,23 +245,22 @@ class ThresholdedFrames:
         if self.mask is not None:
             counted &= self.mask
         place = np.flatnonzero(counted)
-        frame, pixel = np.divmod(place, rows * cols)
-        return Events(frame + begin, pixel, dense.reshape(-1)[place])
+        starts = np.searchsorted(place, np.arange(len(dense) + 1) * (rows * cols))
+        return Events(begin, starts, place % (rows * cols), dense.reshape(-1)[place])
 
 
-def check_events(events: Events, shape: tuple[int, int], name: str) -> None:
-    """Check that frames ascend and that pixels belong to a detector of ``shape``.
+def check_ascending(frame: Int[np.ndarray, " event"], name: str) -> None:
+    """Check that the frames of events ascend.
 
     Raises
     ------
     FileFormatError
-        With the first event that is wrong.
+        With the first two that do not.
     """
-    falls = np.flatnonzero(np.diff(events.frame) < 0)
+    falls = np.flatnonzero(np.diff(frame) < 0)
     if falls.size:
-        before, after = events.frame[falls[0] : falls[0] + 2].tolist()
+        before, after = frame[falls[0] : falls[0] + 2].tolist()
         raise falling_frames(name, before, after)
-    check_pixels(events.pixel, shape, name)
 
 
 def falling_frames(name: str, before: int, after: int) -> FileFormatError:

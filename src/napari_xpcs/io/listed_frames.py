@@ -47,7 +47,8 @@ class ListedFrames:
     def read(self, begin: int, end: int) -> Events:
         """Return the events of the frames from ``begin`` up to before ``end``."""
         if begin == end:
-            return Events(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, self.dtype))
+            none = np.zeros(0, np.int32)
+            return Events(begin, np.zeros(1, np.int64), none, none.astype(self.dtype))
         raw = self._bytes(begin, end)
         pixels: list[np.ndarray] = []
         counts: list[np.ndarray] = []
@@ -70,10 +71,10 @@ class ListedFrames:
                 "a count cannot be negative, so the file is damaged."
             )
             raise FileFormatError(msg)
-        pixel = np.concatenate(pixels).astype(np.int64)
+        pixel = np.concatenate(pixels)
         check_pixels(pixel, self.shape[1:], self.path.name)
-        frames = np.repeat(np.arange(begin, end), [len(part) for part in pixels])
-        return Events(frames, pixel, count.astype(self.dtype))
+        starts = np.cumsum([0, *(len(part) for part in pixels)])
+        return Events(begin, starts, pixel, count.astype(self.dtype, copy=False))
 
     def _bytes(self, begin: int, end: int) -> UInt8[np.ndarray, " byte"]:
         first = int(self.offsets[begin])

@@ -1,6 +1,7 @@
 """Writing frames as the APS writes them: one bitshuffle+LZ4 chunk per frame, metadata beside."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def _events(blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, Events]]:
     done = 0
     for block in blocks:
         found = ThresholdedFrames(frames=block).read(0, len(block))
-        yield done + len(block), Events(found.frame + done, found.pixel, found.count)
+        yield done + len(block), replace(found, begin=done)
         done += len(block)
 
 

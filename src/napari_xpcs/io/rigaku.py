@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt64
+from jaxtyping import Int, Int32, UInt64
 
 from napari_xpcs._typing import Mask
 from napari_xpcs.errors import FileFormatError
@@ -18,7 +18,7 @@ from napari_xpcs.io.events import (
     EventFrames,
     EventRun,
     Events,
-    check_events,
+    check_ascending,
     check_pixels,
     falling_frames,
 )
@@ -72,22 +72,31 @@ class RigakuEvents:
         parts = [self._read_module(module, begin, end) for module in self.modules]
         if len(parts) == 1:
             return parts[0]
-        frame = np.concatenate([part.frame for part in parts])
-        order = np.argsort(frame, kind="stable")
-        pixel = np.concatenate([part.pixel for part in parts])
-        count = np.concatenate([part.count for part in parts])
-        return Events(frame[order], pixel[order], count[order])
+        starts = np.sum([part.starts for part in parts], axis=0)
+        pixel, count = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.uint16)
+        before = starts[:-1].copy()
+        for part in parts:
+            number = np.diff(part.starts)
+            place = np.arange(len(part.pixel)) + np.repeat(before - part.starts[:-1], number)
+            pixel[place], count[place] = part.pixel, part.count
+            before += number
+        return Events(begin, starts, pixel, count)
 
     def _read_module(self, module: RigakuModule, begin: int, end: int) -> Events:
-        first, last = module.starts[np.minimum((begin, end), module.frames)].tolist()
-        words = _read_words(module.path, first, last - first)
-        events = _unpack(words, module.first_pixel)
-        check_pixels(events.pixel, MODULE_SHAPE, module.path.name)
-        if len(self.modules) == 1:
-            return events
-        row, col = np.divmod(events.pixel, MODULE_SHAPE[1])
-        pixel = (row + module.row) * self.shape[2] + col + module.col
-        return Events(events.frame, pixel, events.count)
+        starts = module.starts[np.minimum(np.arange(begin, end + 1), module.frames)]
+        words = _read_words(module.path, int(starts[0]), int(starts[-1] - starts[0]))
+        pixel, count = np.empty(len(words), np.int32), np.empty(len(words), np.uint16)
+        for first in range(0, len(words), _WORDS_AT_ONCE):
+            # Some at a time stay in a cache through all these steps.
+            here = slice(first, first + _WORDS_AT_ONCE)
+            of_module = _pixels(words[here]) - module.first_pixel
+            check_pixels(of_module, MODULE_SHAPE, module.path.name)
+            if len(self.modules) > 1:
+                row, col = np.divmod(of_module, MODULE_SHAPE[1])
+                of_module = (row + module.row) * self.shape[2] + col + module.col
+            pixel[here] = of_module
+            count[here] = words[here] & np.uint64(0xFFF)
+        return Events(begin, starts - starts[0], pixel, count)
 
 
 def is_rigaku(path: Path) -> bool:
@@ -97,7 +106,7 @@ def is_rigaku(path: Path) -> bool:
     if path.stat().st_size < _WORD.itemsize:
         return bool(_MODULE_NAME.search(path.name))
     words = np.fromfile(path, _WORD, count=1024)
-    pixel = _unpack(words, 0).pixel
+    pixel = _pixels(words)
     return not (words & _UNUSED_BITS).any() and bool(
         (pixel < _OFFSET + MODULE_SHAPE[0] * MODULE_SHAPE[1]).all()
     )
@@ -169,16 +178,16 @@ def _scan(path: Path, row: int, col: int) -> RigakuModule:
     starts: list[np.ndarray] = []
     lowest, highest, frames = 2 * _OFFSET, -1, 0
     for first in range(0, words, _WORDS_AT_ONCE):
-        events = _unpack(_read_words(path, first, min(_WORDS_AT_ONCE, words - first)), 0)
-        frame = events.frame
-        check_events(events, (2, _OFFSET), path.name)
+        part = _read_words(path, first, min(_WORDS_AT_ONCE, words - first))
+        frame, pixel = (part >> np.uint64(40)).astype(np.int64), _pixels(part)
+        check_ascending(frame, path.name)
         if frame[0] < frames - 1:
             raise falling_frames(path.name, frames - 1, int(frame[0]))
         opened = np.arange(frames, int(frame[-1]) + 1)
         starts.append(first + np.searchsorted(frame, opened))
         frames = int(frame[-1]) + 1
-        lowest = min(lowest, int(events.pixel.min()))
-        highest = max(highest, int(events.pixel.max()))
+        lowest = min(lowest, int(pixel.min()))
+        highest = max(highest, int(pixel.max()))
     first_pixel = _OFFSET if words and lowest >= _OFFSET else 0
     if words:
         check_pixels(np.array([highest - first_pixel]), MODULE_SHAPE, path.name)
@@ -202,9 +211,5 @@ def _read_words(path: Path, first: int, count: int) -> UInt64[np.ndarray, " even
     return words
 
 
-def _unpack(words: UInt64[np.ndarray, " event"], first_pixel: int) -> Events:
-    return Events(
-        (words >> np.uint64(40)).astype(np.int64),
-        ((words >> np.uint64(16)) & np.uint64(2 * _OFFSET - 1)).astype(np.int64) - first_pixel,
-        (words & np.uint64(0xFFF)).astype(np.uint16),
-    )
+def _pixels(words: UInt64[np.ndarray, " event"]) -> Int32[np.ndarray, " event"]:
+    return ((words >> np.uint64(16)) & np.uint64(2 * _OFFSET - 1)).astype(np.int32)
