@@ -14,7 +14,7 @@ from napari_xpcs.errors import CorruptFramesError, FileFormatError
 from napari_xpcs.io import chunk_codecs
 from napari_xpcs.io.chunk_codecs import DamagedChunkError, decoder_of
 from napari_xpcs.io.chunks import read_chunks
-from napari_xpcs.io.frames import HDF5Frames
+from napari_xpcs.io.hdf5_frames import HDF5Frames
 from napari_xpcs.io.open import open_path
 
 RNG = np.random.default_rng(11)
@@ -158,7 +158,7 @@ def test_links_to_data_files_are_read_by_their_chunks(
         blocks.append(read_chunks(*given))
         return blocks[-1]
 
-    monkeypatch.setattr("napari_xpcs.io.frames.read_chunks", remembered)
+    monkeypatch.setattr("napari_xpcs.io.hdf5_frames.read_chunks", remembered)
     np.testing.assert_array_equal(run[10:16], np.concatenate([COUNTS[10:], COUNTS[:3]]))
     assert [len(block) for block in blocks] == [3, 3]
     room = np.empty((20, 37, 53), np.uint16)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.frames import HDF5Frames
+from napari_xpcs.io.hdf5_frames import HDF5Frames
 
 FRAMES = np.arange(1, 12 * 4 * 5 + 1, dtype=np.uint16).reshape(12, 4, 5)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.composed_frames import ConcatenatedFrames, StitchedFrames
-from napari_xpcs.io.frames import HDF5Frames
+from napari_xpcs.io.hdf5_frames import HDF5Frames
 
 STORED = np.arange(11 * 4 * 6, dtype=np.int16).reshape(11, 4, 6)
 CUTS = (0, 3, 4, 9, 11)

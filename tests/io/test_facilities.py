@@ -11,7 +11,7 @@ import pytest
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.describe import describe
 from napari_xpcs.io.files import FramesFile
-from napari_xpcs.io.frames import SeveralFramesError
+from napari_xpcs.io.hdf5_frames import SeveralFramesError
 from napari_xpcs.io.open import open_path
 
 FRAMES = np.random.default_rng(1).poisson(3, (10, 12, 16)).astype(np.uint32)

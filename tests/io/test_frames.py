@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from napari_xpcs.errors import FileFormatError, XpcsError
 from napari_xpcs.io import frames as frames_module
-from napari_xpcs.io.frames import HDF5Frames
+from napari_xpcs.io.hdf5_frames import HDF5Frames
 
 STORED = np.arange(7 * 5 * 6, dtype=np.uint16).reshape(7, 5, 6)
 

@@ -12,12 +12,13 @@ from napari_xpcs.backends._active import (
     set_backend,
 )
 from napari_xpcs.backends._base import BackendProtocol
+from napari_xpcs.backends._config import DeviceConfig
 from napari_xpcs.backends._conversions import (
     ConversionError,
     ensure_backend_array,
     ensure_numpy,
 )
-from napari_xpcs.backends._device import DeviceConfig, DeviceInfo, DeviceManager
+from napari_xpcs.backends._device import DeviceInfo, DeviceManager
 from napari_xpcs.backends._numpy_backend import NumPyBackend
 from napari_xpcs.backends._report import status_line, system_report
 

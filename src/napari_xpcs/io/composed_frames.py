@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from napari_xpcs.errors import CorruptFramesError, FileFormatError
-from napari_xpcs.io.frames import LazyFrames, Stored, corrupt_frames
+from napari_xpcs.io.frames import LazyFrames, Stored
+from napari_xpcs.io.hdf5_frames import corrupt_frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

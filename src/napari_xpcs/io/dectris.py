@@ -8,9 +8,9 @@ import h5py
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.composed_frames import ConcatenatedFrames
 from napari_xpcs.io.files import FramesFile
-from napari_xpcs.io.frames import HDF5Frames
 from napari_xpcs.io.frames_file import frames_file
 from napari_xpcs.io.hdf5 import read_number, reading
+from napari_xpcs.io.hdf5_frames import HDF5Frames
 from napari_xpcs.io.known_geometry import Collector, look_up
 from napari_xpcs.io.nexus_places import DETECTOR, NEXUS, PIXEL_MASKS
 from napari_xpcs.io.sources import locate, named

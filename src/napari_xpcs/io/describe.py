@@ -12,7 +12,7 @@ from napari_xpcs.io.files import (
     ResultFile,
     XpcsFile,
 )
-from napari_xpcs.io.frames import SeveralFramesError
+from napari_xpcs.io.hdf5_frames import SeveralFramesError
 from napari_xpcs.io.open import LOOKED_FOR, UnknownLayoutError, open_path
 from napari_xpcs.kernels.geometry import KnownGeometry
 

@@ -7,9 +7,9 @@ import h5py
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.files import FramesFile
-from napari_xpcs.io.frames import HDF5Frames, SeveralFramesError
 from napari_xpcs.io.frames_file import frames_file
 from napari_xpcs.io.hdf5 import holds, reading
+from napari_xpcs.io.hdf5_frames import HDF5Frames, SeveralFramesError
 from napari_xpcs.io.known_geometry import Collector, look_up, look_up_sum
 from napari_xpcs.io.physical_units import Place
 from napari_xpcs.io.stacks import find_stacks, split_channel

@@ -9,9 +9,9 @@ import numpy as np
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.composed_frames import ConcatenatedFrames, StitchedFrames
 from napari_xpcs.io.files import FramesFile
-from napari_xpcs.io.frames import HDF5Frames
 from napari_xpcs.io.frames_file import frames_file
 from napari_xpcs.io.hdf5 import open_hdf5, read_array
+from napari_xpcs.io.hdf5_frames import HDF5Frames
 from napari_xpcs.io.known_geometry import Collector, look_up, look_up_sum
 from napari_xpcs.io.nexus_places import DETECTOR, LAMBDA, LAMBDA_FRAME_TIME
 from napari_xpcs.kernels.mask import pixel_mask_to_mask

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.frames import SeveralFramesError
 from napari_xpcs.io.hdf5 import HDF5_SUFFIXES
+from napari_xpcs.io.hdf5_frames import SeveralFramesError
 from napari_xpcs.io.open import open_path, open_series, sniff
 
 if TYPE_CHECKING:
