@@ -149,6 +149,20 @@ def test_new_damaged_and_foreign_files(listed, folder, one_result, qtbot):
     assert model.data(cell, Qt.ItemDataRole.ForegroundRole).name() != get_theme("dark").text
 
 
+def test_a_cancelled_list_stays_and_goes_on_with_refresh(widget, one_result, tmp_path, qtbot):
+    for number in range(400):
+        (tmp_path / f"r{number:03d}_results.hdf").symlink_to(one_result)
+    widget.look_at([tmp_path])
+    qtbot.waitUntil(lambda: table(widget).model().rowCount() > 0, timeout=20000)
+    widget._listing.button.click()
+    assert widget._listing.message.text() == "Cancelled."
+    kept = dict(widget._listed)
+    assert 0 < len(kept) <= 400
+    widget.look_again()
+    wait_for_list(widget, qtbot, 400)
+    assert all(widget._listed[path] is one for path, one in kept.items())
+
+
 def test_a_drop_of_files_adds_them_and_a_folder_replaces(widget, folder, one_result, qtbot):
     def drop(*paths):
         mime = QMimeData()

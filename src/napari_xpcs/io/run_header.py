@@ -81,7 +81,6 @@ def legacy_header(path: Path, file: h5py.File) -> RunHeader:
     return RunHeader(
         path=path,
         layout="aps-legacy-results",
-        started=next(iter(parts.texts("/measurement/instrument/source_begin/datetime")), ""),
         frames=_last_two(_shape(parts, "/exchange/frameSum"))[1],
         bins=bins,
         delays=delays,

@@ -21,15 +21,9 @@ from napari_xpcs.backends import get_backend
 from napari_xpcs.io.run_list import Listed, list_runs
 from napari_xpcs.io.run_summary import RunSummary
 from napari_xpcs.kernels.curves import G2Curves, bin_text
-from napari_xpcs.pipeline.compare import (
-    Comparison,
-    compare_drift,
-    compare_g2,
-    compare_profiles,
-    compare_segments,
-    compare_times,
-    read_runs,
-)
+from napari_xpcs.pipeline.compare import compare_g2, compare_profiles, read_runs
+from napari_xpcs.pipeline.comparison import Comparison
+from napari_xpcs.pipeline.stability import compare_drift, compare_segments, compare_times
 from napari_xpcs.plugin.average_panel import AveragePanel
 from napari_xpcs.plugin.collection import collection_paused
 from napari_xpcs.plugin.controls import NarrowComboBox, WrappedLabel
@@ -52,7 +46,7 @@ Read: TypeAlias = dict[Path, RunSummary]
 class CompareWidget(Dock):
     """A table of runs, a plot of those that are selected, and their average.
 
-    The numbers and the sentences are made in :mod:`napari_xpcs.pipeline.compare`; this class
+    The numbers and the sentences are made in :mod:`napari_xpcs.pipeline`; this class
     reads the controls, starts the jobs and shows what comes back.
     """
 
@@ -69,6 +63,7 @@ class CompareWidget(Dock):
         self._listing = JobButton("Refresh", guarded=False)
         self._listing.button.setToolTip("Look for new files; only these are read.")
         self._filter = QLineEdit(objectName="filter", clearButtonEnabled=True)
+        self._filter.setAcceptDrops(False)  # a file that is dropped here is a file for the dock
         self._filter.setPlaceholderText("Filter: words of the name")
         self._filter.setToolTip("Shows the runs whose name holds every word that is typed.")
         self._table = RunsView(objectName="runs")
@@ -102,7 +97,7 @@ class CompareWidget(Dock):
         self._bin = NarrowComboBox(14, objectName="bin")
         self._bin.setToolTip("Bin of the first selected run; of the others, the like one.")
         self._errors = QCheckBox("errors", objectName="errors", checked=True)
-        self._errors.setToolTip("Draw error bars: one standard deviation.")
+        self._errors.setToolTip("Draw error bars, one standard deviation, of up to 40 runs.")
         self._kind = NarrowComboBox(14, objectName="stability")
         self._kind.addItem("within each run, by its segments", "segments")
         self._kind.addItem("from run to run", "runs")
@@ -201,25 +196,24 @@ class CompareWidget(Dock):
         self._place.setText(" and ".join((*folders, *added)) or EMPTY)
 
     def _on_listing_told(self, progress: Progress) -> None:
+        """Show what was read so far beside what was known: a list that is cancelled stays."""
         if progress.partial is not None:
-            self._show_listed(progress.partial)  # type: ignore[arg-type]  # as list_runs says
+            so_far: Listed = progress.partial  # type: ignore[assignment]  # as list_runs says
+            self._take({**self._listed, **so_far})
 
     def _on_listed(self, listed: Listed) -> None:
+        self._take(listed)
+        self._listing.message.setText(_count_text(listed))
+
+    def _take(self, listed: Listed) -> None:
+        """Show a list; what was read of files that have changed since is forgotten."""
         changed = [path for path in self._read if listed.get(path) is not self._listed.get(path)]
         self._listed = listed
-        self._show_listed(listed)
-        self._listing.message.setText(_count_text(listed))
-        if self._forget(changed):
-            self._on_chosen()
-
-    def _show_listed(self, listed: Listed) -> None:
-        self._table.show_runs(listed.values())
-
-    def _forget(self, paths: Sequence[Path]) -> bool:
-        """Drop what was read of files that have changed; return whether any was."""
-        for path in paths:
+        for path in changed:
             del self._read[path]
-        return bool(paths)
+        self._table.show_runs(listed.values())
+        if changed:
+            self._on_chosen()
 
     # -- what is selected
 
@@ -237,7 +231,7 @@ class CompareWidget(Dock):
 
     def _read_chosen(self) -> None:
         """Read the selected runs, in the order in which they were measured."""
-        runs = sorted(self._table.selected(), key=lambda run: run.time_s)
+        runs = sorted(self._table.selected(), key=lambda run: np.nan_to_num(run.time_s))
         paths = [run.path for run in runs]
         if all(path in self._read for path in paths):
             self._show_runs([self._read[path] for path in paths])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_xpcs.backends.io_adapter import matplotlib_adapter
-from napari_xpcs.pipeline.compare import Comparison, Line
+from napari_xpcs.pipeline.comparison import Comparison, Line
 from napari_xpcs.plugin.curve_family import shade, short
 from napari_xpcs.plugin.curve_plot import COLORS
 from napari_xpcs.plugin.plots import plain_log_axis

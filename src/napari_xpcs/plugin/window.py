@@ -63,8 +63,8 @@ def show_files(files: Sequence[Path]) -> tuple[napari.Viewer, dict[type[QWidget]
     """Return a new viewer that shows ``files``, and its docks by class.
 
     Folders, and results where there are several, go into the dock that compares runs, with docks
-    for results beside it; all else becomes layers.  A file that cannot be read is told in the window; the others are there all
-    the same.
+    for results beside it; all else becomes layers.  A file that cannot be read is told in the
+    window; the others are there all the same.
     """
     results = [file for file in files if sniff(file) == "results"]
     compared = [file for file in files if file.is_dir()] + (results if len(results) > 1 else [])
