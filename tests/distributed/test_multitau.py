@@ -64,7 +64,7 @@ def test_same_as_on_one_computer(
 ) -> None:
     there, here = both(frames_path, **options)
     assert_same(there, here)
-    assert "2 workers of local" in there.engine["device"]
+    assert there.engine["device"].endswith("of local")
 
 
 def test_normalised_frames_agree_to_rounding(both: Both, frames_path: Path) -> None:

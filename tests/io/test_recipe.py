@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_xpcs.errors import FileFormatError
+from napari_xpcs.io.correlate_choices import CorrelateChoices
 from napari_xpcs.io.recipe import (
-    CorrelateChoices,
     Recipe,
     read_recipe,
     recipe_from_plain,

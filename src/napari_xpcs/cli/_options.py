@@ -11,22 +11,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON 
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 
 
-def read_labels(text: str | None) -> list[int] | None:
+def read_labels(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     try:
-        return [int(label) for label in text.split(",")]
+        return tuple(int(label) for label in text.split(","))
     except ValueError:
         msg = f"--bins wants whole numbers as 1,4,9, got {text!r}."
         raise typer.BadParameter(msg) from None
 
 
-def read_frame_numbers(text: str | None) -> list[int]:
+def read_frame_numbers(text: str | None) -> tuple[int, ...]:
     """Return the numbers of a list as 3,10-20, or of the file that it names."""
     if text is None:
-        return []
+        return ()
     try:
-        return frame_numbers(text)
+        return tuple(frame_numbers(text))
     except FileFormatError as fault:
         msg = f"--skip-frames: {fault}"
         raise typer.BadParameter(msg) from None

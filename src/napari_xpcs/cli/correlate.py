@@ -1,6 +1,7 @@
 """``napari-xpcs correlate``: frames to g2 and two-time maps."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,9 @@ from napari_xpcs.cli._options import Force, Json, read_frame_numbers, read_label
 
 if TYPE_CHECKING:
     from napari_xpcs.batch import Outcome
-    from napari_xpcs.io.recipe import CorrelateChoices
+    from napari_xpcs.distributed.cluster import Cluster
+    from napari_xpcs.io.correlate_choices import CorrelateChoices
+    from napari_xpcs.progress import Steps
 
 
 class Correlation(StrEnum):
@@ -46,6 +49,9 @@ def correlate(
             help="Recipe (YAML, JSON) with the choices below, which win over it; without --qmap "
             "its mask and bins are made for every file, as NAME_qmap.hdf beside the result."
         ),
+    ] = None,
+    save_recipe: Annotated[
+        Path | None, typer.Option(help="Write what was chosen here as a recipe.")
     ] = None,
     kind: Annotated[
         Correlation, typer.Option("--type", help="What to compute.")
@@ -128,106 +134,125 @@ def correlate(
     as_json: Json = False,
 ) -> None:
     """Correlate frames in the bins of a Q-map: g2 with errors, I(q), I(t), two-time maps."""
-    from napari_xpcs.backends import DeviceConfig, NumPyBackend, get_backend
-    from napari_xpcs.batch import bins_of_recipe, correlate_files, expand, is_pattern
+    from napari_xpcs.batch import bins_of_recipe, correlate_files, expand
     from napari_xpcs.distributed.cluster import on_cluster
     from napari_xpcs.io.atomic import refuse_to_overwrite
-    from napari_xpcs.io.recipe import CorrelateChoices, Recipe, read_recipe
-    from napari_xpcs.kernels.selection import FrameSelection
+    from napari_xpcs.io.correlate_choices import CorrelateChoices
+    from napari_xpcs.io.recipe import Recipe, read_recipe, refuse_to_write_recipe, write_recipe
     from napari_xpcs.pipeline.correlate import correlate_file
 
     if qmap is None and recipe is None:
         raise typer.BadParameter("give the bins: --qmap FILE, or a --recipe that makes them.")
-    many = len(frames) > 1 or is_pattern(frames[0]) or output.endswith("/") or Path(output).is_dir()
-    if many and Path(output).suffix and not Path(output).is_dir():
-        raise typer.BadParameter(f"several files need a folder for -o, {output} looks like a file.")
+    many = _is_batch(frames, output)
     chosen = Recipe() if recipe is None else read_recipe(recipe)
-    typed = {
-        "type": kind.value,
-        "begin": begin,
-        "end": end,
-        "stride": stride,
-        "average": avg,
-        "bins": read_labels(bins),
-        "normalization": normalization,
-        "normalize_frame": normalize_frame,
-        "frame_time_s": frame_time,
-    }
-    choices = _merged(context, typed, chosen.correlate or CorrelateChoices())
-    twotime, g2_alone = choices["type"] != "multitau", choices["type"] == "multitau"
-    if bins is not None and g2_alone:
+    choices = _merged(
+        context,
+        chosen.correlate or CorrelateChoices(),
+        {
+            "type": kind.value,
+            "begin": begin,
+            "end": end,
+            "stride": stride,
+            "average": avg,
+            "bins": read_labels(bins),
+            "normalization": normalization,
+            "normalize_frame": normalize_frame,
+            "delays_per_level": delays_per_level,
+            "errors": errors,
+            "partials": partials,
+            "save_g2_pixels": save_g2_pixels,
+            "skip_frames": read_frame_numbers(skip_frames),
+            "skip_corrupt": skip_corrupt,
+            "smoothing": smoothing,
+            "maps": maps,
+            "frame_time_s": frame_time,
+            "dataset": dataset,
+            "engine": engine,
+        },
+    )
+    if bins is not None and choices.type == "multitau":
         raise typer.BadParameter("--bins chooses two-time maps; add --type twotime or both.")
+    if save_recipe is not None:
+        refuse_to_write_recipe(save_recipe, force)
+    options = _run_options(choices, chosen.geometry.get("frame_time_s"))
+    options |= {"checkpoint_s": checkpoint_s, "force": force}
+    source, result = Path(frames[0]), Path(output)
+    if many:
+        paths = expand(frames)
+
+        def job(cluster: "Cluster | None") -> "Steps[Any]":
+            return correlate_files(
+                paths, result, qmap=qmap, recipe=chosen, cluster=cluster, **options
+            )
+
+    else:
+        if qmap is None:
+            refuse_to_overwrite(result, force)
+            qmap = result.with_name(f"{result.stem}_qmap.hdf")
+            bins_of_recipe(source, qmap, chosen, choices.dataset, force=force)
+        bins_path = qmap
+
+        def job(cluster: "Cluster | None") -> "Steps[Any]":
+            return correlate_file(source, bins_path, result, cluster=cluster, **options)
+
+    said = with_progress(on_cluster(scheduler, job))
+    if save_recipe is not None:
+        write_recipe(save_recipe, replace(chosen, correlate=choices), force=force)
+    if many:
+        _print_outcomes(said, as_json)
+    else:
+        _print_result(result, said, as_json)
+
+
+def _is_batch(frames: list[str], output: str) -> bool:
+    """Return whether results go into a folder."""
+    from napari_xpcs.batch import is_pattern
+
+    folder = output.endswith("/") or Path(output).is_dir()
+    many = len(frames) > 1 or is_pattern(frames[0])
+    if many and Path(output).suffix and not folder:
+        raise typer.BadParameter(f"several files need a folder for -o, {output} looks like a file.")
+    return many or folder
+
+
+def _run_options(choices: "CorrelateChoices", frame_time_of_recipe: float | None) -> dict[str, Any]:
+    """Return the choices as :func:`~napari_xpcs.pipeline.correlate.correlate_file` calls them."""
+    from napari_xpcs.backends import DeviceConfig, NumPyBackend, get_backend
+    from napari_xpcs.kernels.selection import FrameSelection
+
     # Starting JAX takes seconds and memory that g2 on a CPU does not need.
-    needed = twotime or engine == "array" or DeviceConfig.from_environment().use_gpu
-    options: dict[str, Any] = {
-        "multitau": choices["type"] != "twotime",
-        "twotime": twotime,
-        "bins": choices["bins"],
+    needed = (
+        choices.type != "multitau"
+        or choices.engine == "array"
+        or DeviceConfig.from_environment().use_gpu
+    )
+    return {
+        "multitau": choices.type != "twotime",
+        "twotime": choices.type != "multitau",
+        "bins": choices.bins,
         "selection": FrameSelection(
-            begin=choices["begin"],
-            end=choices["end"],
-            stride=choices["stride"],
-            average=choices["average"],
+            begin=choices.begin, end=choices.end, stride=choices.stride, average=choices.average
         ),
-        "normalization": choices["normalization"],
-        "normalize_frame": choices["normalize_frame"],
-        "skipped": read_frame_numbers(skip_frames),
-        "skip_corrupt": skip_corrupt,
-        "delays_per_level": delays_per_level,
-        "errors": errors,
-        "partials": partials,
-        "pixel_averages": save_g2_pixels,
-        "engine": engine,
-        "checkpoint_s": checkpoint_s,
-        "smoothing": smoothing,
-        "maps": maps,
-        "frame_time_s": choices["frame_time_s"] or chosen.geometry.get("frame_time_s"),
-        "dataset": dataset,
+        "normalization": choices.normalization,
+        "normalize_frame": choices.normalize_frame,
+        "skipped": choices.skip_frames,
+        "skip_corrupt": choices.skip_corrupt,
+        "delays_per_level": choices.delays_per_level,
+        "errors": choices.errors,
+        "partials": choices.partials,
+        "pixel_averages": choices.save_g2_pixels,
+        "engine": choices.engine,
+        "smoothing": choices.smoothing,
+        "maps": choices.maps,
+        "frame_time_s": choices.frame_time_s or frame_time_of_recipe,
+        "dataset": choices.dataset,
         "xp": get_backend() if needed else NumPyBackend(),
     }
-    if many:
-        paths, folder = expand(frames), Path(output)
-        outcomes = with_progress(
-            on_cluster(
-                scheduler,
-                lambda cluster: correlate_files(
-                    paths,
-                    folder,
-                    qmap=qmap,
-                    recipe=chosen,
-                    cluster=cluster,
-                    force=force,
-                    **options,
-                ),
-            )
-        )
-        _print_outcomes(outcomes, as_json)
-        return
-    source, result = Path(frames[0]), Path(output)
-    if qmap is None:
-        refuse_to_overwrite(result, force)
-        qmap = result.with_name(f"{result.stem}_qmap.hdf")
-        bins_of_recipe(source, qmap, chosen, dataset, force=force)
-    bins_path = qmap
-    remarks = with_progress(
-        on_cluster(
-            scheduler,
-            lambda cluster: correlate_file(
-                source, bins_path, result, cluster=cluster, force=force, **options
-            ),
-        )
-    )
-    if as_json:
-        print_json({"file": str(result), "notes": list(remarks)})
-    else:
-        out.print(f"wrote {result}", highlight=False, soft_wrap=True)
-        for remark in remarks:
-            out.print(f"note: {remark}", highlight=False, soft_wrap=True)
 
 
 def _merged(
-    context: typer.Context, typed: dict[str, Any], of_recipe: "CorrelateChoices"
-) -> dict[str, Any]:
+    context: typer.Context, of_recipe: "CorrelateChoices", typed: dict[str, Any]
+) -> "CorrelateChoices":
     """Return the choices of the recipe; what was typed on the command line wins."""
     parameters = {"type": "kind", "average": "avg", "frame_time_s": "frame_time"}
 
@@ -235,10 +260,16 @@ def _merged(
         source = context.get_parameter_source(parameters.get(name, name))
         return source is not None and source.name == "COMMANDLINE"
 
-    return {
-        name: value if was_typed(name) else getattr(of_recipe, name)
-        for name, value in typed.items()
-    }
+    return replace(of_recipe, **{name: value for name, value in typed.items() if was_typed(name)})
+
+
+def _print_result(result: Path, remarks: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        print_json({"file": str(result), "notes": list(remarks)})
+        return
+    out.print(f"wrote {result}", highlight=False, soft_wrap=True)
+    for remark in remarks:
+        out.print(f"note: {remark}", highlight=False, soft_wrap=True)
 
 
 def _print_outcomes(outcomes: Sequence["Outcome"], as_json: bool) -> None:

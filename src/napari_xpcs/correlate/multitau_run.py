@@ -1,22 +1,21 @@
 """Multi-tau correlation of a run of any number of frames."""
 
 import time
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
-from napari_xpcs.backends import BackendProtocol, DeviceConfig
+from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.correlate.accumulate import Accumulation
 from napari_xpcs.correlate.checkpoint import Checkpoint, Saved
-from napari_xpcs.correlate.engines import choose_engine
-from napari_xpcs.correlate.event_engine import EventAccumulation, few_events
-from napari_xpcs.correlate.finish import Reduction, finish, preview, snapshot
-from napari_xpcs.correlate.pixels import used_pixels
+from napari_xpcs.correlate.event_engine import EventAccumulation
+from napari_xpcs.correlate.finish import finish, preview, snapshot
+from napari_xpcs.correlate.multitau_options import MultiTauOptions
+from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import Frames
-from napari_xpcs.correlate.run_state import RunPlan
+from napari_xpcs.correlate.run_state import RunPlan, RunState
 from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
-from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.progress import Progress, Steps
 
 PREVIEW_S = 1.0
@@ -27,20 +26,10 @@ def correlate_multitau(
     frames: Frames,
     partition: Partition,
     *,
-    frame_time_s: float,
     xp: BackendProtocol,
-    selection: FrameSelection | None = None,
-    skipped: Iterable[int] = (),
-    skip_corrupt: bool = False,
-    normalization: str = "symmetric",
-    normalize_frame: bool = False,
-    delays_per_level: int = 4,
-    errors: str = "pixel",
-    partials: int = 0,
-    pixel_averages: bool = False,
-    engine: str = "auto",
     block: int = 256,
     checkpoint: Checkpoint | None = None,
+    **options: Any,
 ) -> Steps[MultiTauResult]:
     """Correlate a run in the bins of ``partition``; memory does not grow with the frames.
 
@@ -50,34 +39,15 @@ def correlate_multitau(
     ----------
     frames
         Counts (frame, row, col): an array, or anything that returns ``frames[a:b]``.
-    frame_time_s
-        Time between raw frames, s.
     xp
         Backend of the engine ``array``.
-    selection
-        The frames to use, all by default.
-    skipped
-        Raw frames to leave out: they enter no pair and no average.
-    skip_corrupt
-        Leave out frames that cannot be read, too, instead of stopping there.
-    normalization
-        One of :data:`~napari_xpcs.kernels.multitau.NORMALIZATIONS`.
-    normalize_frame
-        Divide every frame by its mean over the used pixels; a frame without a count is left out.
-    delays_per_level
-        4 as in the programs of APS 8-ID, or 8.
-    errors
-        One of :data:`~napari_xpcs.kernels.multitau.G2_ERRORS`.
-    partials
-        Give g2 of the first part of the run, too, at this many times or up to twice as many.
-    pixel_averages
-        Keep G2, IP and IF of every pixel.
-    engine
-        One of :data:`~napari_xpcs.correlate.engines.ENGINES`.
     block
         Frames in memory at once, rounded down to a power of two; no result depends on it.
     checkpoint
         Where the state is saved now and then, and taken up again by the same call.
+    options
+        ``frame_time_s`` and the others of
+        :class:`~napari_xpcs.correlate.multitau_options.MultiTauOptions`.
 
     Raises
     ------
@@ -85,39 +55,26 @@ def correlate_multitau(
         Frames, bins and options do not fit each other, the run ends early, or a used pixel
         holds what stands for a masked or saturated value.
     """
-    reduction = Reduction(
-        frame_time_s=frame_time_s,
-        normalization=normalization,
-        errors=errors,
-        pixel_averages=pixel_averages,
-    )
+    chosen = MultiTauOptions(**options)
+    reduction = chosen.reduction()
     pixels = used_pixels(partition, frames.shape[1:])
-    plan = RunPlan(
-        selection=(selection or FrameSelection()).within(frames.shape[0]),
-        skipped=tuple(sorted(set(skipped))),
-        normalize_frame=normalize_frame,
-        delays_per_level=delays_per_level,
-    )
-    choice = choose_engine(engine, events=few_events(frames), prefer_gpu=prefers_gpu())
+    plan = chosen.plan(frames)
+    choice = chosen.engine_for(frames)
     saved = checkpoint.load() if checkpoint is not None else None
-    stops = plan.frames_between_snapshots(errors, partials)
+    stops = plan.frames_between_snapshots(chosen.errors, chosen.partials)
     snapshots = [] if saved is None else list(saved.snapshots)
     started = time.monotonic()
     resumed = None if saved is None else saved.state
-    accumulation: Accumulation | EventAccumulation
-    if choice.name == "events":
-        accumulation = EventAccumulation(frames, pixels, plan, resumed=resumed)
-    else:
-        accumulation = Accumulation(
-            frames,
-            pixels,
-            plan,
-            engine=choice.name,
-            xp=xp,
-            block=block,
-            resumed=resumed,
-            skip_corrupt=skip_corrupt,
-        )
+    accumulation = start(
+        choice.name,
+        frames,
+        pixels,
+        plan,
+        skip_corrupt=chosen.skip_corrupt,
+        resumed=resumed,
+        xp=xp,
+        block=block,
+    )
     with closing(accumulation) as work:
         shown = saving = time.monotonic()
         for progress in work.steps(stops):
@@ -125,8 +82,8 @@ def correlate_multitau(
                 yield progress  # more was read than the state is whole with
                 continue
             now, partial = time.monotonic(), None
-            at_stop = stops is not None and work.frames and work.frames % stops == 0
-            if at_stop and (not snapshots or snapshots[-1].frames < work.frames >= 2):
+            at_stop = stops is not None and work.frames >= 2 and work.frames % stops == 0
+            if at_stop and (not snapshots or snapshots[-1].frames < work.frames):
                 snapshots.append(snapshot(work.state(), pixels, plan))
             if now - shown > PREVIEW_S:
                 partial = preview(work.state(), partition, pixels, plan, reduction)
@@ -157,6 +114,38 @@ def correlate_multitau(
     return result
 
 
-def prefers_gpu() -> bool:
-    """Return whether the user asked for a GPU."""
-    return DeviceConfig.from_environment().use_gpu
+def start(
+    engine: str,
+    frames: Frames,
+    pixels: UsedPixels,
+    plan: RunPlan,
+    *,
+    begin: int = 0,
+    end: int | None = None,
+    skip_corrupt: bool,
+    resumed: RunState | None = None,
+    threads: int | None = None,
+    xp: BackendProtocol | None,
+    block: int = 256,
+) -> Accumulation | EventAccumulation:
+    """Return what adds up a part of a run with the engine that was chosen for it.
+
+    Parameters
+    ----------
+    begin, end, resumed, threads, xp, block
+        As in :class:`~napari_xpcs.correlate.accumulate.Accumulation`; the last two are of no
+        interest to the engine for events.
+    """
+    common: dict[str, Any] = {"begin": begin, "end": end, "resumed": resumed, "threads": threads}
+    if engine == "events":
+        return EventAccumulation(frames, pixels, plan, **common)
+    return Accumulation(
+        frames,
+        pixels,
+        plan,
+        engine=engine,
+        xp=xp,
+        block=block,
+        skip_corrupt=skip_corrupt,
+        **common,
+    )

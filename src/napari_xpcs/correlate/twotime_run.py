@@ -11,7 +11,7 @@ from napari_xpcs.correlate.bin_values import ArrayBin, BinValues, BlasBin
 from napari_xpcs.correlate.engines import choose_engine
 from napari_xpcs.correlate.event_engine import EventRun, few_events, selected_events
 from napari_xpcs.correlate.finish import check_frame_time
-from napari_xpcs.correlate.multitau_run import prefers_gpu
+from napari_xpcs.correlate.multitau_options import prefers_gpu
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan

@@ -71,6 +71,10 @@ class Cluster:
             raise CorrelationError(self.lost())
         return len(known["workers"])
 
+    def named(self, workers: int) -> str:
+        """Return ``workers`` of this cluster in words."""
+        return f"{workers} worker{'s' if workers != 1 else ''} of {self.name}"
+
     def lost(self) -> str:
         """Return in words that the scheduler is there no more."""
         return f"The scheduler {self.name} was lost or has dropped the run; start it again."

@@ -15,15 +15,15 @@ from uuid import uuid4
 import numpy as np
 
 from napari_xpcs import __version__
-from napari_xpcs.correlate.engines import EngineChoice
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan
-from napari_xpcs.distributed.cluster import POLL_S
+from napari_xpcs.distributed.cluster import POLL_S, Cluster, fetched, let_go, listening
 from napari_xpcs.errors import CorrelationError, FileFormatError
 from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.partition import Partition
+from napari_xpcs.progress import Progress, Steps
 
 RETRIES = 2
 """How often a part that failed is done again; a file system may have been out for a moment."""
@@ -36,7 +36,17 @@ _ONE_PART = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """What every worker has to know; packed, it is small."""
+    """What every worker has to know; packed, it is small.
+
+    Parameters
+    ----------
+    version
+        Of this program where the run was sent from.
+    path, dataset, modified_ns, shape
+        The file, as it was seen there.
+    topic
+        Where tasks tell how far they are.
+    """
 
     version: str
     path: Path
@@ -45,9 +55,32 @@ class Run:
     shape: tuple[int, ...]
     partition: Partition
     plan: RunPlan
-    engine: EngineChoice
     skip_corrupt: bool
     topic: str
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        frames: Frames,
+        partition: Partition,
+        plan: RunPlan,
+        *,
+        dataset: str | None,
+        skip_corrupt: bool,
+    ) -> "Run":
+        """Return what workers have to know of the frames in a file, as they were opened here."""
+        return cls(
+            version=__version__,
+            path=path.absolute(),
+            dataset=dataset,
+            modified_ns=path.stat().st_mtime_ns,
+            shape=tuple(frames.shape),
+            partition=partition,
+            plan=plan,
+            skip_corrupt=skip_corrupt,
+            topic=f"napari-xpcs-{uuid4().hex[:12]}",
+        )
 
     def frames(self) -> Frames:
         """Open the file on this computer.
@@ -102,16 +135,11 @@ def array_bytes(held: Any) -> int:
 
 
 class Tasks:
-    """Tasks of a run.
+    """Tasks of a run on the workers of a cluster."""
 
-    Parameters
-    ----------
-    client
-        Where they are submitted.
-    """
-
-    def __init__(self, client: Any, run: Run) -> None:
-        self._client = client
+    def __init__(self, cluster: Cluster, run: Run) -> None:
+        self._cluster = cluster
+        self._topic = run.topic
         self._token = uuid4().hex
         self._number = 0
         # In a task instead of scattered: what a lost worker held is made again.
@@ -120,13 +148,47 @@ class Tasks:
     def submit(self, name: str, function: Callable[..., Any], *inputs: Any) -> Any:
         """Return the future of a task; those that join go before those that read on."""
         self._number += 1
-        return self._client.submit(
+        return self._cluster.client.submit(
             function,
             *inputs,
             key=(f"{name}-{self._token}", self._number),
             retries=RETRIES,
             priority=0 if name == "accumulate" else 1,
         )
+
+    def joined(self, parts: list[Any], join: Callable[[Any, Any], Any]) -> Any:
+        """Return the future of neighbouring ``parts`` joined in a tree.
+
+        Whoever holds on to a part keeps it in the memory of a worker.
+        """
+        while len(parts) > 1:
+            odd = parts[len(parts) // 2 * 2 :]
+            pairs = zip(parts[0::2], parts[1::2], strict=False)
+            parts = [self.submit("join", join, *pair) for pair in pairs] + odd
+        return parts[0]
+
+    def result(self, future: Any, frames: int, *, direct: bool) -> Steps[Any]:
+        """Wait for the last future of a run and return its value; closing this cancels all.
+
+        Parameters
+        ----------
+        frames
+            Used frames, what the parts of the run tell adds up to.
+        direct
+            Fetch it past the scheduler: it is large.
+        """
+        with listening(self._cluster, self._topic) as done:
+
+            def told() -> Progress:
+                so_far = min(sum(done.values()), frames)
+                return Progress(so_far, frames, "frames" if so_far < frames else "joining parts")
+
+            try:
+                value = yield from fetched(self._cluster, future, told, direct=direct)
+            finally:
+                let_go(self._cluster, [future])
+        yield Progress(frames, frames, "frames")
+        return value
 
 
 @lru_cache(maxsize=1)
@@ -163,6 +225,11 @@ class Teller:
     def threads(self) -> int:
         """Threads that this worker was given."""
         return int(self._worker.state.nthreads)
+
+    @property
+    def address(self) -> str:
+        """Of this worker."""
+        return str(self._worker.address)
 
     def tell(self, done: int, *, last: bool = False) -> None:
         """Tell how many frames are done.

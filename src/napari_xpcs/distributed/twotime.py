@@ -5,21 +5,16 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
-from napari_xpcs import __version__
 from napari_xpcs.backends import get_backend
-from napari_xpcs.correlate.engines import EngineChoice
-from napari_xpcs.correlate.finish import check_frame_time
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.correlate.twotime_maps import MapSink
 from napari_xpcs.correlate.twotime_run import (
     TILE_FRAMES,
-    check_smoothing,
     correlate_twotime,
     labels_with_pixels,
 )
@@ -45,13 +40,12 @@ def correlate_twotime_on(
     partition: Partition,
     *,
     sink: MapSink,
-    frame_time_s: float,
     dataset: str | None = None,
     bins: Sequence[int] | None = None,
     selection: FrameSelection | None = None,
     skipped: Iterable[int] = (),
     skip_corrupt: bool = False,
-    smoothing: str = "static",
+    **options: Any,
 ) -> Steps[TwoTimeResult]:
     """Make two-time maps on a cluster, some bins on each worker, to the values of one computer.
 
@@ -61,7 +55,7 @@ def correlate_twotime_on(
     ----------
     cluster, path, frames, dataset
         As in :func:`~napari_xpcs.distributed.multitau.correlate_multitau_on`.
-    partition, sink, frame_time_s, bins, selection, skipped, skip_corrupt, smoothing
+    partition, sink, bins, selection, skipped, skip_corrupt, options
         As in :func:`~napari_xpcs.correlate.twotime_run.correlate_twotime`.
 
     Raises
@@ -69,8 +63,6 @@ def correlate_twotime_on(
     CorrelationError
         As there; or a map does not fit into the memory of a worker.
     """
-    check_smoothing(smoothing)
-    check_frame_time(frame_time_s)
     labels = labels_with_pixels(used_pixels(partition, frames.shape[1:]), bins)
     plan = RunPlan(
         selection=(selection or FrameSelection()).within(frames.shape[0]),
@@ -86,25 +78,13 @@ def correlate_twotime_on(
         raise CorrelationError(msg)
     size = max(min(-(-len(labels) // cluster.workers), int(MAP_BYTES // of_map)), 1)
     groups = [labels[start : start + size] for start in range(0, len(labels), size)]
-    topic = f"napari-xpcs-{uuid4().hex[:12]}"
-    run = Run(
-        version=__version__,
-        path=path.absolute(),
-        dataset=dataset,
-        modified_ns=path.stat().st_mtime_ns,
-        shape=tuple(frames.shape),
-        partition=partition,
-        plan=plan,
-        engine=EngineChoice(name="two-time", reason=""),
-        skip_corrupt=skip_corrupt,
-        topic=topic,
-    )
+    run = Run.of(path, frames, partition, plan, dataset=dataset, skip_corrupt=skip_corrupt)
     total = _TICKS * len(groups)
     sink.start(len(labels), plan.frames, TILE_FRAMES)
-    graph = Tasks(cluster.client, run)
+    tasks = Tasks(cluster, run)
     made: list[Any] = []
     results: list[TwoTimeResult] = []
-    with listening(cluster, topic) as done:
+    with listening(cluster, run.topic) as done:
 
         def told() -> Progress:
             return Progress(min(sum(done.values()), total), total, "two-time maps")
@@ -114,12 +94,12 @@ def correlate_twotime_on(
                 # Maps wait in the memory of workers: not more than one group ahead of each.
                 while len(made) < min(len(groups), number + cluster.workers + 1):
                     position = len(made)
-                    inputs = (graph.prepared, position, groups[position], frame_time_s, smoothing)
-                    made.append(graph.submit("accumulate", _maps_of_bins, *inputs))
-                rest = graph.submit("averages", _without_maps, made[number])
+                    inputs = (tasks.prepared, position, groups[position], options)
+                    made.append(tasks.submit("accumulate", _maps_of_bins, *inputs))
+                rest = tasks.submit("averages", _without_maps, made[number])
                 results.append((yield from fetched(cluster, rest, told, direct=False)))
                 for which, label in enumerate(group):
-                    one = graph.submit("map", _one_map, made[number], which)
+                    one = tasks.submit("map", _one_map, made[number], which)
                     half = yield from fetched(cluster, one, told, direct=True)
                     for row, col, tile in _tiles_of(half):
                         sink.put(labels.index(label), row, col, tile)
@@ -137,7 +117,7 @@ def correlate_twotime_on(
         g2_ratio=np.concatenate([one.g2_ratio for one in results], axis=1),
         segments=np.concatenate([one.segments for one in results], axis=2),
         empty_frames=tuple(sorted({n for one in results for n in one.empty_frames})),
-        engine=f"{results[0].engine}, {cluster.workers} workers of {cluster.name}",
+        engine=f"{results[0].engine}, {cluster.named(cluster.workers)}",
     )
 
 
@@ -149,7 +129,7 @@ def _tiles_of(half: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
 
 
 def _maps_of_bins(
-    prepared: PreparedRun, part: int, bins: Sequence[int], frame_time_s: float, smoothing: str
+    prepared: PreparedRun, part: int, bins: Sequence[int], options: dict[str, Any]
 ) -> TwoTimeResult:
     """Make the two-time maps of some bins."""
     run = prepared.run
@@ -158,13 +138,12 @@ def _maps_of_bins(
         steps = correlate_twotime(
             run.frames(),
             run.partition,
-            frame_time_s=frame_time_s,
             xp=get_backend(),
             bins=bins,
             selection=run.plan.selection,
             skipped=run.plan.skipped,
             skip_corrupt=run.skip_corrupt,
-            smoothing=smoothing,
+            **options,
         )
 
         def tell(progress: Progress) -> None:

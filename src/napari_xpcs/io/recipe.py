@@ -12,7 +12,7 @@ everywhere in this program::
       bins: clip
       shapes:
         - {kind: sector, phi_range_deg: [150, -150]}
-    correlate: {type: multitau, normalization: symmetric, stride: 2}
+    correlate: {type: both, stride: 2, smoothing: dynamic, skip_frames: [3, 17]}
 """
 
 import json
@@ -20,12 +20,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from napari_xpcs.errors import FileFormatError, MaskError, XpcsError
 from napari_xpcs.io.atomic import atomic_path, refuse_to_overwrite
+from napari_xpcs.io.correlate_choices import CorrelateChoices
 from napari_xpcs.io.regions_text import regions_from_plain, regions_to_plain
 from napari_xpcs.io.typed_values import check_keys, converted, plain, typed
 from napari_xpcs.kernels.geometry import FIELD_UNITS
@@ -37,21 +38,6 @@ from napari_xpcs.kernels.regions import Region, RegionBins
 VERSION_KEY = "napari_xpcs_recipe"
 VERSION = 1
 SUFFIXES = (".yaml", ".yml", ".json")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CorrelateChoices:
-    """The choices of ``napari-xpcs correlate``; frames are counted from 0, times in s."""
-
-    type: Literal["multitau", "twotime", "both"] = "multitau"
-    begin: int = 0
-    end: int | None = None
-    stride: int = 1
-    average: int = 1
-    bins: tuple[int, ...] | None = None
-    normalization: Literal["symmetric", "pixel-weighted", "no-static"] = "symmetric"
-    normalize_frame: bool = False
-    frame_time_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

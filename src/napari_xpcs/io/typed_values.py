@@ -80,7 +80,8 @@ def _convert(value: Any, hint: Any) -> Any:
         made = (_convert(value, argument) for argument in arguments)
         return next((one for one in made if one is not _NONE_OF_THESE), _NONE_OF_THESE)
     if origin is Literal:
-        return value if isinstance(value, str) and value in arguments else _NONE_OF_THESE
+        same = (type(value) is type(each) and value == each for each in arguments)
+        return value if any(same) else _NONE_OF_THESE
     if origin is tuple:
         return _convert_items(value, arguments)
     if hint is NoneType:

@@ -172,6 +172,7 @@ def correlate_file(
                 dataset=dataset,
                 maps=maps,
                 delays_per_level=delays_per_level,
+                engine=engine,
                 cluster=cluster,
                 options={
                     "bins": bins,
@@ -213,6 +214,7 @@ def _correlate_in_time(
     dataset: str | None,
     maps: str,
     delays_per_level: int,
+    engine: str,
     cluster: Cluster | None,
     options: Mapping[str, Any],
 ) -> Steps[dict[str, Any]]:
@@ -224,12 +226,12 @@ def _correlate_in_time(
         )
         return {"ages": ages}
     if cluster is None:
-        twotime = yield from correlate_twotime(run, partition, sink=sink, **options)
+        twotime = yield from correlate_twotime(run, partition, sink=sink, engine=engine, **options)
     else:
         # Workers choose their own backend.
         options = {name: value for name, value in options.items() if name != "xp"}
         twotime = yield from correlate_twotime_on(
-            cluster, path, run, partition, sink=sink, dataset=dataset, **options
+            cluster, path, run, partition, sink=sink, dataset=dataset, engine=engine, **options
         )
     return {"twotime": twotime}
 
