@@ -75,6 +75,36 @@ def test_an_ellipse_turned_by_a_quarter_is_the_transposed_one():
     np.testing.assert_array_equal(drawn("ellipse", corners[1:] + corners[:1]), expected)
 
 
+def test_an_ellipse_that_is_turned_leans_with_its_box():
+    turn, center, halves = np.radians(30.0), np.array([20.2, 25.4]), (6.0, 15.0)
+    across, along = (
+        halves[0] * np.array([np.cos(turn), -np.sin(turn)]),
+        halves[1] * np.array([np.sin(turn), np.cos(turn)]),
+    )
+    corners = [center + i * across + k * along for i, k in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    offset = np.stack([ROWS - center[0], COLS - center[1]], axis=-1)
+    expected = (offset @ across / halves[0] ** 2) ** 2 + (offset @ along / halves[1] ** 2) ** 2 < 1
+    np.testing.assert_array_equal(drawn("ellipse", corners), expected)
+
+
+def test_sectors_that_share_an_edge_share_no_pixel(xp):
+    maps = q_maps(GEOMETRY, xp=xp)
+    q, phi = ensure_numpy(maps.q), ensure_numpy(maps.phi_deg)
+    edge, turn = float(q[20, 30]), float(phi[10, 25])
+    near, far = (
+        region_mask(Region(kind="sector", q_range=limits), SHAPE, maps, xp=xp)
+        for limits in ((0.0, edge), (edge, 1.0))
+    )
+    assert far[20, 30]
+    np.testing.assert_array_equal(near, ~far)
+    first, second = (
+        region_mask(Region(kind="sector", phi_range_deg=limits), SHAPE, maps, xp=xp)
+        for limits in ((0.0, turn), (turn, 0.0))
+    )
+    assert second[10, 25]
+    np.testing.assert_array_equal(first, ~second)
+
+
 def test_a_line_is_as_wide_as_it_says():
     line = drawn("line", ((20, 10), (20, 30)), width_px=4.0)
     assert line[:, 20].sum() == 5
