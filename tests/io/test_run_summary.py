@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.io.open import open_path
-from napari_xpcs.io.run_summary import PROFILE, TIMES, read_summary
+from napari_xpcs.io.run_summary import G2, PROFILE, TIMES, read_summary
 from napari_xpcs.kernels.saxs import bin_mean
 
 
@@ -36,7 +36,9 @@ def test_profile_and_times_are_those_of_the_frames(one_result, xp):
 def test_segments_of_boost_corr_are_in_units_of_their_own(shared_data, xp):
     folder = shared_data / "synthetic"
     assert not read_summary(folder / "Z0001_multitau_results.hdf", xp=xp).segments_in_counts
-    assert read_summary(folder / "Z0001_twotime_results.hdf", xp=xp).segments_in_counts
+    twotime = read_summary(folder / "Z0001_twotime_results.hdf", xp=xp)
+    assert twotime.segments_in_counts
+    assert twotime.problems == {G2: "the file holds two-time maps alone, see XPCS: Two-time."}
 
 
 def test_many_frames_are_shown_as_blocks(shared_data, xp):

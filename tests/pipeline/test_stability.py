@@ -43,6 +43,16 @@ def test_counts_that_fall_are_found_in_the_run_that_has_it():
     )
 
 
+def test_runs_of_other_brightness_meet_beside_their_means():
+    runs = [summary("r1"), summary("r2", scale=1e-5)]
+    for line, same in zip(compare_times(runs, relative=True).lines, runs, strict=True):
+        np.testing.assert_allclose(line.y, same.intensity.mean / same.intensity.mean.mean())
+    dark = replace(runs[0].intensity, mean=np.zeros(100))
+    found = compare_times([runs[1], summary("r3", intensity=dark)], relative=True)
+    assert [line.name for line in found.lines] == ["r2"]
+    assert "r3: nothing was counted" in found.remarks[0]
+
+
 def test_segments_that_stay_are_scatter_and_one_that_changes_is_not():
     quiet = compare_segments([summary("r1")])
     assert len(quiet.lines) == SEGMENTS

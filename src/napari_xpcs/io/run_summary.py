@@ -24,7 +24,7 @@ from napari_xpcs.kernels.saxs import bin_mean
 MOST_BLOCKS = 400
 """Points of I(t): more cannot be told apart on a screen."""
 
-FILE, PROFILE, TIMES = "file", "I(q)", "I(t)"
+FILE, G2, PROFILE, TIMES = "file", "g2", "I(q)", "I(t)"
 
 _SAME_UNIT = 0.05
 """Relative difference below which the mean of the segments is I(q) itself."""
@@ -48,7 +48,7 @@ class RunSummary:
         I(t) in blocks of frames.
     problems
         In words, what is doubtful or left out and why, by the part that it is about:
-        :data:`FILE`, :data:`PROFILE` or :data:`TIMES`.
+        :data:`FILE`, :data:`G2`, :data:`PROFILE` or :data:`TIMES`.
     """
 
     path: Path
@@ -74,6 +74,8 @@ def read_summary(path: Path, *, xp: BackendProtocol) -> RunSummary:
         raise FileFormatError(msg)
     problems: dict[str, str] = {}
     profile, segments = _profile(opened, problems, xp)
+    if opened.curves is None and opened.twotime is not None:
+        problems[G2] = "the file holds two-time maps alone, see XPCS: Two-time."
     in_counts = True
     if profile is not None and segments is not None:
         in_counts = _in_counts(profile, segments)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.errors import XpcsError
-from napari_xpcs.io.run_summary import FILE, PROFILE, RunSummary, read_summary
+from napari_xpcs.io.run_summary import FILE, G2, PROFILE, RunSummary, read_summary
 from napari_xpcs.kernels.curves import G2Curves, bin_text
 from napari_xpcs.kernels.same_bins import SAME_Q, delay_differences, same_bin, table_differences
 from napari_xpcs.pipeline.comparison import Comparison, Line, Runs, Said, named, runs_having
@@ -52,7 +52,7 @@ def compare_g2(runs: Runs, label: int, *, errors: bool = True) -> Comparison:
     errors
         With error bars.
     """
-    kept, remarks = runs_having(runs, lambda run: run.curves, "g2")
+    kept, remarks = runs_having(runs, lambda run: run.curves, G2)
     lines, other_bins, other_delays, absent = [], Said(), Said(), []
     title = ""
     first: G2Curves | None = None

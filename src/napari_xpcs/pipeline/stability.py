@@ -18,14 +18,24 @@ TIME_PARTS = 10
 """The counts of a run are compared between so many equal parts of it."""
 
 
-def compare_times(runs: Runs) -> Comparison:
-    """Return I(t) of the runs, and by how much the counts change within one."""
+def compare_times(runs: Runs, *, relative: bool = False) -> Comparison:
+    """Return I(t) of the runs, and by how much the counts change within one.
+
+    Parameters
+    ----------
+    relative
+        Every run beside its own mean: runs of other brightness are else flat lines.
+    """
     kept, remarks = runs_having(runs, lambda run: run.intensity, TIMES)
     alone = len(kept) == 1
-    lines = tuple(
-        Line(name=name, x=series.time_s, y=series.mean, error=series.error if alone else None)
-        for _, name, series in kept
-    )
+    lines = []
+    for _, name, series in kept:
+        unit = float(series.mean.mean()) if relative else 1.0
+        if not unit > 0:
+            remarks.append(f"{name}: nothing was counted, so that there is no mean to divide by.")
+            continue
+        error = series.error / unit if alone else None
+        lines.append(Line(name=name, x=series.time_s, y=series.mean / unit, error=error))
     long = [(name, series) for _, name, series in kept if len(series.mean) >= TIME_PARTS]
     findings: tuple[str, ...] = ()
     if long:
@@ -35,11 +45,12 @@ def compare_times(runs: Runs) -> Comparison:
         names = [f"in {name}" for name, _ in long]
         findings = (_finding("Counts within a run", change, names, f"{shortest} parts"),)
     return Comparison(
-        lines=lines,
+        lines=tuple(lines),
         x_label="time from the first frame (s)",
-        y_label="counts per pixel and frame",
+        y_label="I(t) / mean of the run" if relative else "counts per pixel and frame",
         title="I(t), mean of all used pixels",
         log="",
+        level=1.0 if relative else None,
         findings=findings,
         remarks=tuple(remarks),
     )
@@ -149,7 +160,7 @@ def _finding(what: str, change: Drift, where: Sequence[str], parts: str) -> str:
         if not known.any():
             return f"{what}: no change is known."
         largest = int(np.nanargmax(np.abs(change.change)))
-        told = f"{100 * change.change[largest]:+.2g} % {where[largest]}".rstrip()
+        told = f"{100 * change.change[largest]:+.3g} % {where[largest]}".rstrip()
         return f"{what}: at most {told} among {parts}; an error of it takes three or more."
     value, error = 100 * change.change[strongest], 100 * change.error[strongest]
     digits = max(1 - int(np.floor(np.log10(error))), 0)

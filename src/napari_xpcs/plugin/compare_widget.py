@@ -98,6 +98,8 @@ class CompareWidget(Dock):
         self._bin.setToolTip("Bin of the first selected run; of the others, the like one.")
         self._errors = QCheckBox("errors", objectName="errors", checked=True)
         self._errors.setToolTip("Draw error bars, one standard deviation, of up to 40 runs.")
+        self._relative = QCheckBox("each beside its own mean", objectName="relative")
+        self._relative.setToolTip("Runs of very different brightness are flat lines else.")
         self._kind = NarrowComboBox(14, objectName="stability")
         self._kind.addItem("within each run, by its segments", "segments")
         self._kind.addItem("from run to run", "runs")
@@ -108,6 +110,7 @@ class CompareWidget(Dock):
         self._choices = QHBoxLayout()
         self._choices.addWidget(self._bin, 1)
         self._choices.addWidget(self._errors)
+        self._choices.addWidget(self._relative)
         self._choices.addWidget(self._kind, 1)
 
     def _connect(self) -> None:
@@ -124,6 +127,7 @@ class CompareWidget(Dock):
         self._pages.currentChanged.connect(self._compare)
         self._bin.currentIndexChanged.connect(self._compare)
         self._errors.toggled.connect(self._compare)
+        self._relative.toggled.connect(self._compare)
         self._kind.currentIndexChanged.connect(self._compare)
         self._comparing.finished.connect(self._on_compared)
         self._comparing.failed.connect(self._findings.setText)
@@ -268,6 +272,7 @@ class CompareWidget(Dock):
         page = PAGES[self._pages.currentIndex()]
         for control in (self._bin, self._errors):
             control.setVisible(page == "g2")
+        self._relative.setVisible(page == "I(t)")
         self._kind.setVisible(page == "Stability")
         if not self._runs:
             self._comparing.cancel()
@@ -285,7 +290,9 @@ class CompareWidget(Dock):
             )
         if page == "Stability":
             return compare_segments if self._kind.currentData() == "segments" else compare_drift
-        return compare_profiles if page == "I(q)" else compare_times
+        if page == "I(t)":
+            return partial(compare_times, relative=self._relative.isChecked())
+        return compare_profiles
 
     def _on_compared(self, compared: Comparison) -> None:
         from napari_xpcs.plugin.run_plots import draw_comparison
