@@ -93,6 +93,18 @@ def test_runner_that_nobody_holds_ends_its_job(qtbot):
     qtbot.waitUntil(ended.is_set, timeout=5000)
 
 
+def test_full_walks_pass_over_what_was_there_before_a_long_job(runner, qtbot):
+    frozen = []
+
+    def steps():
+        yield Progress(0, 1, "objects")
+        frozen.append(gc.get_freeze_count())
+
+    with qtbot.waitSignal(runner.finished, timeout=5000):
+        runner.start(steps, "Correlate")
+    assert frozen[0] > 10_000
+
+
 def test_replaced_job_never_reports(runner, qtbot):
     gate, results = threading.Event(), []
     runner.finished.connect(results.append)

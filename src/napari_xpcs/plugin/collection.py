@@ -27,3 +27,16 @@ def collection_paused() -> Iterator[None]:
             _pauses -= 1
             if not _pauses:
                 gc.enable()
+
+
+def leave_old_objects_alone() -> None:
+    """Let full walks pass over all objects of now, until :func:`mind_old_objects`.
+
+    New ones are collected as ever, so that a job of hours does not fill the memory.
+    """
+    gc.freeze()
+
+
+def mind_old_objects() -> None:
+    """Walk over all objects again: something large is about to be let go of."""
+    gc.unfreeze()

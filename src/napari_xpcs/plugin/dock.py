@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs.backends import status_line
-from napari_xpcs.plugin.collection import collection_paused
+from napari_xpcs.plugin.collection import collection_paused, mind_old_objects
 from napari_xpcs.plugin.controls import NarrowComboBox, WrappedLabel
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
@@ -59,6 +59,7 @@ class Dock(QWidget):
         for layer in napari_viewer.layers:
             layer.events.metadata.connect(self._refresh)
         napari_viewer.layers.events.inserted.connect(self._on_layers_inserted)
+        napari_viewer.layers.events.removing.connect(self._on_layer_removing)
         napari_viewer.layers.events.removed.connect(self._refresh)
         napari_viewer.layers.events.renamed.connect(self._refresh)
         self._connect()
@@ -83,6 +84,10 @@ class Dock(QWidget):
     def _on_layers_inserted(self, event: Any) -> None:
         event.value.events.metadata.connect(self._refresh)
         self._refresh()
+
+    def _on_layer_removing(self, event: object = None) -> None:
+        """Let napari free the layer: it collects garbage when it has let go of one."""
+        mind_old_objects()
 
     def event(self, event: QEvent) -> bool:
         """Tear down when the dock is closed: napari then only takes the parent away."""

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs.errors import XpcsError
+from napari_xpcs.plugin.collection import leave_old_objects_alone
 from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.pace import Pace
 from napari_xpcs.progress import Progress, Steps, run
@@ -75,12 +76,14 @@ class Runner(QObject):
     def start(self, job: Job, name: str = "") -> None:
         """Run ``job`` in a thread; a job that still runs is cancelled and dropped.
 
-        One with a ``name`` is not ended by closing the window before the user was asked.
+        One with a ``name`` is long: it is not ended by closing the window before the user was
+        asked, and the window does not stand still while Python collects garbage.
         """
         self.cancel()
         self.name = name
         if name:
             guard_window_of(self)
+            leave_old_objects_alone()
         stop, ended = Event(), Event()
         self._stop, self._ended = stop, ended
         self.destroyed.connect(stop.set)
