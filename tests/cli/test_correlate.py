@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +145,25 @@ def test_one_file_with_a_recipe(correlate, night, tmp_path):
     assert status == 0, told
     assert f"wrote {result}" in printed
     assert open_path(tmp_path / "one_qmap.hdf").partition.mask.any()
+
+
+def test_ctrl_c_keeps_g2_so_far_and_the_same_command_goes_on(tmp_path):
+    run1 = tmp_path / "run.h5"
+    run(simulate_file(run1, Simulation(frames=8000, rows=64, cols=64), xp=NumPyBackend()))
+    spec = PartitionSpec(dq=2, sq=4)
+    bins = tmp_path / "bins.hdf"
+    partition_file(bins, frames=run1, values={}, spec=spec, xp=NumPyBackend())
+    part = tmp_path / "one.hdf.part"
+    correlate = [sys.executable, "-m", "napari_xpcs.cli", "correlate", run1, "--qmap", bins]
+    began = [*map(str, correlate), "-o", str(tmp_path / "one.hdf"), "--checkpoint-s", "0"]
+    asked = subprocess.Popen(began, stderr=subprocess.PIPE, text=True)
+    while not part.exists():
+        assert asked.poll() is None
+    asked.send_signal(signal.SIGINT)
+    told = asked.communicate(timeout=60)[1]
+    assert asked.returncode == 130, told
+    assert f"Stopped. {part} holds g2 so far: the same command again goes on there." in told
+    assert sorted(path.name for path in tmp_path.iterdir() if "one" in path.name) == [part.name]
 
 
 def test_usage(correlate, night, tmp_path):

@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,25 +41,60 @@ class _Count(ProgressColumn):
 
 
 def with_progress(steps: Steps[Result]) -> Result:
-    """Drain ``steps`` with a bar on stderr, which a file or pipe does not get."""
-    with ProgressBar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        _Count(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    ) as bar:
+    """Drain ``steps`` with a bar on stderr, which a file or pipe does not get.
+
+    Raises
+    ------
+    KeyboardInterrupt, SystemExit
+        Ctrl-C or SIGTERM came; ``steps`` were closed at their next step.
+    """
+    with (
+        closing(steps),
+        _signals_wait() as came,
+        ProgressBar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            _Count(),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+            disable=not err.is_terminal,
+        ) as bar,
+    ):
         task = bar.add_task("", total=None)
 
         def show(progress: Progress) -> None:
+            if signal.SIGINT in came:
+                raise KeyboardInterrupt
+            if came:
+                sys.exit(128 + came[0])
             bar.update(
                 task, completed=progress.done, total=progress.total, description=progress.what
             )
 
         return run(steps, show)
+
+
+@contextmanager
+def _signals_wait() -> Iterator[list[int]]:
+    """Give the signals that asked for an end so far; a second one acts at once."""
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = {number: handler for number, handler in before.items() if callable(handler)}
+
+    def hear(number: int, frame: object) -> None:
+        if came:
+            heard[signal.Signals(number)](number, frame)  # type: ignore[arg-type]
+        came.append(number)
+
+    for number in heard:
+        signal.signal(number, hear)
+    try:
+        yield came
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
 
 
 def print_json(facts: Any) -> None:

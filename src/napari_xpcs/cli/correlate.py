@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from napari_xpcs.cli._console import out, print_json, with_progress
+from napari_xpcs.cli._console import out, print_fault, print_json, with_progress
 from napari_xpcs.cli._options import Force, Json, read_frame_numbers, read_labels
 
 if TYPE_CHECKING:
@@ -195,13 +195,28 @@ def correlate(
         def job(cluster: "Cluster | None") -> "Steps[Any]":
             return correlate_file(source, bins_path, result, cluster=cluster, **options)
 
-    said = with_progress(on_cluster(scheduler, job))
+    said = _done(on_cluster(scheduler, job), result, many)
     if save_recipe is not None:
         write_recipe(save_recipe, replace(chosen, correlate=choices), force=force)
     if many:
         _print_outcomes(said, as_json)
     else:
         _print_result(result, said, as_json)
+
+
+def _done(steps: "Steps[Any]", result: Path, many: bool) -> Any:
+    """Do all steps; Ctrl-C tells what it left behind and ends with status 130."""
+    try:
+        return with_progress(steps)
+    except KeyboardInterrupt:
+        part = result.with_name(f"{result.name}.part")
+        if many:
+            print_fault("Stopped. The same command again goes on: what is done is kept.")
+        elif part.exists():
+            print_fault(f"Stopped. {part} holds g2 so far: the same command again goes on there.")
+        else:
+            print_fault("Stopped; nothing was kept.")
+        raise typer.Exit(130) from None
 
 
 def _is_batch(frames: list[str], output: str) -> bool:

@@ -44,7 +44,8 @@ def correlate_multitau(
     block
         Frames in memory at once, rounded down to a power of two; no result depends on it.
     checkpoint
-        Where the state is saved now and then, and taken up again by the same call.
+        Where the state is saved now and then, and when this generator is closed, and taken up
+        again by the same call.
     options
         ``frame_time_s`` and the others of
         :class:`~napari_xpcs.correlate.multitau_options.MultiTauOptions`.
@@ -76,6 +77,14 @@ def correlate_multitau(
         block=block,
     )
     with closing(accumulation) as work:
+
+        def corrupt() -> tuple[int, ...]:
+            return (() if saved is None else saved.corrupt) + work.corrupt
+
+        def save() -> None:
+            if checkpoint is not None and work.frames:
+                checkpoint.save(Saved(state=work.state(), snapshots=snapshots, corrupt=corrupt()))
+
         shown = saving = time.monotonic()
         for progress in work.steps(stops):
             if progress.done != work.frames:
@@ -89,12 +98,13 @@ def correlate_multitau(
                 partial = preview(work.state(), partition, pixels, plan, reduction)
                 shown = time.monotonic() + 9 * (time.monotonic() - now)
             if checkpoint is not None and now - saving > checkpoint.every_s:
-                checkpoint.save(
-                    Saved(state=work.state(), snapshots=snapshots, corrupt=work.corrupt)
-                )
+                save()
                 saving = time.monotonic()
-            yield replace(progress, partial=partial)
-        corrupt = (() if saved is None else saved.corrupt) + work.corrupt
+            try:
+                yield replace(progress, partial=partial)
+            except GeneratorExit:
+                save()
+                raise
         result = finish(
             work.state(),
             partition,
@@ -102,7 +112,7 @@ def correlate_multitau(
             plan,
             reduction,
             snapshots=snapshots,
-            left_out=plan.left_out(corrupt),
+            left_out=plan.left_out(corrupt()),
             engine={
                 "engine": choice.name,
                 "engine_reason": choice.reason,
