@@ -227,6 +227,7 @@ def test_the_average_is_judged_before_it_is_written(listed, folder, tmp_path, qt
     qtbot.waitUntil(lambda: not panel._judge.runner.running)
     verdict = text(listed, "verdict")
     assert verdict.startswith(f"{RUNS - 1} of {RUNS} runs would be averaged.")
+    assert "\nr00005: Its baseline 1." in verdict
     model = panel._table.rows
     reasons = [model.data(model.index(row, 3)) for row in range(RUNS)]
     assert "outside 0.9 to 1.15" in reasons[-1]

@@ -11,8 +11,9 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPlainTextEdit, QPushButton
 
 from napari_xpcs.errors import AverageError
-from napari_xpcs.io.average import AverageReport, JudgedFiles, judge_files, write_average
+from napari_xpcs.io.average import AverageReport, JudgedFiles, Verdict, judge_files, write_average
 from napari_xpcs.kernels.average import LAST_DELAYS
+from napari_xpcs.pipeline.comparison import Said, short_names
 from napari_xpcs.plugin.controls import NumberEdit, SaveButton, WrappedLabel
 from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.plugin.rows_model import Column, RowsView
@@ -148,7 +149,12 @@ class AveragePanel(Section):
             f" Reduced chi² between them: {verdict.chi2:.3g}." if len(verdict.used) > 1 else ""
         )
         counted = f"{len(verdict.used)} of {len(verdict.repeats)} runs would be averaged.{between}"
-        self._verdict.setText("\n".join((counted, *verdict.remarks)))
+        left_out = Said()
+        for repeat, name in zip(verdict.repeats, names_of(verdict), strict=True):
+            if repeat.left_out:
+                left_out.add(repeat.left_out, name)
+        sentences = (counted, *left_out.sentences(""), *verdict.remarks)
+        self._verdict.setText("\n".join(sentences))
         self._write.setEnabled(bool(verdict.used))
         self._message.setText("")
 
@@ -183,7 +189,7 @@ def verdict_columns(judged: JudgedFiles) -> tuple[list[Column], np.ndarray]:
     repeats = judged.verdict.repeats
     baselines = np.array([repeat.baseline for repeat in repeats])
     chi2 = np.array([repeat.chi2 for repeat in repeats])
-    names = [repeat.path.name for repeat in repeats]
+    names = names_of(judged.verdict)
     reasons = [repeat.left_out for repeat in repeats]
     columns = [
         Column("run", names, np.array(names)),
@@ -192,6 +198,11 @@ def verdict_columns(judged: JudgedFiles) -> tuple[list[Column], np.ndarray]:
         Column("left out", reasons, np.array(reasons)),
     ]
     return columns, np.array([bool(reason) for reason in reasons])
+
+
+def names_of(verdict: Verdict) -> list[str]:
+    """Return short names of the files, so that the reasons beside them can be read."""
+    return short_names([repeat.path for repeat in verdict.repeats])
 
 
 def _texts(values: np.ndarray) -> list[str]:
