@@ -1,15 +1,18 @@
-"""What docstrings refer to is there: a module, or what one defines, by its address."""
+"""What docstrings and pages refer to is there: a module, or what one defines, by its address."""
 
 import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import napari_xpcs
 
 SOURCE = Path(napari_xpcs.__file__).parent
 REFERENCE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):`~?([\w.]+)`")
 ELSEWHERE = ("numpy.",)
+IMPORT = re.compile(r"^\s*from (napari_xpcs[\w.]*) import ([\w, ]+)$", re.MULTILINE)
 
 
 def defined(body: list[ast.stmt]) -> Iterator[str]:
@@ -40,18 +43,40 @@ def leads_somewhere(reference: str, module: str, names: dict[str, set[str]]) -> 
     return not inside or inside in known or inside.partition(".")[0] in known
 
 
-def test_references_lead_somewhere():
-    modules = {
+@pytest.fixture(scope="module")
+def modules() -> dict[str, str]:
+    """Return the text of every module."""
+    return {
         ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(
             ".__init__"
         ): file.read_text(encoding="utf-8")
         for file in SOURCE.rglob("*.py")
     }
-    names = {module: set(defined(ast.parse(text).body)) for module, text in modules.items()}
+
+
+@pytest.fixture(scope="module")
+def names(modules: dict[str, str]) -> dict[str, set[str]]:
+    """Return what every module defines or imports."""
+    return {module: set(defined(ast.parse(text).body)) for module, text in modules.items()}
+
+
+def test_references_lead_somewhere(modules, names):
     lost = [
         f"{module}: {reference}"
         for module, text in modules.items()
         for reference in REFERENCE.findall(text)
         if not reference.startswith(ELSEWHERE) and not leads_somewhere(reference, module, names)
+    ]
+    assert lost == []
+
+
+def test_imports_on_pages_lead_somewhere(names):
+    root = Path(__file__).resolve().parents[1]
+    lost = [
+        f"{page.name}: {module} has no {name}"
+        for page in (root / "README.md", *(root / "docs").rglob("*.md"))
+        for module, listed in IMPORT.findall(page.read_text(encoding="utf-8"))
+        for name in listed.replace(" ", "").split(",")
+        if name not in names.get(module, ()) and f"{module}.{name}" not in names
     ]
     assert lost == []
