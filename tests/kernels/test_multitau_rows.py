@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.kernels.multitau_rows import Level, Slab, add_block
+from napari_xpcs.kernels.multitau_rows import Level, Slab, add_block, first_sums
 
 TILES, WIDTH, DELAYS = 3, 5, 4
 
@@ -25,17 +25,11 @@ def test_blocks_add_up_to_the_sums_of_the_whole_run(
     length, levels, frames = 8, 6, 75
     counts = np.random.default_rng(0).poisson(3.0, (TILES, frames, WIDTH)).astype(np.uint16)
     slab = empty_slab(levels, xp)
-    brought: list[list[np.ndarray]] = [[] for _ in range(levels)]
     for seen in range(0, frames, length):
         block = np.full((TILES, length, WIDTH), 999, np.uint16)  # what is not new is ignored
         new = counts[:, seen : seen + length]
         block[:, : new.shape[1]] = new
-        slab, heads = add_block(
-            slab, block, seen, new.shape[1], narrow=narrow, looped=looped, xp=xp
-        )
-        for level, head in enumerate(heads):
-            complete = (seen + new.shape[1] >> level) - (seen >> level)
-            brought[level].append(xp.to_numpy(head)[:, :complete])
+        slab = add_block(slab, block, seen, new.shape[1], narrow=narrow, looped=looped, xp=xp)
     for level, found in enumerate(slab):
         number = frames >> level
         sums = counts[:, : number << level].reshape(TILES, number, -1, WIDTH).sum(axis=2)
@@ -47,4 +41,15 @@ def test_blocks_add_up_to_the_sums_of_the_whole_run(
         np.testing.assert_array_equal(found.products, np.stack(expected, axis=1))
         known = min(number, 2 * DELAYS)
         np.testing.assert_array_equal(found.last[:, 2 * DELAYS - known :], sums[:, -known:])
-        np.testing.assert_array_equal(np.concatenate(brought[level], axis=1), sums)
+
+
+@pytest.mark.parametrize(("length", "levels"), [(64, 3), (16, 1), (8, 0)])
+def test_first_sums_are_those_that_are_not_the_last_of_a_block(
+    xp: BackendProtocol, length: int, levels: int
+) -> None:
+    counts = np.random.default_rng(1).poisson(3.0, (TILES, length, WIDTH)).astype(np.uint8)
+    found = first_sums(counts, 2 * DELAYS, xp=xp)
+    assert len(found) == levels
+    for level, sums in enumerate(found):
+        whole = counts.reshape(TILES, length >> level, -1, WIDTH).sum(axis=2)
+        np.testing.assert_array_equal(sums, whole[:, : 2 * DELAYS])

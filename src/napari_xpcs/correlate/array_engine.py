@@ -12,7 +12,7 @@ from napari_xpcs.backends import BackendProtocol, DeviceManager
 from napari_xpcs.correlate.engines import plain
 from napari_xpcs.correlate.pixel_slabs import PixelSlab, cut_slabs
 from napari_xpcs.correlate.pixels import UsedPixels
-from napari_xpcs.kernels.multitau_rows import TILE_PIXELS, Heads, Level, Slab, add_block
+from napari_xpcs.kernels.multitau_rows import TILE_PIXELS, Level, Slab, add_block, first_sums
 from napari_xpcs.kernels.multitau_state import MultiTauState, level_rows
 
 EXACT = 2.0**24
@@ -62,7 +62,7 @@ class ArrayEngine:
         last = state.last[: length.bit_length()]
         self._most = [float(last[..., slab.here].max(initial=0.0)) for slab in self._slabs]
         self._rooms: list[Shaped[np.ndarray, "tile frame pixel"]] = []
-        self._readers: list[Slab] = [(), ()]
+        self._readers: list[tuple[Any, ...]] = [(), ()]
 
     @property
     def device(self) -> str:
@@ -72,8 +72,9 @@ class ArrayEngine:
     def prepare(self, dtype: np.dtype[Any], *, weighted: bool) -> None:
         """Compile for frames of ``dtype``."""
         self._make_rooms(dtype, weighted=weighted)
-        slab, _ = self._add(0, self._rooms[0], 0, 0, narrow=self._rooms[0].dtype.kind == "u")
-        self._xp.block_until_ready(slab)
+        room = self._rooms[0]
+        self._xp.block_until_ready(self._add(0, room, 0, narrow=room.dtype.kind == "u"))
+        self._xp.block_until_ready(self._heads(room))
 
     def add(
         self,
@@ -95,11 +96,11 @@ class ArrayEngine:
             most = max(float(total.max()), 1.0)
             self._most[number] = max(self._most[number], most)
             narrow = room.dtype.kind == "u" and self._most[number] * most < EXACT
-            advanced, heads = self._add(number, room, seen, fresh, narrow=narrow)
-            self._sums[number] = self._readers[number % 2] = advanced
-            brought.append(heads)
-        for slab, heads in zip(self._slabs, brought, strict=True):
-            self._keep_first(slab, heads, seen, fresh)
+            self._sums[number] = self._add(number, room, fresh, narrow=narrow)
+            brought.append(() if seen else self._heads(room))
+            self._readers[number % 2] = (self._sums[number], brought[-1])
+        for number, heads in enumerate(brought):
+            self._keep_first(number, heads, fresh)
         self._state = replace(self._state, frames=seen + fresh)
         top = self._state.alignment
         if self._state.begin and seen + fresh >> top > seen >> top:
@@ -139,15 +140,17 @@ class ArrayEngine:
         self,
         number: int,
         room: Shaped[np.ndarray, "tile frame pixel"],
-        seen: int,
         fresh: int,
         *,
         narrow: bool,
-    ) -> tuple[Slab, Heads]:
+    ) -> Slab:
         return add_block(
-            self._sums[number], room, seen, fresh, narrow=narrow,
+            self._sums[number], room, self._state.frames, fresh, narrow=narrow,
             looped=self._looped, xp=self._xp,
         )  # fmt: skip
+
+    def _heads(self, room: Shaped[np.ndarray, "tile frame pixel"]) -> tuple[Array, ...]:
+        return first_sums(room, 2 * self._state.delays_per_level, xp=self._xp)
 
     def _make_rooms(self, dtype: np.dtype[Any], *, weighted: bool) -> None:
         """Make room for two slabs of counts."""
@@ -174,14 +177,20 @@ class ArrayEngine:
             levels.append(Level(products=self._xp.asarray(products), last=self._xp.asarray(last)))
         return tuple(levels)
 
-    def _keep_first(self, slab: PixelSlab, heads: Heads, seen: int, fresh: int) -> None:
-        """Remember the first sums of a level, of which a block brings some at its start only."""
-        # A block may bring sums of more levels than the run has, or of fewer.
-        for level, (first, head) in enumerate(zip(self._first, heads, strict=False)):
-            known = seen >> level
-            stop = min(seen + fresh >> level, len(first))
-            if known < stop:
-                slab.from_slab(np.asarray(head)[:, : stop - known], first[known:stop])
+    def _keep_first(self, number: int, heads: tuple[Array, ...], fresh: int) -> None:
+        """Remember the first sums of a level; those that are not its last ones are ``heads``."""
+        seen = self._state.frames
+        for level, first in enumerate(self._first):
+            history, known = len(first), seen >> level
+            brought = (seen + fresh >> level) - known
+            if not brought or known >= history:
+                continue
+            if brought > history:
+                sums = np.asarray(heads[level])
+            else:
+                sums = np.asarray(self._sums[number][level].last)[:, history - brought :]
+            stop = min(known + brought, history)
+            self._slabs[number].from_slab(sums[:, : stop - known], first[known:stop])
 
     def _gather(self, tiles: Iterable[Array], into: Shaped[np.ndarray, "row pixel"]) -> None:
         """Write an array of every slab into rows of the used pixels."""

@@ -38,8 +38,6 @@ class Level(NamedTuple):
 
 
 Slab: TypeAlias = tuple[Level, ...]
-Heads: TypeAlias = tuple[Array, ...]
-"""(tile, sum, pixel): the first sums that each level got from a block, up to the history."""
 
 
 def add_block(
@@ -51,8 +49,8 @@ def add_block(
     narrow: bool,
     looped: bool,
     xp: BackendProtocol,
-) -> tuple[Slab, Heads]:
-    """Return ``slab`` after another block of frames, and the first sums that its levels got.
+) -> Slab:
+    """Return ``slab`` after another block of frames.
 
     Parameters
     ----------
@@ -74,17 +72,28 @@ def add_block(
     carry = xp.jit(_add_pair, static_argnames=("xp",))
     kind = xp.float32 if narrow else xp.float64
     inside = tuple(_of_kind(level, kind, xp=xp) for level in slab[:reach])
-    advanced, heads = advance(inside, frames, fresh, looped=looped, xp=xp)
-    levels, heads = list(advanced), list(heads)
+    levels = list(advance(inside, frames, fresh, looped=looped, xp=xp))
     # Above the block, a level gets one sum whenever the level below has got two.
     for index in range(reach, len(slab)):
         if fresh < length or (seen + fresh) % (1 << index):
             levels += slab[index:]
             break
-        level, head = carry(slab[index], levels[-1].last, xp=xp)
-        levels.append(level)
-        heads.append(head)
-    return tuple(levels), tuple(heads)
+        levels.append(carry(slab[index], levels[-1].last, xp=xp))
+    return tuple(levels)
+
+
+def first_sums(
+    frames: Shaped[Array, "tile frame pixel"], history: int, *, xp: BackendProtocol
+) -> tuple[Float[Array, "tile history pixel"], ...]:
+    """Return the first ``history`` sums of each level of which a block has more, float64.
+
+    A program of its own: only the first block of a run has any that are not among the last.
+    """
+    if frames.shape[1] < 2 * history:
+        return ()
+    sums = xp.jit(_first_sums, static_argnames=("history", "xp"))
+    found: tuple[Array, ...] = sums(frames, history=history, xp=xp)
+    return found
 
 
 def _of_kind(level: Level, kind: object, *, xp: BackendProtocol) -> Level:
@@ -100,14 +109,14 @@ def _advance(
     *,
     looped: bool,
     xp: BackendProtocol,
-) -> tuple[Slab, Heads]:
+) -> Slab:
     if not looped:
         return _add_frames(slab, frames, fresh, xp=xp)
 
-    def step(nothing: None, tile: tuple[Slab, Array]) -> tuple[None, tuple[Slab, Heads]]:
+    def step(nothing: None, tile: tuple[Slab, Array]) -> tuple[None, Slab]:
         return nothing, _add_frames(*tile, fresh, xp=xp)
 
-    advanced: tuple[Slab, Heads] = xp.scan(step, None, (slab, frames))[1]
+    advanced: Slab = xp.scan(step, None, (slab, frames))[1]
     return advanced
 
 
@@ -117,8 +126,8 @@ def _add_frames(
     fresh: int | Int[Array, ""],
     *,
     xp: BackendProtocol,
-) -> tuple[Slab, Heads]:
-    advanced, heads = [], []
+) -> Slab:
+    advanced = []
     kind = levels[0].last.dtype
     sums = xp.astype(frames, kind)
     for index, level in enumerate(levels):
@@ -129,19 +138,30 @@ def _add_frames(
         # Stored once, or XLA would work out every row again for every lag and level above.
         rows = xp.optimization_barrier(xp.concatenate([level.last, sums], axis=-2))
         advanced.append(_add_rows(level, rows, fresh, xp=xp))
-        heads.append(rows[..., history : 2 * history, :])
         if index + 1 < len(levels):
             sums = rows[..., history::2, :] + rows[..., history + 1 :: 2, :]
             fresh = fresh >> 1
-    return tuple(advanced), tuple(heads)
+    return tuple(advanced)
+
+
+def _first_sums(
+    frames: Shaped[Array, "tile frame pixel"], *, history: int, xp: BackendProtocol
+) -> tuple[Array, ...]:
+    # The first sums of the highest of these levels are those of half a block.
+    sums = xp.astype(frames[:, : frames.shape[1] // 2], xp.float64)
+    found = [sums[:, :history]]
+    while sums.shape[1] > history:
+        sums = sums[:, 0::2] + sums[:, 1::2]
+        found.append(sums[:, :history])
+    return tuple(found)
 
 
 def _add_pair(
     level: Level, below: Float[Array, "tile history pixel"], *, xp: BackendProtocol
-) -> tuple[Level, Float[Array, "tile 1 pixel"]]:
+) -> Level:
     newest = xp.astype(below[:, -2:], xp.float64)
     pair = newest[:, :1] + newest[:, 1:]
-    return _add_rows(level, xp.concatenate([level.last, pair], axis=1), 1, xp=xp), pair
+    return _add_rows(level, xp.concatenate([level.last, pair], axis=1), 1, xp=xp)
 
 
 def _add_rows(
