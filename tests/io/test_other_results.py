@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.describe import describe
 from napari_xpcs.io.files import PartitionFile, ResultFile
 from napari_xpcs.io.open import open_path, sniff
 from napari_xpcs.io.run_list import read_header
+from napari_xpcs.io.run_summary import read_summary
 from napari_xpcs.units import HC_KEV_ANGSTROM
 
 LABELS = np.array([[1, 1, 3, 0], [1, 4, 3, 3], [4, 4, 0, 3]], np.int32)
@@ -363,10 +365,12 @@ def test_retyped_and_missing_parts_never_crash(
             value = replacements[data.draw(st.sampled_from(sorted(replacements)))]
             if value is not None:
                 file[name] = value
+    read_header(path)
     try:
         opened = open_path(path)
     except FileFormatError:
         return
     assert isinstance(opened, ResultFile)
+    assert read_summary(path, xp=NumPyBackend()).path == path
     if opened.twotime is not None:
         assert len(opened.twotime) == len(opened.twotime.bins)
