@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from napari_xpcs._typing import Mask
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.errors import FileFormatError, PartitionError
 from napari_xpcs.io.atomic import refuse_input_as_output
@@ -23,6 +24,7 @@ from napari_xpcs.io.masks import read_mask, read_mask_step
 from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.kernels.geometry import (
+    Geometry,
     KnownGeometry,
     beam_on_detector,
     complete_geometry,
@@ -32,7 +34,7 @@ from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.label_bins import regions_partition
 from napari_xpcs.kernels.mask import marked_pixels
 from napari_xpcs.kernels.mask_inputs import MaskInputs
-from napari_xpcs.kernels.mask_of_steps import mask_of_steps
+from napari_xpcs.kernels.mask_of_steps import MaskResult, mask_of_steps
 from napari_xpcs.kernels.mask_painting import painted_difference
 from napari_xpcs.kernels.mask_steps import MaskStep
 from napari_xpcs.kernels.partition import Partition
@@ -84,12 +86,17 @@ def partition_file(
         Shapes that make the bins, with ``spec`` to cut them, as in
         :func:`~napari_xpcs.kernels.label_bins.regions_partition`; without shapes the bins
         are those of ``spec``.
+
+    Raises
+    ------
+    XpcsError
+        A file is not what it should be or exists already, the geometry is incomplete, or the
+        bins or the mask cannot be made.
     """
     refuse_input_as_output(output, *(path for path in (frames, mask) if path is not None))
     run_frames = None
     known: KnownGeometry = {}
-    used = None
-    said: tuple[str, ...] = ()
+    in_file = None
     if frames is not None:
         opened = open_path(frames, dataset)
         known = opened.known
@@ -102,35 +109,15 @@ def partition_file(
             )
             raise PartitionError(msg)
         shape = shape or found
-        used = opened.mask if isinstance(opened, FramesFile) else None
+        in_file = opened.mask if isinstance(opened, FramesFile) else None
     if shape is None:
         msg = "The shape of the detector is unknown: name a frames file, or give --shape ROWS COLS."
         raise PartitionError(msg)
     geometry = complete_geometry(override(known, values, OPTION), shape)
-    if mask is not None:
-        mask_file = read_mask(mask, shape, ones=mask_ones)
-        used, said = mask_file.mask, (f"{mask.name}: {mask_file}",)
-    elif used is None:
-        marked = np.zeros(shape, dtype=bool) if run_frames is None else marked_pixels(run_frames)
-        used = ~marked
-        if marked.any():
-            said = (
-                "Pixels marked as dead or saturated in the frames looked at, left out: "
-                f"{int(marked.sum())}.",
-            )
+    used, said = _used_pixels(mask, mask_ones, in_file, run_frames, shape)
     if mask_steps:
-        # What the files mask comes first, so that growing and copying take it along.
-        found_bad = painted_difference(np.ones(shape, dtype=bool), used, source="in the file")
-        mask_steps = mask_steps if used.all() else (found_bad, *mask_steps)
-        inputs = MaskInputs(
-            shape=shape,
-            frames=run_frames,
-            maps=q_maps(geometry, xp=xp, convention=spec.q_convention),
-            center_px=beam_on_detector(geometry),
-            read_file=partial(read_mask_step, shape=shape),
-        )
-        result = mask_of_steps(mask_steps, inputs, xp=xp)
-        used = result.mask
+        result = _after_steps(mask_steps, used, geometry, run_frames, spec, xp=xp)
+        mask_steps, used = result.steps, result.mask
         said += tuple(outcome.note for outcome in result.outcomes if outcome.note)
     partition = (
         regions_partition(regions, geometry, used, spec, bins=region_bins, xp=xp)
@@ -140,6 +127,49 @@ def partition_file(
     partition = replace(partition, notes=(*partition.notes, *said), mask_steps=tuple(mask_steps))
     write_partition(output, partition, source="" if frames is None else str(frames), force=force)
     return partition
+
+
+def _used_pixels(
+    mask: Path | None,
+    mask_ones: Literal["good", "bad"] | None,
+    in_file: Mask | None,
+    run_frames: Any,
+    shape: tuple[int, int],
+) -> tuple[Mask, tuple[str, ...]]:
+    """Return the mask before the steps, and in words where it comes from."""
+    if mask is not None:
+        mask_file = read_mask(mask, shape, ones=mask_ones)
+        return mask_file.mask, (f"{mask.name}: {mask_file}",)
+    if in_file is not None:
+        return in_file, ()
+    marked = np.zeros(shape, dtype=bool) if run_frames is None else marked_pixels(run_frames)
+    if not marked.any():
+        return ~marked, ()
+    number = int(marked.sum())
+    said = f"Pixels marked as dead or saturated in the frames looked at, left out: {number}."
+    return ~marked, (said,)
+
+
+def _after_steps(
+    steps: Sequence[MaskStep],
+    used: Mask,
+    geometry: Geometry,
+    run_frames: Any,
+    spec: PartitionSpec,
+    *,
+    xp: BackendProtocol,
+) -> MaskResult:
+    """Return what the steps make of the mask of the files."""
+    # What the files mask comes first, so that growing and copying take it along.
+    found_bad = painted_difference(np.ones_like(used), used, source="in the file")
+    inputs = MaskInputs(
+        shape=geometry.shape,
+        frames=run_frames,
+        maps=q_maps(geometry, xp=xp, convention=spec.q_convention),
+        center_px=beam_on_detector(geometry),
+        read_file=partial(read_mask_step, shape=geometry.shape),
+    )
+    return mask_of_steps(steps if used.all() else (found_bad, *steps), inputs, xp=xp)
 
 
 def read_bins(qmap: Path) -> Partition:
