@@ -153,6 +153,8 @@ class TurnedCounts:
         self._rooms: list[Float32[np.ndarray, " value"]] = [np.empty(0, np.float32)] * 2
         self._threads = usable_cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="two-time")
+        # A thread of its own for the only core would only have to be waited for.
+        self._map: Any = self._pool.map if self._threads > 1 else map
 
     def close(self) -> None:
         """End the threads."""
@@ -210,7 +212,7 @@ class TurnedCounts:
         def share(cut: tuple[int, int]) -> None:
             fill_values(chunks, first + cut[0], one.starts, factors, centre, out[cut[0] : cut[1]])
 
-        list(self._pool.map(share, self._shares(len(out))))
+        list(self._map(share, self._shares(len(out))))
         return out
 
     def _shares(self, length: int) -> Iterable[tuple[int, int]]:
@@ -229,7 +231,7 @@ class TurnedCounts:
         def share(cut: tuple[int, int]) -> None:
             turn_round(frames, edge, *cut, self._rank, chunk, col, self._sums)
 
-        list(self._pool.map(share, self._shares(frames.shape[1])))
+        list(self._map(share, self._shares(frames.shape[1])))
         counts = np.zeros(len(frames))
         frame_counts(frames, self._others, counts)
         return counts
@@ -259,7 +261,7 @@ class TurnedCounts:
                 )  # fmt: skip
             return counts
 
-        shares = np.stack(list(self._pool.map(share, range(self._threads))))
+        shares = np.stack(list(self._map(share, range(self._threads))))
         return np.asarray(shares.sum(axis=0))
 
 
