@@ -26,7 +26,8 @@ PEERS = (
 )
 TARGETS = """Targets: Numba 10 x boost_corr and 40 x scikit-beam, JAX 7 x and 25 x.
 Limit of the Numba kernel: 12 multiply-adds for each pixel and frame, and about 8 bytes to and from
-memory (2 of a count, 5 of the state of blocks of 256 frames)."""
+memory (2 of a count, 5 of the state of blocks of 256 frames).  The program of JAX loads the rows
+of every lag from the second-level cache: 0.06 ns a lag, 12 lags."""
 
 
 def own_engines(counts: object, pixels: object) -> dict[str, Callable[[], float]]:
