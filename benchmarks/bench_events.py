@@ -1,8 +1,9 @@
 """Multi-tau of events beside our dense kernel on the same counts, one thread, in the same run.
 
 ``python benchmarks/bench_events.py`` prints CPU time for each frame of 512 x 512 pixels at three
-mean counts, medians of interleaved rounds.  What bounds both: random access to the state of a
-pixel for events, four multiply-adds for each pixel and frame for the dense kernel.
+mean counts, medians of interleaved rounds.  What bounds them: for events, sorting them to pixels
+and the traffic of the state, 2 kB for each pixel and share of frames; for the dense kernel, twelve
+multiply-adds for each pixel and frame.
 """
 
 import argparse
@@ -53,7 +54,7 @@ class EventsInMemory:
         yield begin, end
 
 
-def compare(mean: float, rounds: int, frames: int, dense_frames: int) -> dict[str, float]:
+def compare(mean: float, rounds: int, frames: int) -> dict[str, float]:
     pixels = used_pixels(rings(SIDE), (SIDE, SIDE))
     counts = EventsInMemory(mean, frames, 1)
     plan = RunPlan(selection=FrameSelection().within(frames))
@@ -63,7 +64,7 @@ def compare(mean: float, rounds: int, frames: int, dense_frames: int) -> dict[st
         engine = NumbaEngine(
             empty_state(len(pixels.index), frames=frames, largest_count=65535.0), pixels, threads=1
         )
-        for _ in range(dense_frames // 256):
+        for _ in range(frames // len(block)):
             engine.add(block, None)
         engine.close()
 
@@ -76,7 +77,7 @@ def compare(mean: float, rounds: int, frames: int, dense_frames: int) -> dict[st
     of_events, of_dense = [], []
     for _ in range(rounds):
         of_events.append(cpu_s(events) / frames)
-        of_dense.append(cpu_s(dense) / dense_frames)
+        of_dense.append(cpu_s(dense) / frames)
     ratios = [slow / quick for slow, quick in zip(of_dense, of_events, strict=True)]
     return {
         "events_us": 1e6 * statistics.median(of_events),
@@ -93,7 +94,7 @@ def main() -> None:
     options.add_argument("--json", action="store_true", help="for machines")
     chosen = options.parse_args()
     pin_to_one_core()
-    table = {mean: compare(mean, chosen.rounds, chosen.frames, 1024) for mean in MEANS}
+    table = {mean: compare(mean, chosen.rounds, chosen.frames) for mean in MEANS}
     if chosen.json:
         print(json.dumps(table, indent=1))
         return

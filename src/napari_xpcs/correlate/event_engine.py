@@ -23,8 +23,10 @@ from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.multitau_state import empty_state
 from napari_xpcs.progress import Progress
 
-FEW_EVENTS = 0.015
-"""Events per pixel and frame up to which they are correlated as events by default."""
+FEW_EVENTS = 0.05
+"""Events per pixel and frame up to which they are correlated as events by default.
+
+There the kernel for dense frames is as quick, once these have been made of the events."""
 
 _ALIGNED = 1024
 """Frames of which a share ends at a multiple: its sums of as many frames begin within it."""
