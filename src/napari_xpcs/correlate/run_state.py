@@ -1,6 +1,6 @@
 """A part of a run after correlation: what is joined, saved, and turned into g2 at any time.
 
-The one form that all engines leave behind: ``accumulate`` (dense frames) and ``state_of_events``
+The one form that all engines leave behind: ``accumulate`` (dense frames) and ``event_engine``
 make a :class:`RunState`, :func:`merge` joins neighbours, ``finish`` makes the result.
 """
 
