@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -21,6 +20,7 @@ from napari_xpcs.kernels.geometry import Geometry, Sourced
 from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.twotime import TwoTimeResult
 
 E0173 = "aps_8idi/E0173_H06-c6c5-4_a0009_f100000_r00001_results.hdf"
 AVERAGE = "aps_8idi/Average_B0147_S3_7_300C10p_att00_Rq0_00001_00200_results.hdf"
@@ -203,10 +203,10 @@ def multitau() -> MultiTauResult:
     )
 
 
-def twotime() -> SimpleNamespace:
+def twotime() -> TwoTimeResult:
     rng = np.random.default_rng(3)
-    return SimpleNamespace(
-        maps=[np.triu(rng.random((20, 20))).astype(np.float32) for _ in range(2)],
+    return TwoTimeResult(
+        maps=tuple(np.triu(rng.random((20, 20))).astype(np.float32) for _ in range(2)),
         processed_bins=np.array([1, 3]),
         g2=rng.random((20, 2)),
         g2_err=rng.random((20, 2)),

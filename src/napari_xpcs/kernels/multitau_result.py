@@ -10,7 +10,7 @@ from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.multitau import MultiTauLags, multitau_lags, pair_numbers, pair_sums
 from napari_xpcs.kernels.multitau_state import MultiTauState
 from napari_xpcs.kernels.partition import Partition
-from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.run_averages import RunAverages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,7 +47,7 @@ class PixelAverages:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MultiTauResult:
+class MultiTauResult(RunAverages):
     """g2 of every dynamic bin with the averages of the same frames.
 
     Parameters
@@ -56,19 +56,6 @@ class MultiTauResult:
         Delays in used frames.
     g2, g2_err
         g2 and the standard error of its mean over pixels; NaN where nothing was counted.
-    mean_frame
-        Mean counts per frame, every pixel of the detector; 0 for a pixel outside the bins
-        that held the "no value" of the file (NaN, the largest integer) in any frame.
-    scattering_1d
-        Mean counts per pixel and frame of the static bins, NaN for one without pixels.
-    scattering_1d_segments
-        The same for up to 16 equal spans of time, in counts too.
-    intensity_vs_time
-        Used frame number, and mean counts per used pixel of that frame.
-    selection
-        The used frames, with ``end`` filled in.
-    frame_time_s
-        Time between raw frames, s.
     normalization
         One of :data:`~napari_xpcs.kernels.multitau.NORMALIZATIONS`.
     normalize_frame
@@ -83,11 +70,9 @@ class MultiTauResult:
         Of g2 between the delays of a bin, see :mod:`~napari_xpcs.kernels.g2_covariance`.
     errors
         One of :data:`~napari_xpcs.kernels.multitau.G2_ERRORS`: where ``g2_err`` comes from.
-    skipped_frames
-        Raw frames that were left out, asked for or corrupt.
-    partial_frames, partial_g2
-        g2 of the first so many used frames, (partial, delay, bin); NaN for delays that these
-        do not reach.
+    partial_frames, partial_g2, partial_g2_err
+        g2 of the first so many used frames and its errors, (partial, delay, bin); NaN for delays
+        that these do not reach.
     engine
         What computed it and where: ``name``, ``reason``, ``device`` and the like.
     pixel_averages
@@ -97,12 +82,6 @@ class MultiTauResult:
     delay_frames: Int[np.ndarray, " delay"]
     g2: Float[np.ndarray, "delay bin"]
     g2_err: Float[np.ndarray, "delay bin"]
-    mean_frame: Float32[np.ndarray, "row col"]
-    scattering_1d: Float[np.ndarray, " sbin"]
-    scattering_1d_segments: Float[np.ndarray, "segment sbin"]
-    intensity_vs_time: Float[np.ndarray, "2 frame"]
-    selection: FrameSelection
-    frame_time_s: float
     normalization: str = "symmetric"
     normalize_frame: bool = False
     empty_static_bins: int = 0
@@ -110,26 +89,26 @@ class MultiTauResult:
     silent_pixels: int = 0
     covariance: Float[np.ndarray, "bin delay delay"] | None = None
     errors: str = "pixel"
-    skipped_frames: tuple[int, ...] = ()
     partial_frames: Int[np.ndarray, " partial"] | None = None
     partial_g2: Float[np.ndarray, "partial delay bin"] | None = None
+    partial_g2_err: Float[np.ndarray, "partial delay bin"] | None = None
     engine: dict[str, str] = field(default_factory=dict)
     pixel_averages: "PixelAverages | None" = None
 
     @property
     def delay_s(self) -> Float[np.ndarray, " delay"]:
         """Delays in s."""
-        return self.delay_frames * (self.frame_time_s * self.selection.step)
+        return self.delay_frames * self.step_s
 
     def remarks(self) -> tuple[str, ...]:
         """Return in words what was left out or looks wrong; nothing for a run in good order."""
         counted = (
             (self.empty_static_bins, "Static bins without a count, left out"),
             (self.empty_frames, "Used frames without a count"),
-            (len(self.skipped_frames), f"Raw frames left out ({_first(self.skipped_frames)})"),
             (self.silent_pixels, "Used pixels that never counted (dead ones belong into the mask)"),
         )
-        return tuple(f"{what}: {number}." for number, what in counted if number)
+        said = (f"{what}: {number}." for number, what in counted if number)
+        return (*said, *self.left_out())
 
     @property
     def averaging_s(self) -> Float[np.ndarray, " delay"]:
@@ -140,7 +119,7 @@ class MultiTauResult:
         """
         # A delay follows the one before it by the length of the sums of its level.
         length = np.diff(self.delay_frames, prepend=0).astype(np.float64)
-        return np.sqrt(length**2 - 1.0) * (self.frame_time_s * self.selection.step)
+        return np.sqrt(length**2 - 1.0) * self.step_s
 
     def curves(self, partition: Partition, source: str = "") -> G2Curves:
         """Return the curves with the q and phi that ``partition`` gives its bins."""
@@ -153,10 +132,3 @@ class MultiTauResult:
             covariance=self.covariance,
             averaging_s=self.averaging_s,
         )
-
-
-_SHOWN = 12
-
-
-def _first(numbers: tuple[int, ...]) -> str:
-    return ", ".join(map(str, numbers[:_SHOWN])) + (", ..." if len(numbers) > _SHOWN else "")

@@ -13,12 +13,11 @@ J. Synchrotron Rad. 33 (2026) 698).
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float32, Int
 
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.kernels.selection import FrameSelection
-from napari_xpcs.kernels.twotime import left_out_remark
+from napari_xpcs.kernels.run_averages import RunAverages
 
 _BAND = 32
 """Sums whose products are one matrix product: of 40 x 32, a quarter is wanted."""
@@ -64,32 +63,25 @@ class MultiTauTwoTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MultiTauTwoTimeResult:
+class MultiTauTwoTimeResult(RunAverages):
     """Age-resolved g2 with the averages of the same frames.
 
     Parameters
     ----------
     ages
         The maps.
-    mean_frame, scattering_1d, scattering_1d_segments, intensity_vs_time, selection, frame_time_s
+    normalization
         As in :class:`~napari_xpcs.kernels.twotime.TwoTimeResult`.
-    normalization, skipped_frames
-        Likewise.  A sum with frames that were left out is that of the others.
+
+    A sum with frames that were left out is that of the others.
     """
 
     ages: MultiTauTwoTime
-    mean_frame: Float32[np.ndarray, "row col"]
-    scattering_1d: Float[np.ndarray, " sbin"]
-    scattering_1d_segments: Float[np.ndarray, "segment sbin"]
-    intensity_vs_time: Float[np.ndarray, "2 counted"]
-    selection: FrameSelection
-    frame_time_s: float
     normalization: str = "static"
-    skipped_frames: tuple[int, ...] = ()
 
     def remarks(self) -> tuple[str, ...]:
         """Return in words what was left out."""
-        return left_out_remark(self.skipped_frames)
+        return self.left_out()
 
 
 def lagged_products(

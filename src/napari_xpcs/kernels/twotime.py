@@ -26,7 +26,7 @@ from jaxtyping import Float, Float32, Int
 
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.run_averages import RunAverages, first_numbers
 
 Smoothing: TypeAlias = Literal["static", "dynamic", "none"]
 SMOOTHINGS: tuple[str, ...] = get_args(Smoothing)
@@ -37,11 +37,9 @@ SEGMENTS = 5
 
 _ROWS_AT_ONCE = 512
 
-_SHOWN = 12
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TwoTimeResult:
+class TwoTimeResult(RunAverages):
     """Two-time maps of some bins with the averages of the same frames.
 
     Parameters
@@ -59,19 +57,10 @@ class TwoTimeResult:
         g2 as the ratio of sums along the diagonals.
     segments
         ``g2`` of 5 equal blocks along the diagonal; frames behind the fifth are left out.
-    mean_frame, scattering_1d, scattering_1d_segments, intensity_vs_time
-        As in :class:`~napari_xpcs.kernels.multitau_result.MultiTauResult`, over all used pixels; up
-        to 10 segments.
-    selection
-        The used frames, with ``end`` filled in.
-    frame_time_s
-        Time between raw frames, s.
     normalization
         One of :data:`SMOOTHINGS`.
     engine
         What multiplied, and why it was chosen.
-    skipped_frames
-        Raw frames that were left out, asked for or corrupt.
     empty_frames
         Used frames that counted nothing in one of the bins, each by its first raw frame.
     """
@@ -82,41 +71,22 @@ class TwoTimeResult:
     g2_err: Float[np.ndarray, "frame map"]
     g2_ratio: Float[np.ndarray, "frame map"]
     segments: Float[np.ndarray, "delay 5 map"]
-    mean_frame: Float32[np.ndarray, "row col"]
-    scattering_1d: Float[np.ndarray, " sbin"]
-    scattering_1d_segments: Float[np.ndarray, "segment sbin"]
-    intensity_vs_time: Float[np.ndarray, "2 counted"]
-    selection: FrameSelection
-    frame_time_s: float
     normalization: str = "static"
     engine: str = ""
-    skipped_frames: tuple[int, ...] = ()
     empty_frames: tuple[int, ...] = ()
 
     @property
     def delay_s(self) -> Float[np.ndarray, " frame"]:
         """Delays of the rows of ``g2`` in s."""
-        return np.arange(len(self.g2)) * (self.frame_time_s * self.selection.step)
+        return np.arange(len(self.g2)) * self.step_s
 
     def remarks(self) -> tuple[str, ...]:
         """Return in words what has no place in the maps; nothing for a run in good order."""
         empty = self.empty_frames
         if not empty:
-            return left_out_remark(self.skipped_frames)
+            return self.left_out()
         said = f"Frames without a count in a bin, NaN in its map ({first_numbers(empty)})"
-        return (*left_out_remark(self.skipped_frames), f"{said}: {len(empty)}.")
-
-
-def first_numbers(numbers: tuple[int, ...]) -> str:
-    """Return the first of some numbers in words."""
-    return ", ".join(map(str, numbers[:_SHOWN])) + (", ..." if len(numbers) > _SHOWN else "")
-
-
-def left_out_remark(skipped_frames: tuple[int, ...]) -> tuple[str, ...]:
-    """Return in words which raw frames were left out; nothing if none was."""
-    if not skipped_frames:
-        return ()
-    return (f"Raw frames left out ({first_numbers(skipped_frames)}): {len(skipped_frames)}.",)
+        return (*self.left_out(), f"{said}: {len(empty)}.")
 
 
 def tile_products(
