@@ -75,8 +75,8 @@ def correlate_multitau_on(
     tasks = Tasks(cluster, run)
     started = time.monotonic()
     whole, snapshots = None, []
-    for begin, end in _spans(0, plan.frames, stops or plan.frames):
-        cuts = _spans(begin, end, length)
+    for begin, end in spans(0, plan.frames, stops or plan.frames):
+        cuts = spans(begin, end, length)
         parts = [
             tasks.submit("accumulate", _accumulated, tasks.prepared, engine.name, *cut)
             for cut in cuts
@@ -117,7 +117,8 @@ def part_length(frames: int, workers: int, stops: int | None = None) -> int:
     return min(length, stops or length)
 
 
-def _spans(begin: int, end: int, length: int) -> list[tuple[int, int]]:
+def spans(begin: int, end: int, length: int) -> list[tuple[int, int]]:
+    """Divide the used frames ``begin`` to ``end`` into parts of ``length``."""
     return list(pairwise([*range(begin, end, length), end]))
 
 

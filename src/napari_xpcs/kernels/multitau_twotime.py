@@ -19,7 +19,7 @@ from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.kernels.run_averages import RunAverages
 
-_BAND = 32
+BAND = 32
 """Sums whose products are one matrix product: of 40 x 32, a quarter is wanted."""
 
 
@@ -111,8 +111,8 @@ def _lagged_products(
     xp: BackendProtocol,
 ) -> Float32[Array, "lag fresh"]:
     parts = []
-    for start in range(history, len(rows), _BAND):
-        fresh = rows[start : start + _BAND]
+    for start in range(history, len(rows), BAND):
+        fresh = rows[start : start + BAND]
         band = xp.matmul(fresh, xp.transpose(rows[start - history : start + len(fresh)]))
         row = xp.arange(len(fresh))
         parts.append(band[row, row + history - lags[:, None]])

@@ -18,6 +18,7 @@ from napari_xpcs.correlate.multitau_twotime_run import (
 )
 from napari_xpcs.correlate.twotime_maps import MapSink
 from napari_xpcs.correlate.twotime_run import correlate_twotime
+from napari_xpcs.distributed.ages import correlate_ages_on
 from napari_xpcs.distributed.cluster import Cluster
 from napari_xpcs.distributed.multitau import correlate_multitau_on
 from napari_xpcs.distributed.twotime import correlate_twotime_on
@@ -196,13 +197,12 @@ def correlate_file(
             **results,
         )
     checkpoint.remove()
-    here = ("g2 of every age was made on this computer.",) if "ages" in results and cluster else ()
     # What was left out of g2 and of maps is the same.
     remarks = dict.fromkeys(remark for result in results.values() for remark in result.remarks())
     if multitau:
         made_by = "Engine {engine} on {device}: {engine_reason}."
-        return (made_by.format_map(results["multitau"].engine), *remarks, *here)
-    return (*remarks, *here)
+        return (made_by.format_map(results["multitau"].engine), *remarks)
+    return tuple(remarks)
 
 
 def _correlate_in_time(
@@ -220,18 +220,22 @@ def _correlate_in_time(
 ) -> Steps[dict[str, Any]]:
     """Return two-time maps, or ages of a long run, by their name in the result file."""
     run = opened.frames
+    # Workers choose their own backend.
+    on_workers = {name: value for name, value in options.items() if name != "xp"}
     if ages_instead_of_maps(maps, options["selection"].within(len(run)).count()):
-        ages = yield from correlate_multitau_twotime(
-            run, partition, delays_per_level=delays_per_level, **options
-        )
+        of_ages: dict[str, Any] = {"delays_per_level": delays_per_level}
+        if cluster is None:
+            ages = yield from correlate_multitau_twotime(run, partition, **of_ages, **options)
+        else:
+            ages = yield from correlate_ages_on(
+                cluster, path, run, partition, dataset=dataset, **of_ages, **on_workers
+            )
         return {"ages": ages}
     if cluster is None:
         twotime = yield from correlate_twotime(run, partition, sink=sink, engine=engine, **options)
     else:
-        # Workers choose their own backend.
-        options = {name: value for name, value in options.items() if name != "xp"}
         twotime = yield from correlate_twotime_on(
-            cluster, path, run, partition, sink=sink, dataset=dataset, engine=engine, **options
+            cluster, path, run, partition, sink=sink, dataset=dataset, engine=engine, **on_workers
         )
     return {"twotime": twotime}
 
