@@ -170,14 +170,14 @@ def add_pairs(times, values, starts, ends, lowest, complete, delays, later, pixe
     """
     dense, reach = len(complete), len(lowest)
     # Pairs are listed first: whether an event has a neighbour cannot be foretold by a processor.
-    pairs = 0
+    pairs = np.int64(0)
     for p in range(len(ends)):
         for event in range(starts[p] + 1, ends[p]):
             later[pairs], pixel[pairs] = event, p
             pairs += np.int64(times[event] - times[event - 1] < reach)
     back = 1
     while pairs > 0:
-        further = 0
+        further = np.int64(0)
         for pair in range(pairs):
             event, p = later[pair], pixel[pair]
             time, past = times[event], times[event - back]
