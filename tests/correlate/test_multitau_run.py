@@ -290,6 +290,17 @@ def test_partial_g2_is_that_of_the_first_frames(rings: Partition) -> None:
         expected = correlate(counts[:frames], rings).g2
         np.testing.assert_array_equal(partial[: len(expected)], expected)
         assert np.isnan(partial[len(expected) :]).all()
+    for errors in ("pixel", "segments"):
+        whole = correlate(counts, rings, partials=10, errors=errors)
+        number = len(whole.partial_frames) - 2
+        part = correlate(
+            counts, rings, partials=10, errors=errors,
+            selection=FrameSelection(end=int(whole.partial_frames[number])),
+        )  # fmt: skip
+        np.testing.assert_allclose(
+            whole.partial_g2_err[number][: len(part.g2)], part.g2_err, rtol=1e-12
+        )
+        np.testing.assert_array_equal(whole.partial_g2_err[-1], whole.g2_err)
 
 
 def test_a_preview_is_g2_so_far(rings: Partition, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.correlate.multitau_run import correlate_multitau
+from napari_xpcs.io.multitau_parts import read_parts
 from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.progress import run
@@ -53,3 +54,7 @@ def test_the_later_frames_come_before_the_earlier_ones(tmp_path: Path) -> None:
     assert labels.tolist() == [32.0, 64.0, 90.0]
     np.testing.assert_allclose(partial[-1], result.g2, rtol=1e-6)
     assert np.isnan(partial[0, -1]).all()
+    parts = read_parts(path)
+    np.testing.assert_allclose(parts.g2_err[-1], result.g2_err, rtol=1e-6)
+    # Fewer frames, more noise.
+    np.testing.assert_array_less(result.g2_err[:8], parts.g2_err[0, :8])

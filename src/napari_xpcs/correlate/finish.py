@@ -123,14 +123,18 @@ def finish(
     spans = [each for each in snapshots or [] if each.frames < sums.frames]
     if reduction.errors == "segments":
         error = _error_of_spans([*spans, sums], pixels, normalization)
-    partial_g2 = None
+    partial_g2, partial_g2_err = None, None
     if snapshots:
-        partial_g2 = np.stack(
-            [
-                _padded(binned_g2(each, pixels, normalization).g2, len(binned.g2), np.nan)
-                for each in spans
+        parts = [binned_g2(each, pixels, normalization) for each in spans]
+        errors = [part.g2_err for part in parts]
+        if reduction.errors == "segments":
+            errors = [
+                _error_of_spans(spans[: number + 1], pixels, normalization)
+                for number in range(len(spans))
             ]
-            + [binned.g2]
+        partial_g2, partial_g2_err = (
+            np.stack([_padded(each, len(binned.g2), np.nan) for each in values])
+            for values in ([*(part.g2 for part in parts), binned.g2], [*errors, error])
         )
     mean_frame = state.sums.mean_frame()
     scattering = state.sums.scattering_1d(pixels)
@@ -157,6 +161,7 @@ def finish(
         if partial_g2 is None
         else np.array([*(each.frames for each in spans), sums.frames]),
         partial_g2=partial_g2,
+        partial_g2_err=partial_g2_err,
         engine=engine or {},
         pixel_averages=PixelAverages(
             state=state.levels, raw_frames=pair_weights(state, plan), mask=pixels.mask

@@ -28,6 +28,8 @@ class MultiTauParts:
         Used frames of each part; all start at the first one.
     g2
         (part, delay, bin), NaN where a part does not reach or nothing was counted.
+    g2_err
+        Its standard errors; NaN in files of other programs.
     pixel_delays
         Delays for which averages of every pixel are there, 0 for none.
     """
@@ -35,6 +37,7 @@ class MultiTauParts:
     path: Path
     frames: Int[np.ndarray, " part"]
     g2: Float[np.ndarray, "part delay bin"]
+    g2_err: Float[np.ndarray, "part delay bin"]
     pixel_delays: int
 
     def pixel_g2(self, delay: int) -> Float32[np.ndarray, "row col"]:
@@ -63,6 +66,7 @@ def read_parts(path: Path) -> MultiTauParts | None:
     with open_hdf5(path) as file:
         g2 = read_array(file, layouts.MULTITAU_PARTIAL)
         frames = read_array(file, layouts.MULTITAU_PARTIAL_FRAMES)
+        error = read_array(file, layouts.PARTIAL_G2_ERR)
         pixels = holds(file, layouts.MULTITAU_PIXELS)
         shape: tuple[int, ...] = ()
         if pixels:
@@ -77,6 +81,7 @@ def read_parts(path: Path) -> MultiTauParts | None:
         path=path,
         frames=frames.astype(np.int64),
         g2=np.where(g2 == 0.0, np.nan, g2),
+        g2_err=np.full(g2.shape, np.nan) if error is None or error.shape != g2.shape else error,
         pixel_delays=delays,
     )
 
@@ -119,6 +124,8 @@ def write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
         # Here NaN stands for delays that a part does not reach, as in the files of boost_corr.
         put_array(file, layouts.MULTITAU_PARTIAL, result.partial_g2)
         file[layouts.MULTITAU_PARTIAL_FRAMES] = result.partial_frames.astype(np.float64)
+        if result.partial_g2_err is not None:
+            put_array(file, layouts.PARTIAL_G2_ERR, result.partial_g2_err)
     if result.pixel_averages is not None:
         _write_pixels(file, result.pixel_averages, len(result.delay_frames))
 

@@ -102,7 +102,7 @@ class PartsPanel(Section):
             curves = replace(
                 whole,
                 g2=parts.g2[number],
-                error=np.where(np.isfinite(parts.g2[number]), whole.error, np.nan),
+                error=parts.g2_err[number],
                 covariance=None,
                 source=f"{self._part.currentText()} of {whole.source}",
             )
