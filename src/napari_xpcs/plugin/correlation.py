@@ -221,7 +221,8 @@ def estimate(request: Request, pixels_per_s: float | None) -> str:
             memory += _AGE_BYTES * frames * len(chosen)
             said.append(f"two-time ages of {bins_text(len(chosen))}, as for all long runs")
         else:
-            memory += 4.0 * frames * min(float(np.sum(chosen)), TWOTIME_BYTES / frames)
+            size = float(np.dtype(request.frames.dtype).itemsize)
+            memory += min(size * frames * float(np.sum(chosen)), TWOTIME_BYTES)
             memory += 4.0 * frames**2 * len(chosen)
             said.append(f"two-time maps of {bins_text(len(chosen))}")
     said.append(f"memory about {memory_text(memory)}")
