@@ -34,7 +34,7 @@ class ArrayEngine:
     Parameters
     ----------
     state
-        What was seen so far: a multiple of the block length.
+        What was seen so far: a multiple of the block length.  Its arrays are changed in place.
     pixels
         The used pixels of a frame.
     length
@@ -57,7 +57,6 @@ class ArrayEngine:
         # levels of a block.
         self._levels = max(state.levels, length.bit_length())
         self._sums = [self._load(slab) for slab in self._slabs]
-        self._first, self._total = state.first.copy(), state.total.copy()
         self._kept = [state.kept]
         last = state.last[: length.bit_length()]
         self._most = [float(last[..., slab.here].max(initial=0.0)) for slab in self._slabs]
@@ -91,7 +90,7 @@ class ArrayEngine:
             self._xp.block_until_ready(self._readers[number % 2])
             room = self._rooms[number % 2]
             total = slab.fill(flat, weight, room)
-            self._total[slab.here] += total
+            self._state.total[slab.here] += total
             # No sum of a level that lies within a block is larger than the block's own.
             most = max(float(total.max()), 1.0)
             self._most[number] = max(self._most[number], most)
@@ -104,23 +103,21 @@ class ArrayEngine:
         self._state = replace(self._state, frames=seen + fresh)
         top = self._state.alignment
         if self._state.begin and seen + fresh >> top > seen >> top:
-            kept = np.empty((1, len(self._total)), self._state.kept.dtype)
+            kept = np.empty((1, len(self._state.total)), self._state.kept.dtype)
             newest = [np.asarray(slab[top].last)[:, -1:] for slab in self._sums]
             self._gather(newest, kept)
             self._kept.append(kept)
 
     def state(self) -> MultiTauState:
-        """Return the state as NumPy arrays."""
+        """Return the state as NumPy arrays, which the next :meth:`add` changes."""
         state = self._state
-        products, last = np.empty_like(state.products), np.empty_like(state.last)
         for level in range(state.levels):
-            rows = level_rows(level, state.delays_per_level)
-            self._gather([slab[level].products for slab in self._sums], products[rows])
-            self._gather([slab[level].last for slab in self._sums], last[level])
-        return replace(
-            state, products=products, first=self._first.copy(), last=last,
-            total=self._total.copy(), kept=np.concatenate(self._kept),
-        )  # fmt: skip
+            products = state.products[level_rows(level, state.delays_per_level)]
+            self._gather([slab[level].products for slab in self._sums], products)
+            self._gather([slab[level].last for slab in self._sums], state.last[level])
+        self._state = replace(state, kept=np.concatenate(self._kept))
+        self._kept = [self._state.kept]
+        return self._state
 
     def close(self) -> None:
         """Drop the arrays of the device."""
@@ -180,7 +177,7 @@ class ArrayEngine:
     def _keep_first(self, number: int, heads: tuple[Array, ...], fresh: int) -> None:
         """Remember the first sums of a level; those that are not its last ones are ``heads``."""
         seen = self._state.frames
-        for level, first in enumerate(self._first):
+        for level, first in enumerate(self._state.first):
             history, known = len(first), seen >> level
             brought = (seen + fresh >> level) - known
             if not brought or known >= history:
