@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.backends import NumPyBackend, get_backend, reset_backend, set_backend
-from napari_xpcs.correlate.twotime_run import correlate_twotime
+from napari_xpcs.correlate.twotime_run import MAKING_MAPS, READING, correlate_twotime
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.io.result_file import read_result
 from napari_xpcs.io.result_writer import unfinished_result
@@ -236,6 +236,6 @@ def test_cancel_is_heard_within_a_tile(rings: Partition) -> None:
         counts, rings, frame_time_s=1e-3, xp=NumPyBackend(), memory_bytes=1.6e6
     )
     told = [next(steps) for _ in range(8)]
-    assert [step.what for step in told] == ["frames"] * 3 + ["maps"] * 5
+    assert [step.what for step in told] == [READING] * 3 + [MAKING_MAPS] * 5
     assert all(before.done <= after.done <= after.total for before, after in pairwise(told))
     steps.close()

@@ -39,6 +39,10 @@ _TILE_COPIES = 4
 _READ_PER_PRODUCT = 400
 """A frame is read in the time of so many products of two frames, about."""
 
+READING = "steps (reading)"
+MAKING_MAPS = "steps (maps)"
+"""What the progress of a run counts: one step takes as long as reading a frame."""
+
 
 _PRODUCTS = {
     "numba": "matrix products by BLAS",
@@ -113,7 +117,7 @@ def correlate_twotime(
     in_memory = MapsInMemory()
     tile, room = _tile_and_room(plan.frames, len(labels) if sink is None else 0, memory_bytes)
     steps = plan.frames + max(plan.frames**2 // _READ_PER_PRODUCT, len(labels))
-    yield Progress(0, steps, "frames")
+    yield Progress(0, steps, READING)
     few = few_events(frames, SPARSE_BELOW, room)
     choice = choose_engine(engine, events=few, prefer_gpu=prefers_gpu())
     run = _Run(pixels, labels, plan, smoothing)
@@ -136,7 +140,7 @@ def correlate_twotime(
         maps = in_memory if sink is None else sink
         maps.start(len(labels), plan.frames, tile)
         diagonals = yield from _maps_of_bins(values, tile, maps, plan.frames, steps)
-    yield Progress(steps, steps, "maps")
+    yield Progress(steps, steps, MAKING_MAPS)
     curves = [one.g2() for one in diagonals]
     mean, error, ratio = (np.stack(columns, axis=1) for columns in zip(*curves, strict=True))
     if smoothing == "dynamic":
@@ -201,7 +205,7 @@ class _Run:
                 counts.add(frames, self.sums)
                 done = frames.begin + len(frames.counts)
                 del frames  # its memory is used again
-                yield Progress(done, steps, "frames")
+                yield Progress(done, steps, READING)
         self.sums.without_value[:] = reader.without_value
 
     def values_of_events(self, frames: Frames, steps: int) -> Steps[list[BinValues]]:
@@ -226,7 +230,7 @@ class _Run:
             full = frame < len(sums.spans) * sums.span
             np.add.at(sums.spans, (frame[full] // sums.span, static[pixel[full]]), counts[full])
             kept.append((frame, pixel.astype(np.int32), counts))
-            yield Progress(share.end, steps, "frames")
+            yield Progress(share.end, steps, READING)
         frame, pixel, counts = (np.concatenate(parts) for parts in zip(*kept, strict=True))
         values: list[BinValues] = []
         for label in self._labels:
@@ -269,7 +273,7 @@ def _maps_of_bins(
             room = maps.room(position, shape)
             if room is None:
                 room = square[: shape[0] * shape[1]].reshape(shape)
-            progress = Progress(first + (last - first) * done // entries, steps, "maps")
+            progress = Progress(first + (last - first) * done // entries, steps, MAKING_MAPS)
             yield from one.products(rows, cols, room, progress)
             diagonals.add(rows.start, cols.start, room)
             maps.put(position, rows.start, cols.start, room)

@@ -14,6 +14,7 @@ from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.correlate.twotime_maps import MapSink
 from napari_xpcs.correlate.twotime_run import (
+    MAKING_MAPS,
     TILE_FRAMES,
     correlate_twotime,
     labels_with_pixels,
@@ -87,7 +88,7 @@ def correlate_twotime_on(
     with listening(cluster, run.topic) as done:
 
         def told() -> Progress:
-            return Progress(min(sum(done.values()), total), total, "two-time maps")
+            return Progress(min(sum(done.values()), total), total, MAKING_MAPS)
 
         try:
             for number, group in enumerate(groups):
@@ -108,7 +109,7 @@ def correlate_twotime_on(
                 let_go(cluster, [made[number], rest])
         finally:
             let_go(cluster, made)
-    yield Progress(total, total, "two-time maps")
+    yield Progress(total, total, MAKING_MAPS)
     return replace(
         results[0],
         processed_bins=np.array(labels),
