@@ -121,7 +121,7 @@ COLUMNS = (
     ),
     _Column("holds", "What can be looked at", lambda line: line.holds),
 )
-NAME, TIME = 0, 1
+NAME = 0
 
 
 class RunsModel(QAbstractTableModel):
@@ -201,13 +201,12 @@ class RunsModel(QAbstractTableModel):
 
         def key(line: _Line) -> Key:
             number = column.number(line)
-            unknown = number is None or number != number
-            return unknown != falling, 0.0 if unknown else float(number or 0), column.text(line)
+            if number is None or number != number:
+                return not falling, 0.0, column.text(line)
+            # Without its text: formatting thousands of dates takes longer than sorting them.
+            return falling, number, ""
 
-        if self._by == TIME:  # formatting thousands of dates takes longer than sorting them
-            found.sort(key=lambda line: np.nan_to_num(line.run.time_s), reverse=falling)
-        else:
-            found.sort(key=key, reverse=falling)
+        found.sort(key=key, reverse=falling)
         self._shown = found
         self.endResetModel()
 
@@ -269,15 +268,18 @@ class RunsView(QTableView):
 
     def selected(self) -> list[ListedRun]:
         """Return the selected runs, as the table has them from top to bottom."""
-        rows = sorted(index.row() for index in self.selectionModel().selectedRows())
-        return [self.runs.run_at(row) for row in rows]
+        areas = self.selectionModel().selection()
+        rows = {row for area in areas for row in range(area.top(), area.bottom() + 1)}
+        return [self.runs.run_at(row) for row in sorted(rows)]
 
     def select_paths(self, paths: Iterable[Path]) -> None:
         """Select files, those alone."""
         chosen = QItemSelection()
         last = len(COLUMNS) - 1
-        for row in self.runs.rows_of(paths):
-            chosen.select(self.runs.index(row, 0), self.runs.index(row, last))
+        rows = self.runs.rows_of(paths)
+        for together in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if rows else ():
+            first, end = int(together[0]), int(together[-1])
+            chosen.select(self.runs.index(first, 0), self.runs.index(end, last))
         model = self.selectionModel()
         model.select(chosen, model.SelectionFlag.ClearAndSelect)
 
