@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QLabel
 
 from napari_xpcs.backends import reset_backend
-from napari_xpcs.plugin.collection import leave_old_objects_alone
+from napari_xpcs.plugin.collection import old_objects_passed_over
 from napari_xpcs.plugin.controls import NumberEdit
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
 from napari_xpcs.plugin.dock import LayerComboBox
@@ -102,20 +102,20 @@ def test_last_line_tells_why_there_is_no_backend(viewer, qtbot, monkeypatch):
 
 
 @pytest.mark.usefixtures("numpy_backend")
-def test_what_lived_before_a_long_job_is_freed_when_a_layer_is_removed(qtbot, viewer):
+def test_what_lived_before_a_long_job_is_freed_within_it_when_a_layer_is_removed(qtbot, viewer):
     dock = CorrelateWidget(viewer)
     qtbot.addWidget(dock)
     layer = viewer.add_image(np.zeros((4, 4)))
     ring = Layers()
     ring.self = ring
     freed = weakref.ref(ring)
-    leave_old_objects_alone()
-    del ring
-    gc.collect()
-    assert freed() is not None
-    viewer.layers.remove(layer)
-    gc.collect()
-    assert freed() is None
+    with old_objects_passed_over():
+        del ring
+        gc.collect()
+        assert freed() is not None
+        viewer.layers.remove(layer)
+        gc.collect()
+        assert freed() is None
     dock._teardown()
 
 

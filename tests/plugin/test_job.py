@@ -93,16 +93,26 @@ def test_runner_that_nobody_holds_ends_its_job(qtbot):
     qtbot.waitUntil(ended.is_set, timeout=5000)
 
 
-def test_full_walks_pass_over_what_was_there_before_a_long_job(runner, qtbot):
-    frozen = []
+@pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
+def test_full_walks_pass_over_what_was_there_before_a_long_job_until_it_ends(runner, qtbot, end):
+    frozen, gate = [], threading.Event()
 
     def steps():
-        yield Progress(0, 1, "objects")
         frozen.append(gc.get_freeze_count())
+        yield Progress(0, 1, "objects")
+        if end == "failed":
+            raise FitError("No fit.")
+        while end == "cancelled":
+            yield Progress(0, 1, "objects")
 
-    with qtbot.waitSignal(runner.finished, timeout=5000):
-        runner.start(steps, "Correlate")
+    runner.progressed.connect(lambda _: gate.set())
+    runner.start(steps, "Correlate")
+    qtbot.waitUntil(gate.is_set, timeout=5000)
+    if end == "cancelled":
+        runner.cancel()
+    qtbot.waitUntil(lambda: runner.ended, timeout=5000)
     assert frozen[0] > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_replaced_job_never_reports(runner, qtbot):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 _lock = Lock()
-_pauses = 0
+_pauses = _spans = 0
 
 
 @contextmanager
@@ -29,14 +29,26 @@ def collection_paused() -> Iterator[None]:
                 gc.enable()
 
 
-def leave_old_objects_alone() -> None:
-    """Let full walks pass over all objects of now, until :func:`mind_old_objects`.
+@contextmanager
+def old_objects_passed_over() -> Iterator[None]:
+    """Let full walks pass over all objects of now, until the last of such spans ends.
 
-    New ones are collected as ever, so that a job of hours does not fill the memory.
+    New ones are collected as ever, so that a job of hours does not fill the memory; nor do many
+    jobs, because what has become garbage of the old ones is found afterwards.
     """
-    gc.freeze()
+    global _spans
+    with _lock:
+        _spans += 1
+        gc.freeze()
+    try:
+        yield
+    finally:
+        with _lock:
+            _spans -= 1
+            if not _spans:
+                gc.unfreeze()
 
 
 def mind_old_objects() -> None:
-    """Walk over all objects again: something large is about to be let go of."""
+    """Walk over all objects again, also within a span: something large is about to be freed."""
     gc.unfreeze()

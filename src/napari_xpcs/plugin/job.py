@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs.errors import XpcsError
-from napari_xpcs.plugin.collection import leave_old_objects_alone
+from napari_xpcs.plugin.collection import old_objects_passed_over
 from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.pace import Pace
 from napari_xpcs.progress import Progress, Steps, run
@@ -83,12 +83,11 @@ class Runner(QObject):
         self.name = name
         if name:
             guard_window_of(self)
-            leave_old_objects_alone()
         stop, ended = Event(), Event()
         self._stop, self._ended = stop, ended
         self.destroyed.connect(stop.set)
         line = _Line(self, stop)
-        future = _threads.submit(_step_through, job, stop, line)
+        future = _threads.submit(_long_job if name else _step_through, job, stop, line)
         future.add_done_callback(lambda _: ended.set())
         future.add_done_callback(line.end)
 
@@ -204,6 +203,12 @@ def _step_through(job: Job, stop: Event, line: _Line) -> Any:
                 return end.value
             line.tell(progress)
     return None
+
+
+def _long_job(job: Job, stop: Event, line: _Line) -> Any:
+    """Do the same; full walks of the garbage collector take no longer than for new objects."""
+    with old_objects_passed_over():
+        return _step_through(job, stop, line)
 
 
 class JobButton(QWidget):
