@@ -5,8 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -179,3 +181,46 @@ def test_usage(correlate, night, tmp_path):
     status, _, told = correlate(run1, copy, "--qmap", bins, "-o", tmp_path / "out")
     assert status == 1
     assert "would both be written to run1_results.hdf" in told
+
+
+def test_a_run_that_ends_early_is_told(correlate, night, tmp_path):
+    short = tmp_path / "short.h5"
+    with h5py.File(night / "run1.h5") as whole, h5py.File(short, "w") as file:
+        frames = whole["/entry/data/data"][:30]
+        announced = (40, *frames.shape[1:])
+        data = file.create_dataset(
+            "/entry/data/data", announced, frames.dtype, chunks=(1, *frames.shape[1:])
+        )
+        data[:30] = frames
+    command = (short, "--qmap", night / "bins.hdf", "--frame-time", 1e-3)
+    for kind in ("multitau", "twotime"):
+        status, printed, _ = correlate(*command, "-o", tmp_path / f"{kind}.hdf", "--type", kind)
+        assert status == 0
+        assert "announces 40 frames, the first 30 are there and used" in printed
+
+
+def test_no_frame_time_is_zero(correlate, night, tmp_path):
+    command = (night / "run1.h5", "--qmap", night / "bins.hdf", "-o", tmp_path / "one.hdf")
+    status, _, told = correlate(*command, "--frame-time", 0)
+    assert status == 1
+    assert "must be positive, got 0.0 s" in told
+
+
+def test_the_file_holds_all_options_and_versions(correlate, night, tmp_path):
+    command = (night / "run1.h5", "--qmap", night / "bins.hdf", "--type", "both")
+    options = ("--delays-per-level", 8, "--skip-frames", "3", "--skip-corrupt", "--bins", "2")
+    made = tmp_path / "made.hdf"
+    set_backend("jax")
+    status, *_ = correlate(*command, *options, "--partials", 2, "--maps", "full", "-o", made)
+    assert status == 0
+    with h5py.File(made) as file:
+        for group in ("multitau", "twotime"):
+            config = file[f"/xpcs/{group}/config"]
+            assert config["skip_frames"][()].tolist() == [3]
+            assert config["skip_corrupt"][()]
+            assert config["engine_asked"].asstr()[()] == "auto"
+            assert config["jax_version"].asstr()[()] == version("jax")
+        assert file["/xpcs/multitau/config/delays_per_level"][()] == 8
+        assert file["/xpcs/multitau/config/partials"][()] == 2
+        assert file["/xpcs/twotime/config/dq_selection"][()].tolist() == [2]
+        assert file["/xpcs/twotime/config/maps"].asstr()[()] == "full"

@@ -259,7 +259,9 @@ def _run_options(choices: "CorrelateChoices", frame_time_of_recipe: float | None
         "engine": choices.engine,
         "smoothing": choices.smoothing,
         "maps": choices.maps,
-        "frame_time_s": choices.frame_time_s or frame_time_of_recipe,
+        "frame_time_s": frame_time_of_recipe
+        if choices.frame_time_s is None
+        else choices.frame_time_s,
         "dataset": choices.dataset,
         "xp": get_backend() if needed else NumPyBackend(),
     }

@@ -77,8 +77,8 @@ def correlate_file(
     The options from ``skipped`` to ``engine`` are those of
     :func:`~napari_xpcs.correlate.multitau_run.correlate_multitau`.  Every ``checkpoint_s`` seconds
     the state of g2 is saved beside ``output``, and the same call goes on from there if the last
-    one was killed; on a ``cluster`` its parts are done again instead.  Returns the engine, and what
-    was left out or looks wrong, in words.
+    one was killed; on a ``cluster`` its parts are done again instead.  Returns the engine, what is
+    wrong with the file of frames, and what was left out or looks wrong, in words.
 
     Raises
     ------
@@ -192,13 +192,17 @@ def correlate_file(
                 "qmap": str(qmap),
                 "output": str(output),
                 RUN_KEY: made_from,
-                **_provenance(partition),
+                **_as_written(options),
+                **({"dq_selection": bins, "maps": maps} if twotime else {}),
+                "dataset": dataset,
+                **_provenance(partition, xp),
             },
             **results,
         )
     checkpoint.remove()
     # What was left out of g2 and of maps is the same.
-    remarks = dict.fromkeys(remark for result in results.values() for remark in result.remarks())
+    said = (remark for result in results.values() for remark in result.remarks())
+    remarks = dict.fromkeys((*opened.problems, *said))
     if multitau:
         made_by = "Engine {engine} on {device}: {engine_reason}."
         return (made_by.format_map(results["multitau"].engine), *remarks)
@@ -265,10 +269,22 @@ def _stored_key(result: Path) -> str | None:
     return opened.config.get(RUN_KEY) if isinstance(opened, ResultFile) else None
 
 
-def _provenance(partition: Partition) -> dict[str, str]:
+def _as_written(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that no result tells of itself, for the result file."""
+    return {
+        "delays_per_level": options["delays_per_level"],
+        "partials": options["partials"],
+        "engine_asked": options["engine"],
+        "skip_frames": options["skipped"] or None,
+        "skip_corrupt": options["skip_corrupt"],
+    }
+
+
+def _provenance(partition: Partition, xp: BackendProtocol) -> dict[str, str]:
     """Return what a result depends on beside its options, for the result file."""
     mask, dynamic, static = (array_hash(array) for array in bin_arrays(partition))
-    packages = {f"{name}_version": version(name) for name in ("numpy", "numba", "h5py")}
+    used = ("numpy", "numba", "h5py", *(("jax",) if xp.name == "jax" else ()))
+    packages = {f"{name}_version": version(name) for name in used}
     return {
         "mask_sha256": mask,
         "dynamic_roi_map_sha256": dynamic,
