@@ -32,7 +32,7 @@ from napari_xpcs.pipeline.simulate import simulate_file
 from napari_xpcs.plugin.screen import virtual_screen
 from napari_xpcs.progress import run
 
-COLOURS = 128
+COLOURS = 256
 ADD_UP = 4
 """Frames, for the two-time map: that of a thousand is noise that no PNG compresses."""
 SETTLE_S = 1.0
