@@ -28,6 +28,7 @@ def test_profile_and_times_are_those_of_the_frames(one_result, xp):
     np.testing.assert_allclose(summary.intensity.mean, used, rtol=1e-5)
     frame_time = opened.known["frame_time_s"].value
     np.testing.assert_allclose(summary.intensity.time_s, np.arange(160) * frame_time, rtol=1e-6)
+    assert summary.count_time_s == opened.known["count_time_s"].value
     assert summary.segments_in_counts
     assert summary.segments.shape[1] == len(summary.profile.q)
     assert not summary.problems

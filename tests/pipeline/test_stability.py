@@ -9,6 +9,7 @@ import pytest
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.io.run_summary import RunSummary, read_summary
 from napari_xpcs.kernels.radial_profile import IntensityInTime, RadialProfile
+from napari_xpcs.pipeline.compare import compare_profiles
 from napari_xpcs.pipeline.stability import compare_drift, compare_segments, compare_times
 
 Q = np.geomspace(0.002, 0.03, 20)
@@ -41,6 +42,26 @@ def test_counts_that_fall_are_found_in_the_run_that_has_it():
     assert sentence.endswith(
         "from the first to the last of 10 parts in r2, more than scatter makes."
     )
+
+
+def test_every_run_is_cut_into_ten_parts_to_its_end():
+    fast = summary("r1").intensity  # 100 values
+    mean = np.full(391, 5.0) + np.random.default_rng(2).normal(0.0, 1e-4, 391)
+    slow = replace(fast, time_s=np.arange(391) * 0.1, mean=mean, error=np.full(391, np.nan))
+    late = replace(fast, mean=np.where(np.arange(100) < 90, 5.0, 4.0))
+    (sentence,) = compare_times([summary("r1", intensity=late)]).findings
+    beside = compare_times([summary("r1", intensity=late), summary("r2", intensity=slow)])
+    assert "10 parts in r1" in beside.findings[0]
+    assert beside.findings[0].split(" %")[0] == sentence.split(" %")[0]
+
+
+def test_other_exposures_are_said():
+    runs = [summary("r1", count_time_s=0.1), summary("r2", count_time_s=0.4)]
+    for compare in (compare_times, compare_drift, compare_profiles):
+        assert "exposed from 0.1 to 0.4 s" in compare(runs).remarks[0]
+        alike = [replace(run, count_time_s=0.1) for run in runs]
+        assert not compare(alike).remarks
+    assert not compare_times(runs, relative=True).remarks
 
 
 def test_runs_of_other_brightness_meet_beside_their_means():

@@ -248,6 +248,18 @@ def test_the_average_is_judged_before_it_is_written(listed, folder, tmp_path, qt
         np.testing.assert_array_equal(file[G2][()], ours)
 
 
+def test_an_average_is_written_though_other_runs_are_selected_meanwhile(listed, folder, qtbot):
+    select(listed)
+    panel = listed._average
+    panel.judge()
+    qtbot.waitUntil(lambda: panel._write.isEnabled())
+    panel.write(folder / "average.hdf")
+    select(listed, "r00000_results.hdf", "r00001_results.hdf")
+    wait_for_list(listed, qtbot, RUNS + 1)
+    assert text(listed, "average_message") == f"Wrote average.hdf from {RUNS} runs."
+    assert not panel._command.isVisibleTo(panel)
+
+
 def test_an_average_never_replaces_what_it_is_made_of(listed, folder, qtbot):
     select(listed)
     panel = listed._average

@@ -46,6 +46,8 @@ class RunSummary:
         The segments are in counts per pixel and frame, as the profile is.
     intensity
         I(t) in blocks of frames.
+    count_time_s
+        Exposure of a frame, s.
     problems
         In words, what is doubtful or left out and why, by the part that it is about:
         :data:`FILE`, :data:`G2`, :data:`PROFILE` or :data:`TIMES`.
@@ -57,6 +59,7 @@ class RunSummary:
     segments: Float[np.ndarray, "segment q"] | None = None
     segments_in_counts: bool = True
     intensity: IntensityInTime | None = None
+    count_time_s: float | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -87,6 +90,7 @@ def read_summary(path: Path, *, xp: BackendProtocol) -> RunSummary:
         segments=segments,
         segments_in_counts=in_counts,
         intensity=_intensity(opened, problems),
+        count_time_s=_known(opened, "count_time_s"),
         problems=problems,
     )
 
@@ -148,7 +152,7 @@ def _intensity(result: ResultFile, problems: dict[str, str]) -> IntensityInTime 
     stored = result.intensity_vs_time
     if stored is None or len(stored) != 2 or not stored.shape[1]:
         return None
-    frame_time = result.known["frame_time_s"].value if "frame_time_s" in result.known else None
+    frame_time = _known(result, "frame_time_s")
     if frame_time is None:
         problems[TIMES] = "no time between frames is known."
         return None
@@ -159,3 +163,7 @@ def _intensity(result: ResultFile, problems: dict[str, str]) -> IntensityInTime 
             step *= value
     number = stored[0].astype(np.float64)
     return block_means((number - number[0]) * step, stored[1], MOST_BLOCKS)
+
+
+def _known(result: ResultFile, name: str) -> float | None:
+    return result.known[name].value if name in result.known else None

@@ -11,7 +11,15 @@ from napari_xpcs.errors import XpcsError
 from napari_xpcs.io.run_summary import FILE, G2, PROFILE, RunSummary, read_summary
 from napari_xpcs.kernels.curves import G2Curves, bin_text
 from napari_xpcs.kernels.same_bins import SAME_Q, delay_differences, same_bin, table_differences
-from napari_xpcs.pipeline.comparison import Comparison, Line, Runs, Said, named, runs_having
+from napari_xpcs.pipeline.comparison import (
+    Comparison,
+    Line,
+    Runs,
+    Said,
+    named,
+    other_exposures,
+    runs_having,
+)
 from napari_xpcs.progress import Progress, Steps
 
 
@@ -107,6 +115,7 @@ def _g2_line(name: str, curves: G2Curves, column: int, errors: bool) -> Line:
 def compare_profiles(runs: Runs) -> Comparison:
     """Return I(q) of the runs."""
     kept, remarks = runs_having(runs, lambda run: run.profile, PROFILE)
+    remarks += other_exposures([run for run, _, _ in kept])
     lines = tuple(
         Line(name=name, x=profile.q, y=_above_zero(profile.intensity)) for _, name, profile in kept
     )

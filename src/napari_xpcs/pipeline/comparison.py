@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from napari_xpcs.io.run_summary import FILE, RunSummary
+from napari_xpcs.kernels.same_bins import SAME_NUMBER
 
 NAMED = 2
 """So many of many runs are named in a sentence."""
@@ -97,6 +98,17 @@ def runs_having(
         else:
             said.add(f"no {what}: {run.problems.get(what, 'the file holds none.')}", name)
     return kept, said.sentences("")
+
+
+def other_exposures(runs: Runs) -> list[str]:
+    """Return a sentence where the runs were not exposed alike, so that their counts are not."""
+    known = [run.count_time_s for run in runs if run.count_time_s is not None]
+    if not known or np.isclose(min(known), max(known), rtol=SAME_NUMBER, atol=0.0):
+        return []
+    return [
+        f"Frames were exposed from {min(known):.4g} to {max(known):.4g} s: counts per frame differ "
+        "by that alone."
+    ]
 
 
 class Said:

@@ -6,10 +6,19 @@ import numpy as np
 from jaxtyping import Float
 
 from napari_xpcs.io.run_summary import PROFILE, TIMES, RunSummary
-from napari_xpcs.kernels.radial_profile import RadialProfile, block_means
+from napari_xpcs.kernels.radial_profile import RadialProfile
 from napari_xpcs.kernels.same_bins import SAME_NUMBER
 from napari_xpcs.kernels.stability import Drift, drift
-from napari_xpcs.pipeline.comparison import NAMED, Comparison, Line, Part, Runs, named, runs_having
+from napari_xpcs.pipeline.comparison import (
+    NAMED,
+    Comparison,
+    Line,
+    Part,
+    Runs,
+    named,
+    other_exposures,
+    runs_having,
+)
 
 LARGEST_CHANCE = 0.01
 """A change that scatter alone makes in one of a hundred cases is one."""
@@ -36,14 +45,15 @@ def compare_times(runs: Runs, *, relative: bool = False) -> Comparison:
             continue
         error = series.error / unit if alone else None
         lines.append(Line(name=name, x=series.time_s, y=series.mean / unit, error=error))
+    if not relative:
+        remarks += other_exposures([run for run, _, _ in kept])
     long = [(name, series) for _, name, series in kept if len(series.mean) >= TIME_PARTS]
     findings: tuple[str, ...] = ()
     if long:
-        parts = [block_means(one.time_s, one.mean, TIME_PARTS).mean for _, one in long]
-        shortest = min(map(len, parts))
-        change = drift(np.stack([part[:shortest] for part in parts], axis=1))
+        parts = [[part.mean() for part in np.array_split(one.mean, TIME_PARTS)] for _, one in long]
         names = [f"in {name}" for name, _ in long]
-        findings = (_finding("Counts within a run", change, names, f"{shortest} parts"),)
+        change = drift(np.array(parts).T)
+        findings = (_finding("Counts within a run", change, names, f"{TIME_PARTS} parts"),)
     return Comparison(
         lines=tuple(lines),
         x_label="time from the first frame (s)",
@@ -107,6 +117,7 @@ def compare_segments(runs: Runs) -> Comparison:
 def compare_drift(runs: Runs) -> Comparison:
     """Return I(q) of every run beside the mean of the runs, in their order."""
     kept, remarks = runs_having(runs, lambda run: run.profile, PROFILE)
+    remarks += other_exposures([run for run, _, _ in kept])
     same: list[tuple[str, RadialProfile]] = []
     other: list[tuple[str, RadialProfile]] = []
     for _, name, profile in kept:

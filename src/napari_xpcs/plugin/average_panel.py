@@ -36,6 +36,7 @@ class AveragePanel(Section):
         super().__init__("Average of the selected runs", name="average_section")
         self._paths: list[Path] = []
         self._judged: JudgedFiles | None = None
+        self._being_written: JudgedFiles | None = None
         self._output: Path | None = None
         self._low, self._high = NumberEdit(objectName="baseline_low"), NumberEdit()
         self._high.setObjectName("baseline_high")
@@ -121,6 +122,7 @@ class AveragePanel(Section):
         """Write the average of what was judged; the dialogue asked before overwriting."""
         if self._judged is not None:
             self._message.setText("Writing ...")
+            self._being_written = self._judged
             self._writing.start(partial(write_average, self._judged, output, force=True), "Average")
 
     def _suggested(self) -> Path | None:
@@ -159,14 +161,15 @@ class AveragePanel(Section):
         self._message.setText("")
 
     def _on_written(self, report: AverageReport) -> None:
-        self._output = report.path
-        self._message.setText(
-            f"Wrote {report.path.name} from {len(report.used)} runs. The same as a command:"
-        )
-        assert self._judged is not None  # what was written was judged
-        self._command.setPlainText(average_command(self._judged, report.path))
-        for widget in (self._fit, self._command, self._copy):
-            widget.show()
+        said = f"Wrote {report.path.name} from {len(report.used)} runs."
+        if self._judged is None or self._judged is not self._being_written:
+            self._message.setText(said)  # other runs are selected meanwhile
+        else:
+            self._output = report.path
+            self._message.setText(f"{said} The same as a command:")
+            self._command.setPlainText(average_command(self._judged, report.path))
+            for widget in (self._fit, self._command, self._copy):
+                widget.show()
         self.written.emit(report.path)
 
     def _on_fit_clicked(self) -> None:

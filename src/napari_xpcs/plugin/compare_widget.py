@@ -154,6 +154,7 @@ class CompareWidget(Dock):
         """Show the runs of folders, or single files, in place of what was shown."""
         self._places = list(places)
         self._listed = {}
+        self._read = {}
         self._table.show_runs([])
         self._show_place()
         self._compare()
