@@ -1,5 +1,7 @@
 """A file is whole or as it was before."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,25 @@ def test_impossible_places_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(FileFormatError, match=sentence), atomic_path(path):
             pass
+
+
+def test_what_a_killed_job_began_is_removed_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "new.hdf"
+    killed = (
+        "import os, signal, sys\n"
+        "from napari_xpcs.io.atomic import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as unfinished:\n"
+        "    unfinished.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", killed, path], check=False)
+    (orphan,) = tmp_path.iterdir()
+    with atomic_path(path) as outer:
+        outer.write_text("at work")
+        assert not orphan.exists()
+        with atomic_path(path, force=True) as inner:
+            inner.write_text("ours")
+            assert outer.exists()
+        path.unlink()
+    assert path.read_text() == "at work"
+    assert list(tmp_path.iterdir()) == [path]

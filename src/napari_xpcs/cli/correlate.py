@@ -13,6 +13,7 @@ from napari_xpcs.cli._console import out, print_fault, print_json, with_progress
 from napari_xpcs.cli._options import Force, Json, read_frame_numbers, read_labels
 
 if TYPE_CHECKING:
+    from napari_xpcs.backends import BackendProtocol
     from napari_xpcs.batch import Outcome
     from napari_xpcs.distributed.cluster import Cluster
     from napari_xpcs.io.correlate_choices import CorrelateChoices
@@ -181,9 +182,8 @@ def correlate(
         paths = expand(frames)
 
         def job(cluster: "Cluster | None") -> "Steps[Any]":
-            return correlate_files(
-                paths, result, qmap=qmap, recipe=chosen, cluster=cluster, **options
-            )
+            common = {"cluster": cluster, "xp": _backend(choices), **options}
+            return correlate_files(paths, result, qmap=qmap, recipe=chosen, **common)
 
     else:
         if qmap is None:
@@ -193,7 +193,8 @@ def correlate(
         bins_path = qmap
 
         def job(cluster: "Cluster | None") -> "Steps[Any]":
-            return correlate_file(source, bins_path, result, cluster=cluster, **options)
+            common = {"cluster": cluster, "xp": _backend(choices), **options}
+            return correlate_file(source, bins_path, result, **common)
 
     said = _done(on_cluster(scheduler, job), result, many)
     if save_recipe is not None:
@@ -232,15 +233,8 @@ def _is_batch(frames: list[str], output: str) -> bool:
 
 def _run_options(choices: "CorrelateChoices", frame_time_of_recipe: float | None) -> dict[str, Any]:
     """Return the choices as :func:`~napari_xpcs.pipeline.correlate.correlate_file` calls them."""
-    from napari_xpcs.backends import DeviceConfig, NumPyBackend, get_backend
     from napari_xpcs.kernels.selection import FrameSelection
 
-    # Starting JAX takes seconds and memory that g2 on a CPU does not need.
-    needed = (
-        choices.type != "multitau"
-        or choices.engine == "array"
-        or DeviceConfig.from_environment().use_gpu
-    )
     return {
         "multitau": choices.type != "twotime",
         "twotime": choices.type != "multitau",
@@ -263,8 +257,20 @@ def _run_options(choices: "CorrelateChoices", frame_time_of_recipe: float | None
         if choices.frame_time_s is None
         else choices.frame_time_s,
         "dataset": choices.dataset,
-        "xp": get_backend() if needed else NumPyBackend(),
     }
+
+
+def _backend(choices: "CorrelateChoices") -> "BackendProtocol":
+    """Return the backend, within the job: a Ctrl-C that met JAX starting would get lost there."""
+    from napari_xpcs.backends import DeviceConfig, NumPyBackend, get_backend
+
+    # Starting JAX takes seconds and memory that g2 on a CPU does not need.
+    needed = (
+        choices.type != "multitau"
+        or choices.engine == "array"
+        or DeviceConfig.from_environment().use_gpu
+    )
+    return get_backend() if needed else NumPyBackend()
 
 
 def _merged(

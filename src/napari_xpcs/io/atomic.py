@@ -1,11 +1,13 @@
 """Files that are whole or not there."""
 
 import os
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+from zlib import crc32
 
 from napari_xpcs.errors import FileFormatError
 
@@ -15,7 +17,8 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
     """Give a temporary name beside ``path``, renamed to it when the block ends well.
 
     An interrupted, failed or cancelled job removes what it began and leaves an older file at
-    ``path`` as it was.
+    ``path`` as it was.  What a job that was killed began is removed by the next one for ``path``
+    on the same computer.
 
     Parameters
     ----------
@@ -36,7 +39,9 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
         raise FileFormatError(msg)
     # A symbolic link is followed: the file that it points to is replaced, not the link.
     final = path.resolve()
-    unfinished = final.with_name(f".{final.name}.{uuid4().hex[:8]}.part")
+    _remove_orphans(final)
+    job = f"{_computer()}-{os.getpid()}-{uuid4().hex[:8]}"
+    unfinished = final.with_name(f".{final.name}.{job}.part")
     try:
         yield unfinished
         refuse_to_overwrite(path, force)
@@ -54,6 +59,27 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
         raise FileFormatError(msg) from fault
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _computer() -> str:
+    return f"{crc32(platform.node().encode()):08x}"
+
+
+def _remove_orphans(final: Path) -> None:
+    """Remove unfinished files of processes of this computer that are no more."""
+    if os.name != "posix":  # where asking for a process by a signal would end it
+        return
+    orphan = re.compile(rf"\.{re.escape(final.name)}\.{_computer()}-(\d+)-[0-9a-f]+\.part")
+    for beside in final.parent.iterdir():
+        found = orphan.fullmatch(beside.name)
+        if found is None:
+            continue
+        try:
+            os.kill(int(found[1]), 0)
+        except ProcessLookupError:
+            beside.unlink(missing_ok=True)
+        except OSError:
+            continue
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:
