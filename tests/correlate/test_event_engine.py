@@ -207,6 +207,57 @@ def test_a_run_that_is_stopped_at_any_time_is_taken_up_again(
     assert taken_up >= 2
 
 
+@pytest.mark.parametrize("kind", ["numba", "array", "events"])
+@pytest.mark.parametrize("normalize_frame", [False, True])
+def test_a_run_closed_at_any_time_gives_the_result_of_one_that_ends_there(
+    rings: Partition, kind: str, normalize_frame: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_engine, "_EVENTS_OF_PIXEL", 2)
+    counts = np.random.default_rng(5).poisson(0.1, (613, 12, 20)).astype(np.uint16)
+    frames = Listed(counts, 30) if kind == "events" else counts
+    chosen = {"begin": 5, "stride": 2, "average": 2}
+    options = {
+        "frame_time_s": 1e-3,
+        "xp": NumPyBackend(),
+        "engine": kind,
+        "block": 32,
+        "skipped": (9, 30, 605),
+        "normalize_frame": normalize_frame,
+    }
+    all_of_it = FrameSelection(**chosen)
+    yields = sum(1 for _ in correlate_multitau(frames, rings, selection=all_of_it, **options))
+    ends = set()
+    for number in range(2, yields + 1, max(yields // 5, 1)):
+        kept = []
+        steps = correlate_multitau(frames, rings, selection=all_of_it, keep=kept.append, **options)
+        done = [next(steps).done for _ in range(number)][-1]
+        steps.close()
+        if done < 2:
+            assert not kept
+            continue
+        (part,) = kept
+        end = part.selection.end
+        assert end is not None
+        assert part.selection.count() >= done
+        whole = run(
+            correlate_multitau(
+                frames, rings, selection=FrameSelection(end=end, **chosen), **options
+            )
+        )
+        for name in (
+            "g2", "g2_err", "covariance", "delay_frames", "mean_frame", "scattering_1d",
+            "intensity_vs_time",
+        ):  # fmt: skip
+            np.testing.assert_array_equal(getattr(part, name), getattr(whole, name), err_msg=name)
+        assert part.skipped_frames == whole.skipped_frames
+        if part.selection.count() < 152:
+            assert part.remarks()[0] == (
+                f"Broken off: this rests on the first {part.selection.count()} of 152 frames."
+            )
+            ends.add(end)
+    assert len(ends) >= 2
+
+
 def test_which_runs_are_correlated_as_events(rings: Partition) -> None:
     counts = np.random.default_rng(4).poisson(0.1, (60, 12, 20)).astype(np.uint16)
     assert not few_events(counts)

@@ -392,3 +392,20 @@ def test_cancelling_leaves_no_thread(rings: Partition) -> None:
     while threading.active_count() > before and time.monotonic() < until:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+def test_errors_from_spans_are_those_of_pixels_before_there_are_three(rings: Partition) -> None:
+    counts = np.random.default_rng(6).poisson(2.0, (1000, 12, 20)).astype(np.uint16)
+    options = {"frame_time_s": 1e-3, "xp": NUMPY, "block": 16, "errors": "segments"}
+    errors = {}
+    for end in (48, 512):
+        kept: list[MultiTauResult] = []
+        steps = correlate_multitau(counts, rings, keep=kept.append, **options)
+        while next(steps).done < end:
+            pass
+        steps.close()
+        assert np.isfinite(kept[0].g2_err[0]).all()
+        assert np.isfinite(kept[0].scattering_1d_segments).all()
+        assert len(kept[0].scattering_1d_segments) == max(end // 64, 1)
+        errors[end] = kept[0].errors
+    assert errors == {48: "pixel", 512: "segments"}

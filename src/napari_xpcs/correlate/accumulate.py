@@ -93,6 +93,7 @@ class Accumulation:
         self._sums = resumed.sums
         self._engine = _dense_engine(engine, resumed, pixels, self._length, xp, self._threads)
         self._seen = resumed.levels.frames
+        self._ending = False
 
     @property
     def frames(self) -> int:
@@ -113,6 +114,10 @@ class Accumulation:
         """Return what was added up so far; the next block changes the arrays."""
         self._sums.without_value[:] = self._reader.without_value
         return RunState(levels=self._engine.state(), sums=self._sums)
+
+    def end_early(self) -> None:
+        """Let :meth:`steps` end with what was added."""
+        self._ending = True
 
     def close(self) -> None:
         """End the threads."""
@@ -141,6 +146,8 @@ class Accumulation:
                 self._add(block, pool)
                 del block  # its memory is used again
                 yield Progress(self._seen, total, "frames")
+                if self._ending:
+                    return
 
     def _prepare(self) -> None:
         from napari_xpcs.correlate._numba_multitau import add_up, frame_counts

@@ -194,6 +194,7 @@ class EventAccumulation:
             sums = empty_sums(pixels, begin=begin, frames=length, span=plan.span, spans=spans)
             resumed = RunState(levels=levels, sums=sums)
         self._levels, self._sums = resumed.levels, resumed.sums
+        self._ending = False
         most = _EVENTS_OF_PIXEL * len(pixels.index)
         self._share = EventShare(pixels, plan, min(int(frames.source.starts[-1]), most))
 
@@ -210,6 +211,10 @@ class EventAccumulation:
     def state(self) -> RunState:
         """Return what was added up so far; the next share changes the arrays."""
         return RunState(levels=self._levels, sums=self._sums)
+
+    def end_early(self) -> None:
+        """Let :meth:`steps` end with what was read: :meth:`state` is whole then."""
+        self._ending = True
 
     def close(self) -> None:
         """Nothing is held between shares."""
@@ -233,11 +238,16 @@ class EventAccumulation:
             for span in _read_ahead(spans, pool):
                 if not self._share.has_room(span):
                     yield from self._add_share(pool, total)
+                    if self._ending:
+                        return
                     self._share.has_room(span)
                 self._share.add(span, self._sums)
                 yield Progress(span.end - self._begin, total, "frames")
-                if span.end == self._end or (stops is not None and span.end % stops == 0):
+                at_stop = stops is not None and span.end % stops == 0
+                if self._ending or at_stop or span.end == self._end:
                     yield from self._add_share(pool, total)
+                if self._ending:
+                    return
 
     def _prepare(self) -> None:
         self._share.add(no_events(self._begin + self.frames), self._sums)

@@ -1,6 +1,7 @@
 """Multi-tau correlation of a run of any number of frames."""
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.correlate.accumulate import Accumulation
 from napari_xpcs.correlate.checkpoint import Checkpoint, Saved
+from napari_xpcs.correlate.engines import EngineChoice
 from napari_xpcs.correlate.event_engine import EventAccumulation
-from napari_xpcs.correlate.finish import finish, preview, snapshot
+from napari_xpcs.correlate.finish import Reduction, finish, preview, snapshot
 from napari_xpcs.correlate.multitau_options import MultiTauOptions
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan, RunState
+from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.progress import Progress, Steps
@@ -29,6 +32,7 @@ def correlate_multitau(
     xp: BackendProtocol,
     block: int = 256,
     checkpoint: Checkpoint | None = None,
+    keep: Callable[[MultiTauResult], None] | None = None,
     **options: Any,
 ) -> Steps[MultiTauResult]:
     """Correlate a run in the bins of ``partition``; memory does not grow with the frames.
@@ -46,6 +50,9 @@ def correlate_multitau(
     checkpoint
         Where the state is saved now and then, and when this generator is closed, and taken up
         again by the same call.
+    keep
+        Called with the result of the frames so far when this generator is closed, if there are
+        two or more; the result is that of a run which ends there.
     options
         ``frame_time_s`` and the others of
         :class:`~napari_xpcs.correlate.multitau_options.MultiTauOptions`.
@@ -63,65 +70,123 @@ def correlate_multitau(
     choice = chosen.engine_for(frames)
     saved = checkpoint.load() if checkpoint is not None else None
     stops = plan.frames_between_snapshots(chosen.errors, chosen.partials)
-    snapshots = [] if saved is None else list(saved.snapshots)
-    started = time.monotonic()
-    resumed = None if saved is None else saved.state
     accumulation = start(
         choice.name,
         frames,
         pixels,
         plan,
         skip_corrupt=chosen.skip_corrupt,
-        resumed=resumed,
+        resumed=None if saved is None else saved.state,
         xp=xp,
         block=block,
     )
     with closing(accumulation) as work:
+        so_far = _SoFar(work, partition, pixels, plan, reduction, choice, saved, checkpoint)
+        steps = work.steps(stops)
+        progress = Progress(0, plan.frames)
+        try:
+            for progress in steps:
+                if progress.done != work.frames:
+                    yield progress  # more was read than the state is whole with
+                else:
+                    so_far.note(stops)
+                    yield replace(progress, partial=so_far.preview_at_times())
+            yield Progress(plan.frames, plan.frames, "frames")
+        except GeneratorExit:
+            if progress.done == work.frames:
+                so_far.save()
+            if keep is not None and progress.done >= 2:
+                work.end_early()
+                for _ in steps:
+                    pass
+                keep(so_far.result())
+            raise
+        return so_far.result()
 
-        def corrupt() -> tuple[int, ...]:
-            return (() if saved is None else saved.corrupt) + work.corrupt
 
-        def save() -> None:
-            if checkpoint is not None and work.frames:
-                checkpoint.save(Saved(state=work.state(), snapshots=snapshots, corrupt=corrupt()))
+class _SoFar:
+    """What there is of a run that is being added up, and where it is saved."""
 
-        shown = saving = time.monotonic()
-        for progress in work.steps(stops):
-            if progress.done != work.frames:
-                yield progress  # more was read than the state is whole with
-                continue
-            now, partial = time.monotonic(), None
-            at_stop = stops is not None and work.frames >= 2 and work.frames % stops == 0
-            if at_stop and (not snapshots or snapshots[-1].frames < work.frames):
-                snapshots.append(snapshot(work.state(), pixels, plan))
-            if now - shown > PREVIEW_S:
-                partial = preview(work.state(), partition, pixels, plan, reduction)
-                shown = time.monotonic() + 9 * (time.monotonic() - now)
-            if checkpoint is not None and now - saving > checkpoint.every_s:
-                save()
-                saving = time.monotonic()
-            try:
-                yield replace(progress, partial=partial)
-            except GeneratorExit:
-                save()
-                raise
-        result = finish(
-            work.state(),
-            partition,
-            pixels,
-            plan,
-            reduction,
-            snapshots=snapshots,
-            left_out=plan.left_out(corrupt()),
-            engine={
-                "engine": choice.name,
-                "engine_reason": choice.reason,
-                "device": work.device,
-                "seconds": f"{time.monotonic() - started:.3f}",
-            },
+    def __init__(
+        self,
+        work: Accumulation | EventAccumulation,
+        partition: Partition,
+        pixels: UsedPixels,
+        plan: RunPlan,
+        reduction: Reduction,
+        choice: EngineChoice,
+        saved: Saved | None,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._work = work
+        self._partition = partition
+        self._pixels = pixels
+        self._plan = plan
+        self._reduction = reduction
+        self._choice = choice
+        self._checkpoint = checkpoint
+        self._snapshots = [] if saved is None else list(saved.snapshots)
+        self._corrupt = () if saved is None else saved.corrupt
+        self._started = self._shown = self._saved = time.monotonic()
+
+    def corrupt(self) -> tuple[int, ...]:
+        """Return the raw frames that could not be read."""
+        return self._corrupt + self._work.corrupt
+
+    def note(self, stops: int | None) -> None:
+        """Keep the sums after each ``stops`` frames, and save the state where it is time to."""
+        frames, last = self._work.frames, self._snapshots[-1:]
+        at_stop = stops is not None and frames >= 2 and frames % stops == 0
+        if at_stop and (not last or last[0].frames < frames):
+            self._snapshots.append(snapshot(self._work.state(), self._pixels, self._plan))
+        checkpoint = self._checkpoint
+        if checkpoint is not None and time.monotonic() - self._saved > checkpoint.every_s:
+            self.save()
+            self._saved = time.monotonic()
+
+    def save(self) -> None:
+        """Save the state, if there is one and a file for it."""
+        if self._checkpoint is not None and self._work.frames:
+            self._checkpoint.save(
+                Saved(state=self._work.state(), snapshots=self._snapshots, corrupt=self.corrupt())
+            )
+
+    def preview_at_times(self) -> G2Curves | None:
+        """Return g2 of the frames so far, or ``None`` where the last one is not old enough."""
+        now = time.monotonic()
+        if now - self._shown <= PREVIEW_S:
+            return None
+        curves = preview(
+            self._work.state(), self._partition, self._pixels, self._plan, self._reduction
         )
-    yield Progress(plan.frames, plan.frames, "frames")
-    return result
+        self._shown = time.monotonic() + 9 * (time.monotonic() - now)
+        return curves
+
+    def result(self) -> MultiTauResult:
+        """Return the result of the frames so far."""
+        frames, asked = self._work.frames, self._plan.frames
+        plan, reduction = self._plan.up_to(frames), self._reduction
+        if frames < asked and frames < 3 * self._plan.span:
+            # Errors from spans of time begin with three of them.
+            reduction = replace(reduction, errors="pixel")
+        return replace(
+            finish(
+                self._work.state(),
+                self._partition,
+                self._pixels,
+                plan,
+                reduction,
+                snapshots=self._snapshots,
+                left_out=plan.left_out(self.corrupt()),
+                engine={
+                    "engine": self._choice.name,
+                    "engine_reason": self._choice.reason,
+                    "device": self._work.device,
+                    "seconds": f"{time.monotonic() - self._started:.3f}",
+                },
+            ),
+            asked_frames=asked if frames < asked else None,
+        )
 
 
 def start(

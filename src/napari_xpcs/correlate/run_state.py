@@ -97,7 +97,14 @@ class RunPlan:
     def left_out(self, corrupt: Iterable[int]) -> tuple[int, ...]:
         """Return the raw frames of the run that are skipped or ``corrupt``, ascending."""
         raw = range(self.selection.begin, self.selection.end or 0, self.selection.stride)
-        return tuple(sorted({*(number for number in self.skipped if number in raw), *corrupt}))
+        return tuple(sorted({number for number in (*self.skipped, *corrupt) if number in raw}))
+
+    def up_to(self, frames: int) -> "RunPlan":
+        """Return the plan of a run of the first so many used frames."""
+        if frames >= self.frames:
+            return self
+        end = self.selection.begin + frames * self.selection.step
+        return replace(self, selection=replace(self.selection, end=end))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -50,8 +50,13 @@ class RunSums:
         return pixels.static_mean(self.total / max(self.raw_frames.sum(), 1.0))
 
     def scattering_1d_segments(self, pixels: UsedPixels) -> Float[np.ndarray, "segment sbin"]:
-        """Return the same for every full span of time; NaN where all its frames were left out."""
+        """Return the same for every full span of time; NaN where all its frames were left out.
+
+        Of a run that was broken off before the first span was full there is one, of all frames.
+        """
         full = len(self.raw_frames) // self.span
+        if not full:
+            return self.scattering_1d(pixels)[None]
         raw = self.raw_frames[: full * self.span].reshape(full, self.span).sum(axis=1)
         number = raw[:, None] * np.bincount(pixels.static, minlength=self.spans.shape[1])
         return np.where(number > 0, self.spans[:full] / np.maximum(number, 1.0), np.nan)

@@ -130,6 +130,10 @@ def write_multitau(file: h5py.File, result: "MultiTauResult") -> None:
         _write_pixels(file, result.pixel_averages, len(result.delay_frames))
 
 
+BROKEN_OFF = "broken_off"
+"""Option of a run that was broken off: in words, how many frames the file rests on."""
+
+
 def multitau_options(result: "MultiTauResult") -> dict[str, Any]:
     """Return how a result was made, for the options of a run in the file."""
     return {
@@ -137,6 +141,7 @@ def multitau_options(result: "MultiTauResult") -> dict[str, Any]:
         "errors": result.errors,
         "save_G2": result.pixel_averages is not None,
         "num_partial_g2": 0 if result.partial_frames is None else len(result.partial_frames),
+        BROKEN_OFF: " ".join(result.broken_off()) or None,
         **result.engine,
     }
 

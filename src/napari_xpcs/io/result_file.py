@@ -12,6 +12,7 @@ from napari_xpcs.io.ages_group import read_ages
 from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.hdf5 import holds, open_hdf5, read_array, read_plain, reading
 from napari_xpcs.io.known_geometry import read_known_geometry
+from napari_xpcs.io.multitau_parts import BROKEN_OFF
 from napari_xpcs.io.not_measured import not_measured_to_nan
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.result_parts import PartReader
@@ -52,10 +53,13 @@ class _ResultReader(PartReader):
         self.config: dict[str, dict[str, Any]] = {}
 
     def read(self) -> ResultFile:
+        self.config = {group: self._config(group) for group in (layouts.TWOTIME, layouts.MULTITAU)}
+        broken_off = self.config[layouts.MULTITAU].get(BROKEN_OFF)
+        if isinstance(broken_off, str):
+            self.problems.append(broken_off)
         geometry = read_known_geometry(self.file, qmap_group=layouts.RESULT_PARTITION_GROUP)
         self.problems.extend(geometry.problems)
         partition = self._partition()
-        self.config = {group: self._config(group) for group in (layouts.TWOTIME, layouts.MULTITAU)}
         frame_time_s = geometry.known["frame_time_s"].value
         curves = self._curves(partition, frame_time_s)
         twotime = self._twotime(frame_time_s)

@@ -77,6 +77,8 @@ class MultiTauResult(RunAverages):
         What computed it and where: ``name``, ``reason``, ``device`` and the like.
     pixel_averages
         G2, IP and IF of every used pixel, where they were asked for.
+    asked_frames
+        Used frames that were asked for, where the run was broken off before the last one.
     """
 
     delay_frames: Int[np.ndarray, " delay"]
@@ -94,6 +96,7 @@ class MultiTauResult(RunAverages):
     partial_g2_err: Float[np.ndarray, "partial delay bin"] | None = None
     engine: dict[str, str] = field(default_factory=dict)
     pixel_averages: "PixelAverages | None" = None
+    asked_frames: int | None = None
 
     @property
     def delay_s(self) -> Float[np.ndarray, " delay"]:
@@ -108,7 +111,14 @@ class MultiTauResult(RunAverages):
             (self.silent_pixels, "Used pixels that never counted (dead ones belong into the mask)"),
         )
         said = (f"{what}: {number}." for number, what in counted if number)
-        return (*said, *self.left_out())
+        return (*self.broken_off(), *said, *self.left_out())
+
+    def broken_off(self) -> tuple[str, ...]:
+        """Return in words how many frames a run that was broken off rests on; else nothing."""
+        if self.asked_frames is None:
+            return ()
+        frames = self.selection.count()
+        return (f"Broken off: this rests on the first {frames} of {self.asked_frames} frames.",)
 
     @property
     def averaging_s(self) -> Float[np.ndarray, " delay"]:
