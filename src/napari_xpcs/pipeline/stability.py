@@ -117,14 +117,19 @@ def compare_segments(runs: Runs) -> Comparison:
 def compare_drift(runs: Runs) -> Comparison:
     """Return I(q) of every run beside the mean of the runs, in their order."""
     kept, remarks = runs_having(runs, lambda run: run.profile, PROFILE)
-    remarks += other_exposures([run for run, _, _ in kept])
     same: list[tuple[str, RadialProfile]] = []
-    other: list[tuple[str, RadialProfile]] = []
-    for _, name, profile in kept:
-        (same if not same or _same_rings(same[0][1], profile) else other).append((name, profile))
+    other: list[str] = []
+    compared: list[RunSummary] = []
+    for run, name, profile in kept:
+        if not same or _same_rings(same[0][1], profile):
+            same.append((name, profile))
+            compared.append(run)
+        else:
+            other.append(name)
+    remarks += other_exposures(compared)
     if other:
         remarks.append(
-            f"{named([name for name, _ in other])}: the static bins lie at another q than those "
+            f"{named(other)}: the static bins lie at another q than those "
             f"of {same[0][0]}, not compared."
         )
     if len(same) < 2:
