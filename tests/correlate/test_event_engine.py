@@ -207,8 +207,10 @@ def test_a_run_that_is_stopped_at_any_time_is_taken_up_again(
     assert taken_up >= 2
 
 
-@pytest.mark.parametrize("kind", ["numba", "array", "events"])
-@pytest.mark.parametrize("normalize_frame", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "normalize_frame"),
+    [("numba", False), ("numba", True), ("array", False), ("events", False), ("events", True)],
+)
 def test_a_run_closed_at_any_time_gives_the_result_of_one_that_ends_there(
     rings: Partition, kind: str, normalize_frame: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,17 +222,17 @@ def test_a_run_closed_at_any_time_gives_the_result_of_one_that_ends_there(
         "frame_time_s": 1e-3,
         "xp": NumPyBackend(),
         "engine": kind,
-        "block": 32,
+        "block": 32 if kind == "array" else 16,
         "skipped": (9, 30, 605),
         "normalize_frame": normalize_frame,
     }
     all_of_it = FrameSelection(**chosen)
-    yields = sum(1 for _ in correlate_multitau(frames, rings, selection=all_of_it, **options))
     ends = set()
-    for number in range(2, yields + 1, max(yields // 5, 1)):
+    for wanted in (0, 40, 80, 120, 152):
         kept = []
         steps = correlate_multitau(frames, rings, selection=all_of_it, keep=kept.append, **options)
-        done = [next(steps).done for _ in range(number)][-1]
+        while (done := next(steps).done) < wanted:
+            pass
         steps.close()
         if done < 2:
             assert not kept
