@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.cli import app
 from napari_xpcs.io.open import open_path
+from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.io.raw_file import write_raw
 from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
@@ -29,7 +30,7 @@ from napari_xpcs.plugin._reader import read_layers
 from napari_xpcs.plugin.bin_layers import partition_layer, show_partition
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
 from napari_xpcs.plugin.image_layers import frames_layer
-from napari_xpcs.progress import run
+from napari_xpcs.progress import Progress, run
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
 
@@ -273,13 +274,83 @@ def test_cancel_keeps_what_was_correlated_until_it_is_forgotten(
     qtbot.waitUntil(lambda: xpcs_layers.layer_curves(bins) is not curves, timeout=20000)
     started = time.monotonic()
     run_button(widget).click()
-    kept = xpcs_layers.layer_curves(bins)
+    assert "Kept g2 of the first" in widget.findChild(QLabel, "summary").text()
     qtbot.waitUntil(lambda: widget._job.runner.ended, timeout=5000)
     assert time.monotonic() - started < 1.0
     assert "Kept g2 of the first" in widget.findChild(QLabel, "summary").text()
-    assert xpcs_layers.layer_curves(bins) is kept
+    assert xpcs_layers.layer_curves(bins).source.startswith("first ")
     widget.findChild(QPushButton, "forget").click()
     assert xpcs_layers.layer_curves(bins) is curves
+
+
+@pytest.mark.usefixtures("previews")
+def test_what_cancel_kept_is_saved_as_the_run_that_ends_there(
+    widget, viewer, frames, known, bins, tmp_path, qtbot
+):
+    path = tmp_path / "run.h5"
+    many = np.tile(frames, (8, 1, 1))
+    geometry = xpcs_layers.layer_partition(bins).geometry
+    run(write_raw(path, iter([many]), frames=len(many), geometry=geometry, frame_time_s=1e-3))
+    bins_path = tmp_path / "bins.hdf"
+    write_partition(bins_path, xpcs_layers.layer_partition(bins), source=str(path))
+    opened = open_path(path)
+    add_frames(viewer, Trickle(opened.frames, 0.2), opened.known, source=str(path))
+    save = widget.findChild(QPushButton, "save")
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: xpcs_layers.layer_curves(bins) is not None, timeout=20000)
+    assert not save.isEnabled()
+    started = time.monotonic()
+    run_button(widget).click()
+    qtbot.waitUntil(save.isEnabled, timeout=5000)
+    assert time.monotonic() - started < 1.0
+    shown = xpcs_layers.layer_curves(bins)
+    number = widget._result.multitau.selection.count()
+    assert shown.source == f"first {number} of 4800 frames of {path}"
+    assert widget._suggested() == tmp_path / f"run_first_{number}_results.hdf"
+    summary = widget.findChild(QLabel, "summary")
+    assert summary.text().startswith(f"Kept g2 of the first {number} of 4800 frames")
+    widget.save(path)
+    qtbot.waitUntil(lambda: "not overwritten" in summary.text(), timeout=10000)
+    widget.save(tmp_path / "kept.hdf")
+    qtbot.waitUntil(lambda: summary.text().startswith("Saved"), timeout=10000)
+
+    words = ["correlate", path, "--qmap", bins_path, "--end", number, "-o", tmp_path / "end.hdf"]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    kept, ended = open_path(tmp_path / "kept.hdf"), open_path(tmp_path / "end.hdf")
+    for name in ("delay_s", "g2", "error", "covariance"):
+        np.testing.assert_array_equal(getattr(kept.curves, name), getattr(ended.curves, name))
+    for name in ("scattering", "scattering_1d", "intensity_vs_time"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(ended, name))
+    np.testing.assert_array_equal(kept.curves.g2, shown.g2.astype(np.float32))
+    assert kept.config["end_frame"] == ended.config["end_frame"] == number
+    told = CliRunner().invoke(app, ["info", str(tmp_path / "kept.hdf")]).output
+    assert f"problems: Broken off: this rests on the first {number} of 4800 frames." in told
+    assert "Broken off" not in CliRunner().invoke(app, ["info", str(tmp_path / "end.hdf")]).output
+
+    widget.findChild(QPushButton, "forget").click()
+    assert not save.isEnabled()
+    assert xpcs_layers.layer_curves(bins) is None
+
+
+@pytest.mark.usefixtures("previews")
+def test_cancel_during_maps_keeps_g2_of_all_frames(
+    widget, viewer, frames, known, bins, monkeypatch, qtbot
+):
+    def endless(*_, **__):
+        while True:
+            time.sleep(0.01)
+            yield Progress(0, 1, "maps")
+
+    monkeypatch.setattr("napari_xpcs.plugin.correlation.correlate_twotime", endless)
+    add_frames(viewer, frames, known)
+    choose_kind(widget, "both")
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: "maps" in message(widget), timeout=20000)
+    run_button(widget).click()
+    summary = widget.findChild(QLabel, "summary")
+    qtbot.waitUntil(lambda: "Kept g2 of all 600 frames" in summary.text(), timeout=5000)
+    assert widget._result.multitau.asked_frames is None
 
 
 def test_two_time_maps_of_the_chosen_bins_become_layers(widget, viewer, frames, known, bins, qtbot):

@@ -126,6 +126,28 @@ def test_replaced_job_never_reports(runner, qtbot):
     assert results == ["new"]
 
 
+def test_what_a_cancelled_job_kept_arrives_unless_another_was_started(runner, qtbot):
+    def keeping(result):
+        def steps():
+            try:
+                while True:
+                    yield Progress(1, 2, "steps")
+            except GeneratorExit:
+                return result
+
+        return steps
+
+    kept, finished = [], []
+    runner.kept.connect(kept.append)
+    runner.finished.connect(finished.append)
+    for result in ("replaced", "last"):
+        with qtbot.waitSignal(runner.progressed, timeout=5000):
+            runner.start(keeping(result))
+    runner.cancel()
+    qtbot.waitUntil(lambda: kept == ["last"], timeout=5000)
+    assert finished == []
+
+
 def test_cancelled_job_ends_at_its_next_step_and_reports_nothing(runner, qtbot):
     gate, results, ended = threading.Event(), [], threading.Event()
 

@@ -57,7 +57,7 @@ class CorrelateWidget(Dock):
 
     def _build(self) -> None:
         self._asked: tuple[Layer, Labels, Request] | None = None
-        self._before: G2Curves | None = None
+        self._before: tuple[G2Curves | None, Correlated | None] = (None, None)
         self._shown: tuple[G2Curves, str] | None = None
         self._kept: Progress | None = None
         self._result: Correlated | None = None
@@ -104,7 +104,8 @@ class CorrelateWidget(Dock):
             "Save result file ...", self._suggested, "HDF5 (*.hdf)", objectName="save"
         )
         self._save.setToolTip(
-            "The last run that was done, as HDF5 in the layout of APS 8-ID, with how it was made."
+            "The last run that was done, or what was kept of one that was cancelled, as HDF5 in "
+            "the layout of APS 8-ID, with how it was made."
         )
         self._cluster = ClusterPanel()
         self._parts = PartsPanel(self._viewer)
@@ -137,8 +138,9 @@ class CorrelateWidget(Dock):
         self._job.clicked.connect(self._on_job_clicked)
         self._job.runner.progressed.connect(self._on_job_progressed)
         self._job.finished.connect(self._on_job_finished)
-        self._job.cancelled.connect(self._on_job_broken_off)
-        self._job.runner.failed.connect(self._on_job_broken_off)
+        self._job.cancelled.connect(self._on_job_cancelled)
+        self._job.runner.kept.connect(self._on_job_kept)
+        self._job.runner.failed.connect(self._on_job_failed)
         self._next_image.timeout.connect(self._on_next_image)
         self._forget.clicked.connect(self._on_forget_clicked)
         self._save.chosen.connect(self.save)
@@ -263,7 +265,8 @@ class CorrelateWidget(Dock):
         if frames is None or bins is None or request is None:
             return
         self._asked = (frames, bins, request)
-        self._before, self._shown, self._kept = xpcs_layers.layer_curves(bins), None, None
+        self._before = (xpcs_layers.layer_curves(bins), self._result)
+        self._shown, self._kept = None, None
         self._summary.clear()
         self._forget.setVisible(False)
         self._plot.setVisible(request.wants_multitau)
@@ -310,28 +313,54 @@ class CorrelateWidget(Dock):
             )
         )
 
-    def _on_job_broken_off(self) -> None:
+    def _on_job_cancelled(self) -> None:
+        self._keep_shown("A file can be saved in a moment.")
+
+    def _on_job_failed(self) -> None:
+        self._keep_shown("To save it, set 'to' to this frame and correlate again.")
+
+    def _keep_shown(self, advice: str) -> None:
         """Keep g2 of the frames so far, and say so."""
         if self._kept is None:
             self._plot.setVisible(False)
-        elif self._asked is not None:
-            _, bins, request = self._asked
-            if self._is_unchanged(bins, request):
-                self._summary.setText(
-                    f"Kept g2 of the first {self._kept.done} of {self._kept.total} frames in the "
-                    f"fit dock; it is not in a file. To save it, set 'to' to this frame and "
-                    "correlate again."
-                )
-                self._forget.setVisible(True)
+        elif self._asked is not None and self._is_unchanged(*self._asked[1:]):
+            self._summary.setText(
+                f"Kept g2 of the first {self._kept.done} of {self._kept.total} frames in the fit "
+                f"dock; it is not in a file. {advice}"
+            )
+            self._forget.setVisible(True)
+        self._refresh()
+
+    def _on_job_kept(self, result: Correlated) -> None:
+        """Take what a cancelled run worked out last in place of its last preview."""
+        if self._kept is None or self._asked is None or result.multitau is None:
+            return
+        _, bins, request = self._asked
+        self._result = result
+        frames = result.multitau.selection.count()
+        asked = result.multitau.asked_frames
+        so_far = f"first {frames} of {asked} frames" if asked else f"all {frames} frames"
+        curves = result.multitau.curves(request.partition, f"{so_far} of {request.source}")
+        self._shown = (curves, so_far)
+        if self._is_unchanged(bins, request):
+            xpcs_layers.attach_curves(bins, curves)
+        self._draw()
+        self._summary.setText(
+            f"Kept g2 of {'the ' if asked else ''}{so_far} in the fit dock. 'Save result file "
+            "...' writes it, and how many frames it rests on."
+        )
+        self._forget.setVisible(True)
         self._refresh()
 
     def _on_forget_clicked(self) -> None:
+        curves, self._result = self._before
         if self._asked is not None and self._is_unchanged(*self._asked[1:]):
-            xpcs_layers.attach_curves(self._asked[1], self._before)
-        self._shown = None
+            xpcs_layers.attach_curves(self._asked[1], curves)
+        self._shown = self._kept = None
         self._summary.clear()
         self._forget.setVisible(False)
         self._plot.setVisible(False)
+        self._refresh()
 
     def _on_job_finished(self, result: Correlated) -> None:
         if self._asked is None:
@@ -397,8 +426,11 @@ class CorrelateWidget(Dock):
     def _suggested(self) -> Path | None:
         if self._result is None:
             return None
-        source = Path(self._result.request.source)
-        return source.with_name(f"{source.stem}_results.hdf")
+        source, g2 = Path(self._result.request.source), self._result.multitau
+        part = ""
+        if g2 is not None and g2.asked_frames is not None:
+            part = f"_first_{g2.selection.count()}"
+        return source.with_name(f"{source.stem}{part}_results.hdf")
 
     def save(self, path: Path) -> None:
         """Write the last result to ``path``; the file dialogue asked before overwriting."""

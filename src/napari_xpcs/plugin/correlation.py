@@ -125,8 +125,11 @@ class Correlated:
     maps: tuple[xpcs_layers.LayerData, ...] = ()
 
 
-def correlation_steps(request: Request) -> Steps[Correlated]:
-    """Correlate; runs in the thread, so that the backend starts there."""
+def correlation_steps(request: Request) -> Steps[Correlated | None]:
+    """Correlate; runs in the thread, so that the backend starts there.
+
+    When it is closed it returns g2 of the frames so far, all that was asked for or not.
+    """
     from napari_xpcs.backends import get_backend
 
     request.check()
@@ -136,27 +139,39 @@ def correlation_steps(request: Request) -> Steps[Correlated]:
         "xp": get_backend(),
     }
     found: dict[str, Any] = {}
-    if request.wants_multitau:
-        found["multitau"] = yield from correlate_multitau(
-            request.frames, request.partition, **request.multitau, **common
-        )
-    if request.wants_twotime:
-        common |= {
-            "bins": request.bins,
-            "smoothing": request.twotime.get("smoothing", "static"),
-            "skipped": request.multitau.get("skipped", ()),
-            "skip_corrupt": request.multitau.get("skip_corrupt", False),
-        }
-        if request.wants_ages():
-            found["ages"] = yield from correlate_multitau_twotime(
-                request.frames, request.partition, **common
+    so_far: list[MultiTauResult] = []
+    try:
+        if request.wants_multitau:
+            found["multitau"] = yield from correlate_multitau(
+                request.frames,
+                request.partition,
+                keep=so_far.append,
+                **request.multitau,
+                **common,
             )
-        else:
-            found["twotime"] = yield from correlate_twotime(
-                request.frames, request.partition, memory_bytes=TWOTIME_BYTES, **common
-            )
+            so_far.append(found["multitau"])
+        if request.wants_twotime:
+            found |= yield from _correlate_in_time(request, common)
+    except GeneratorExit:
+        return Correlated(request=request, multitau=so_far[0]) if so_far else None
     maps = _map_layers(request, found.get("twotime"), found.get("ages"))
     return Correlated(request=request, maps=tuple(maps), **found)
+
+
+def _correlate_in_time(request: Request, common: Mapping[str, Any]) -> Steps[dict[str, Any]]:
+    """Return two-time maps, or ages, by their name in the result."""
+    options: dict[str, Any] = {
+        **common,
+        "bins": request.bins,
+        "smoothing": request.twotime.get("smoothing", "static"),
+        "skipped": request.multitau.get("skipped", ()),
+        "skip_corrupt": request.multitau.get("skip_corrupt", False),
+    }
+    run = (request.frames, request.partition)
+    if request.wants_ages():
+        return {"ages": (yield from correlate_multitau_twotime(*run, **options))}
+    maps = yield from correlate_twotime(*run, memory_bytes=TWOTIME_BYTES, **options)
+    return {"twotime": maps}
 
 
 def _map_layers(

@@ -56,10 +56,13 @@ class Runner(QObject):
     """Emitted with the result of a job that ended well."""
     failed = Signal(str)
     """Emitted with one sentence when a job failed."""
+    kept = Signal(object)
+    """Emitted with what a cancelled job returned all the same, if none was started since."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._stop: Event | None = None
+        self._cancelled: Event | None = None
         self._ended = Event()
         self.name = ""
 
@@ -80,6 +83,7 @@ class Runner(QObject):
         asked, and the window does not stand still while Python collects garbage.
         """
         self.cancel()
+        self._cancelled = None
         self.name = name
         if name:
             guard_window_of(self)
@@ -92,10 +96,10 @@ class Runner(QObject):
         future.add_done_callback(line.end)
 
     def cancel(self) -> None:
-        """Stop the running job at its next step and drop what it may still return."""
+        """Stop the running job at its next step; what it may still return is only :attr:`kept`."""
         if self._stop is not None:
             self._stop.set()
-            self._stop = None
+            self._stop, self._cancelled = None, self._stop
 
     def _is_wanted(self, stop: Event) -> bool:
         """Return whether the job of ``stop`` is the newest one and the window is still there."""
@@ -108,6 +112,10 @@ class Runner(QObject):
 
     def on_ended(self, stop: Event, future: "Future[Any]") -> None:
         """Pass on how the job of ``stop`` ended."""
+        if stop is self._cancelled and isalive(self):
+            self._cancelled = None
+            if future.exception() is None and future.result() is not None:
+                self.kept.emit(future.result())
         if not self._is_wanted(stop):
             return
         self._stop = None
@@ -194,15 +202,19 @@ class _Line:
 
 
 def _step_through(job: Job, stop: Event, line: _Line) -> Any:
-    """Return the result of ``job()``; when ``stop`` is set, close it in its thread."""
+    """Return the result of ``job()``; when ``stop`` is set, close it in its thread.
+
+    What a job returns as it is closed is its result then.
+    """
     with closing(job()) as steps:
-        while not stop.is_set():
-            try:
-                progress = next(steps)
-            except StopIteration as end:
-                return end.value
-            line.tell(progress)
-    return None
+        try:
+            while not stop.is_set():
+                line.tell(next(steps))
+            steps.throw(GeneratorExit)
+        except StopIteration as end:
+            return end.value
+        except GeneratorExit:
+            return None
 
 
 def _long_job(job: Job, stop: Event, line: _Line) -> Any:
