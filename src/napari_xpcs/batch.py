@@ -108,7 +108,11 @@ def correlate_files(
                 "them into different folders."
             )
             raise FileFormatError(msg)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        msg = f"The folder {folder} cannot be made: {fault.strerror}."
+        raise FileFormatError(msg) from fault
     outcomes: list[Outcome] = []
     for number, (path, result) in enumerate(zip(frames, results, strict=True), start=1):
         steps = _correlate_one(path, result, qmap, recipe, force, options)

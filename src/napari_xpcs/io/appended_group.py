@@ -11,6 +11,7 @@ from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.hdf5 import open_hdf5, reading
+from napari_xpcs.io.new_hdf5 import new_hdf5
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def appended_group(
         raise FileFormatError(msg)
     with atomic_path(path, force=True) as unfinished:
         shutil.copy(path, unfinished)
-        with h5py.File(unfinished, "r+") as file:
+        with new_hdf5(unfinished, copied=True) as file:
             if taken:
                 del file[place]
             yield file.create_group(place)

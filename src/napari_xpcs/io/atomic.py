@@ -4,7 +4,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 from zlib import crc32
@@ -58,7 +58,8 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
         msg = f"{path} cannot be written: {told[1]}."
         raise FileFormatError(msg) from fault
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def _computer() -> str:

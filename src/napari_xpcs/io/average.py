@@ -12,6 +12,7 @@ from napari_xpcs.io.atomic import atomic_path, refuse_input_as_output, refuse_to
 from napari_xpcs.io.entry_group import copy_entry
 from napari_xpcs.io.gathered_repeats import GatheredRepeats, Repeat
 from napari_xpcs.io.hdf5 import put_array
+from napari_xpcs.io.new_hdf5 import new_hdf5
 from napari_xpcs.io.nxxpcs_links import drop_nxxpcs_view
 from napari_xpcs.io.result_copy import fill_result
 from napari_xpcs.kernels.average import LAST_DELAYS, AveragedG2
@@ -134,7 +135,7 @@ def write_average(
     if frame_time is None:
         msg = f"{template.path.name} does not tell the time between frames, which results need."
         raise AverageError(msg)
-    with atomic_path(output, force) as unfinished, h5py.File(unfinished, "w") as file:
+    with atomic_path(output, force) as unfinished, new_hdf5(unfinished) as file:
         if template.layout == "aps-results":
             copy_entry(template.path, file)
             drop_nxxpcs_view(file)

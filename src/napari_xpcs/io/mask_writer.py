@@ -7,7 +7,6 @@ its readers expect, and says so in the file where it has room for that.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 from jaxtyping import UInt8
 
@@ -16,6 +15,7 @@ from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.files import Polarity
 from napari_xpcs.io.layouts import PARTITION_FILE_GROUP
+from napari_xpcs.io.new_hdf5 import new_hdf5
 
 _EDF_HEADER_BYTES = 512
 
@@ -87,7 +87,7 @@ def _write_edf(path: Path, marked: UInt8[np.ndarray, "row col"], meaning: Polari
 
 
 def _write_hdf5(path: Path, marked: UInt8[np.ndarray, "row col"], _: Polarity) -> None:
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as file:
         file.create_dataset(
             f"{PARTITION_FILE_GROUP}/mask", data=marked.astype(bool), compression="lzf"
         )

@@ -13,6 +13,7 @@ from napari_xpcs import __version__
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.layouts import OWN_EXTRAS, PARTITION_FILE_GROUP
 from napari_xpcs.io.mask_steps_file import write_mask_steps
+from napari_xpcs.io.new_hdf5 import new_hdf5
 from napari_xpcs.io.regions_text import regions_to_plain
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, beam_on_detector
 from napari_xpcs.kernels.partition import Partition
@@ -42,7 +43,7 @@ def write_partition(
     FileFormatError
         The file is there already, or cannot be written.
     """
-    with atomic_path(path, force) as unfinished, h5py.File(unfinished, "w") as file:
+    with atomic_path(path, force) as unfinished, new_hdf5(unfinished) as file:
         write_qmap_group(file.create_group(PARTITION_FILE_GROUP), partition, source=source)
 
 

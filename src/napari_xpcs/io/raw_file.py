@@ -17,6 +17,7 @@ from napari_xpcs.io.chx_cmp import require_cmp_name, write_event_blocks
 from napari_xpcs.io.entry_group import copy_entry, write_entry
 from napari_xpcs.io.events import Events, ThresholdedFrames
 from napari_xpcs.io.known_geometry import geometry_as_known
+from napari_xpcs.io.new_hdf5 import NewFile, new_hdf5
 from napari_xpcs.kernels.geometry import FIELD_UNITS, Geometry, KnownGeometry, Sourced
 from napari_xpcs.progress import Progress, Steps
 
@@ -94,7 +95,7 @@ def write_simulated_events(
     written = yield from write_event_blocks(
         path, listed, shape=shape, dtype=np.dtype(np.uint16), known=known, force=force
     )
-    with atomic_path(metadata, force) as described, h5py.File(described, "w") as file:
+    with atomic_path(metadata, force) as described, new_hdf5(described) as file:
         write_entry(file, known, identifier=path.stem)
         _write_truth(file, truth)
     return written
@@ -149,12 +150,12 @@ def write_frames(
     if not in_place:
         refuse_to_overwrite(metadata, force)
     with atomic_path(path, force) as unfinished:
-        with h5py.File(unfinished, "w") as file:
+        with new_hdf5(unfinished) as file:
             yield from _write_frames(file, path.name, blocks, shape)
             _write_truth(file, truth or {})
         if in_place:
             return path
-        with atomic_path(metadata, force) as described, h5py.File(described, "w") as file:
+        with atomic_path(metadata, force) as described, new_hdf5(described) as file:
             if metadata_path is not None:
                 copy_entry(metadata_path, file)
             write_entry(file, known, identifier=path.stem)
@@ -162,7 +163,7 @@ def write_frames(
 
 
 def _write_frames(
-    file: h5py.File, name: str, blocks: Iterable[np.ndarray], shape: tuple[int, int, int]
+    file: NewFile, name: str, blocks: Iterable[np.ndarray], shape: tuple[int, int, int]
 ) -> Steps[None]:
     dataset: h5py.Dataset | None = None
     done = 0
@@ -186,6 +187,7 @@ def _write_frames(
             msg = f"{name}: {done + len(block)} frames came, {shape[0]} were announced."
             raise FileFormatError(msg)
         dataset[done : done + len(block)] = block
+        file.check()
         done += len(block)
         yield Progress(done, shape[0], "frames")
     if done != shape[0]:

@@ -15,6 +15,7 @@ from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.entry_group import write_entry
 from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.hdf5 import put_array
+from napari_xpcs.io.new_hdf5 import new_hdf5
 from napari_xpcs.io.nxxpcs_links import write_nxxpcs_links
 from napari_xpcs.io.partition_writer import write_qmap_group
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
@@ -52,7 +53,7 @@ def copy_result(path: Path, result: ResultFile, *, force: bool = False) -> Steps
     if partition is None or frame_time_s is None or lacking:
         msg = f"{result.path.name} does not hold {' and '.join(lacking)}, which results need."
         raise FileFormatError(msg)
-    with atomic_path(path, force) as unfinished, h5py.File(unfinished, "w") as file:
+    with atomic_path(path, force) as unfinished, new_hdf5(unfinished) as file:
         yield from fill_result(file, result, partition, frame_time_s)
         own = file.require_group(layouts.OWN_GROUP)
         own.attrs["copied_from"] = f"{result.path} ({result.layout})"

@@ -22,6 +22,7 @@ from napari_xpcs.io.entry_group import copy_entry, write_entry
 from napari_xpcs.io.hdf5 import put_array, read_number
 from napari_xpcs.io.known_geometry import geometry_as_known
 from napari_xpcs.io.multitau_parts import multitau_options, write_multitau
+from napari_xpcs.io.new_hdf5 import NewFile, new_hdf5
 from napari_xpcs.io.nxxpcs_links import write_nxxpcs_links
 from napari_xpcs.io.partition_writer import write_qmap_group
 from napari_xpcs.io.twotime_maps import StreamedMaps
@@ -91,14 +92,14 @@ def unfinished_result(path: str | Path, force: bool = False) -> "Iterator[Unfini
 
     It is at ``path`` when the block ends well, see :func:`~napari_xpcs.io.atomic.atomic_path`.
     """
-    with atomic_path(path, force) as unfinished, h5py.File(unfinished, "w") as file:
+    with atomic_path(path, force) as unfinished, new_hdf5(unfinished) as file:
         yield UnfinishedResult(file)
 
 
 class UnfinishedResult:
     """A result file that is being written."""
 
-    def __init__(self, file: h5py.File) -> None:
+    def __init__(self, file: NewFile) -> None:
         self._file = file
         self.maps = StreamedMaps(file)
         """Where the correlator can put its maps."""

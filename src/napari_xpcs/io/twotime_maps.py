@@ -11,6 +11,7 @@ import numpy as np
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
 from napari_xpcs.io.hdf5 import open_dataset, open_hdf5, reading
+from napari_xpcs.io.new_hdf5 import NewFile
 
 STRIPE_FRAMES = 512
 """Rows of a map that are read at once."""
@@ -154,7 +155,7 @@ class StreamedMaps:
         The file, open for writing.
     """
 
-    def __init__(self, file: h5py.File) -> None:
+    def __init__(self, file: NewFile) -> None:
         self._file = file
 
     def start(self, maps: int, frames: int, tile: int) -> None:
@@ -176,3 +177,4 @@ class StreamedMaps:
         """Write a tile of the upper half of map ``position`` with its first row and column."""
         dataset = self._file[f"{layouts.TWOTIME_MAPS}/c2_{position + 1:05d}"]
         dataset[row : row + tile.shape[0], col : col + tile.shape[1]] = tile
+        self._file.check()
