@@ -9,15 +9,17 @@ from napari.layers.base._base_constants import ActionType
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QPushButton, QSpinBox
 
+from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.errors import PartitionError
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.recipe import Recipe, read_recipe, write_recipe
-from napari_xpcs.kernels.geometry import Geometry
+from napari_xpcs.kernels.geometry import Geometry, complete_geometry
+from napari_xpcs.kernels.grid_bins import make_partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.bin_jobs import BinRequest, bins_steps, preview_steps
-from napari_xpcs.plugin.bin_layers import LIT
+from napari_xpcs.plugin.bin_layers import LIT, partition_layer
 from napari_xpcs.plugin.bins_form import BinsForm, typed_edges
 from napari_xpcs.plugin.drawn_layers import regions_layer
 from napari_xpcs.plugin.image_layers import frames_layer
@@ -123,6 +125,28 @@ def test_table_tells_edges_pixels_and_mean_counts(laid, frames, qtbot):
             mean[inside].mean(), rel=1e-3
         )
         assert model.data(model.index(row, 3)) == str(inside.sum())
+
+
+def test_counts_are_those_of_the_image_that_is_chosen(widget, frames, viewer, known, qtbot):
+    partition = make_partition(
+        complete_geometry(known, (48, 64)),
+        np.ones((48, 64), dtype=bool),
+        PartitionSpec(dq=4, sq=8),
+        xp=NumPyBackend(),
+    )
+    viewer.add_layer(Layer.create(*partition_layer(partition, known=known)))
+    model, last = widget._table.view.rows, 4
+
+    def first_count():
+        return model.data(model.index(0, last))
+
+    qtbot.waitUntil(lambda: first_count() not in (None, ""), timeout=10000)
+    assert 2.5 < float(first_count()) < 3.5
+    brighter = xpcs_layers.layer_frames(frames)[:] * np.uint16(10)
+    other = viewer.add_layer(Layer.create(*frames_layer(brighter, known=known)))
+    choice = widget.findChild(QComboBox, "image")
+    choice.setCurrentIndex(choice.findData(other))
+    qtbot.waitUntil(lambda: float(first_count() or 0) > 25, timeout=10000)
 
 
 def test_bin_painted_by_hand_keeps_the_tables_right(laid, qtbot):

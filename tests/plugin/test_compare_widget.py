@@ -322,3 +322,8 @@ def test_a_folder_is_opened_and_curves_go_to_its_one_fit_dock(window, folder, qt
         "B0147_r00002_results.hdf",
     }
     assert fit.curves().g2.shape[1] == 4
+    before = fit.curves()
+    listed.findChild(QPushButton, "fit_runs").click()
+    qtbot.waitUntil(lambda: fit.curves() is not before)
+    qtbot.waitUntil(lambda: not listed._opener._fitting.running)
+    assert sources.count() == 2, "a run that is read again takes the place of the first reading"

@@ -24,19 +24,21 @@ class BinCounts(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._partition: Partition | None = None
+        self._asked: tuple[Layer | None, Partition | None] = (None, None)
         self._run: tuple[Layer, RunImage] | None = None
         self._runner = Runner(self)
         self._runner.finished.connect(self._on_counted)
 
     def follow(self, image: Layer | None, partition: Partition | None) -> None:
         """Count ``partition`` on ``image``, unless that was done."""
-        if partition is self._partition:
+        if image is self._asked[0] and partition is self._asked[1]:
             return
-        self._partition = partition
+        self._asked = (image, partition)
         self._runner.cancel()
+        if self._run is not None and self._run[0] is not image:
+            self._run = None
         if partition is not None and image is not None:
-            run = self._run[1] if self._run is not None and self._run[0] is image else None
+            run = None if self._run is None else self._run[1]
             self._runner.start(partial(_image_and_counts, image, run, partition))
 
     def _on_counted(self, found: tuple[Layer, RunImage, np.ndarray]) -> None:

@@ -229,8 +229,10 @@ class FitWidget(Dock):
         self._open.open(path)
 
     def show_opened(self, opened: OpenedCurves) -> None:
-        """Offer curves that were read, and show them."""
-        self._opened.append(opened)
+        """Offer curves that were read, in place of those read earlier from the file; show them."""
+        source = opened.curves.source
+        kept = [each for each in self._opened if not source or each.curves.source != source]
+        self._opened = [*kept, opened]
         self._refresh()
         self._layer.setCurrentIndex(self._layer.findData(opened))
 
