@@ -453,6 +453,8 @@ def test_command_for_a_cluster_does_the_same(widget, viewer, frames, known, bins
     run(write)
     add_frames(viewer, open_path(path).frames, known, source=str(path))
     widget.findChild(QSpinBox, "end").setValue(500)
+    widget.findChild(QLineEdit, "skipped").setText("3-5")
+    widget.findChild(QCheckBox, "normalize_frame").setChecked(True)
     said = widget.findChild(QLabel, "cluster_message")
     widget.findChild(QPushButton, "show_command").click()
     qtbot.waitUntil(lambda: "in no file yet" in said.text(), timeout=10000)
@@ -463,6 +465,8 @@ def test_command_for_a_cluster_does_the_same(widget, viewer, frames, known, bins
     assert words[:2] == ["napari-xpcs", "correlate"]
     assert words[words.index("--scheduler") + 1].startswith("tcp://")
     at = words.index("--scheduler")
+    assert words[words.index("--skip-frames") + 1] == "3,4,5"
+    assert "--normalize-frame" in words
     here = [*words[1:at], *words[at + 2 :]]
     done = CliRunner().invoke(app, here)
     assert done.exit_code == 0, done.output
@@ -470,6 +474,59 @@ def test_command_for_a_cluster_does_the_same(widget, viewer, frames, known, bins
     qtbot.waitUntil(lambda: xpcs_layers.layer_curves(bins) is not None, timeout=20000)
     of_command = open_path(tmp_path / "a run_results.hdf").curves
     np.testing.assert_allclose(of_command.g2, xpcs_layers.layer_curves(bins).g2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("known_bins", [True, False])
+def test_recipe_of_the_dock_does_the_same_on_the_command_line(
+    widget, viewer, frames, partition, known_bins, tmp_path, qtbot
+):
+    if known_bins:  # those of the fixture have a mask that nobody told the steps of
+        steps = (ThresholdStep(low=0.0, high=12.0),)
+        used = np.asarray(frames.max(axis=0) <= 12)
+        bare = make_partition(partition.geometry, used, partition.spec, xp=NumPyBackend())
+        partition = replace(bare, mask_steps=steps)
+    path = tmp_path / "run.h5"
+    geometry = partition.geometry
+    run(write_raw(path, iter([frames]), frames=len(frames), geometry=geometry, frame_time_s=1e-3))
+    for data in (read_layers(str(path))[0], partition_layer(partition, known={})):
+        viewer.add_layer(Layer.create(*data))
+    choose_kind(widget, "both")
+    widget.findChild(QLineEdit, "bins").setText("3,5")
+    widget.findChild(QSpinBox, "end").setValue(500)
+    widget.findChild(QSpinBox, "partials").setValue(2)
+    widget.findChild(QLineEdit, "skipped").setText("7")
+    widget.findChild(QComboBox, "errors").setCurrentText("segments")
+    widget.findChild(QLineEdit, "frame_time_s").setText("0.002")
+    recipe, said = tmp_path / "r.yaml", widget.findChild(QLabel, "cluster_message")
+    widget.save_recipe(recipe)
+    qtbot.waitUntil(lambda: said.text().startswith("Saved"), timeout=10000)
+    assert ("without the bins" in said.text()) is not known_bins
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: is_done(widget), timeout=30000)
+    widget.save(tmp_path / "dock.hdf")
+    summary = widget.findChild(QLabel, "summary")
+    qtbot.waitUntil(lambda: summary.text().startswith("Saved"), timeout=10000)
+
+    words = ["correlate", path, "--recipe", recipe, "-o", tmp_path / "command.hdf"]
+    if not known_bins:
+        write_partition(tmp_path / "bins.hdf", partition, source=str(path))
+        words += ["--qmap", tmp_path / "bins.hdf"]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    with h5py.File(tmp_path / "dock.hdf") as dock, h5py.File(tmp_path / "command.hdf") as command:
+        for group in ("multitau", "twotime", "temporal_mean", "spatial_mean"):
+            assert_same_numbers(dock[f"xpcs/{group}"], command[f"xpcs/{group}"])
+        assert command["xpcs/multitau/config/end_frame"][()] == 500
+
+
+def assert_same_numbers(one, other):
+    """Whether all that is in a group is in the other; of the options those that one tells."""
+    names = []
+    one.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    assert names
+    for name in names:
+        if not name.endswith("seconds"):
+            np.testing.assert_array_equal(one[name][()], other[name][()], err_msg=name)
 
 
 def test_parts_and_pixels_of_a_result_file_are_shown(

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from napari_xpcs.correlate.reading import BLOCK_BYTES, Frames
 from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.io.atomic import refuse_input_as_output
+from napari_xpcs.io.correlate_choices import CorrelateChoices, command_options
+from napari_xpcs.io.correlate_choices import CorrelateChoices, command_options
 from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.geometry import KnownGeometry
 from napari_xpcs.kernels.multitau_result import MultiTauResult
@@ -35,6 +37,9 @@ KINDS = ("multitau", "twotime", "both")
 
 TWOTIME_BYTES = 4e9
 """What two-time maps and the counts they are made of may take together."""
+
+_CHOICES = {"skipped": "skip_frames", "pixel_averages": "save_g2_pixels"}
+"""Options of the correlators that the command calls otherwise."""
 
 _STATE_BYTES = 900
 """Of a used pixel in the state of g2."""
@@ -265,6 +270,26 @@ def memory_text(size: float) -> str:
     return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
+def choices_of(request: Request) -> CorrelateChoices:
+    """Return what a request chooses, as the command line and recipes tell it."""
+    selection, options = request.selection, dict(request.multitau)
+    told = request.known.get("frame_time_s")
+    same_time = told is not None and told.value == request.frame_time_s
+    return CorrelateChoices(
+        type=cast("Any", request.kind),
+        begin=selection.begin,
+        end=selection.end,
+        stride=selection.stride,
+        average=selection.average,
+        bins=request.bins,
+        skip_frames=tuple(options.pop("skipped", ())),
+        save_g2_pixels=options.pop("pixel_averages", False),
+        frame_time_s=None if same_time else request.frame_time_s,
+        **options,
+        **(request.twotime if request.wants_twotime else {}),
+    )
+
+
 def command_line(request: Request, qmap: Path, scheduler: str) -> str:
     """Return the command that does the same without a screen, ready for a shell.
 
@@ -284,41 +309,25 @@ def command_line(request: Request, qmap: Path, scheduler: str) -> str:
     if not source.is_file():
         msg = "These frames are in no file, so no other computer can read them."
         raise CorrelationError(msg)
-    words = ["napari-xpcs", "correlate", str(source.resolve()), "--qmap", str(qmap.resolve())]
-    words += ["-o", str(source.resolve().with_name(f"{source.stem}_results.hdf"))]
-    selection, multitau = request.selection, request.multitau
-    skipped = multitau.get("skipped", ())
-    options = {
-        "--type": (request.kind, "multitau"),
-        "--begin": (selection.begin, 0),
-        "--end": (selection.end, None),
-        "--stride": (selection.stride, 1),
-        "--avg": (selection.average, 1),
-        "--normalization": (multitau.get("normalization", "symmetric"), "symmetric"),
-        "--delays-per-level": (multitau.get("delays_per_level", 4), 4),
-        "--errors": (multitau.get("errors", "pixel"), "pixel"),
-        "--partials": (multitau.get("partials", 0), 0),
-        "--engine": (multitau.get("engine", "auto"), "auto"),
-        "--skip-frames": (",".join(map(str, skipped)), ""),
+    told, selection = request.known.get("frame_time_s"), request.selection
+    as_told = told is not None and told.value == request.frame_time_s
+    chosen: dict[str, Any] = {
+        "type": request.kind,
+        **{_CHOICES.get(name, name): value for name, value in request.multitau.items()},
     }
     if request.wants_twotime:
-        options |= {
-            "--smoothing": (request.twotime.get("smoothing", "static"), "static"),
-            "--maps": (request.twotime.get("maps", "auto"), "auto"),
-        }
-        if request.bins is not None:
-            options["--bins"] = (",".join(map(str, request.bins)), "")
-    told = request.known.get("frame_time_s")
-    if told is None or told.value != request.frame_time_s:
-        options["--frame-time"] = (f"{request.frame_time_s:.10g}", "")
-    options["--scheduler"] = (scheduler, "")
-    for name, (value, default) in options.items():
-        if value != default:
-            words += [name, str(value)]
-    flags = {
-        "--normalize-frame": "normalize_frame",
-        "--skip-corrupt": "skip_corrupt",
-        "--save-g2-pixels": "pixel_averages",
-    }
-    words += [flag for flag, name in flags.items() if multitau.get(name)]
+        chosen |= {"bins": request.bins, **request.twotime}
+    choices = CorrelateChoices(
+        begin=selection.begin,
+        end=selection.end,
+        stride=selection.stride,
+        average=selection.average,
+        frame_time_s=None if as_told else request.frame_time_s,
+        **chosen,
+    )
+    words = ["napari-xpcs", "correlate", str(source.resolve()), "--qmap", str(qmap.resolve())]
+    words += ["-o", str(source.resolve().with_name(f"{source.stem}_results.hdf"))]
+    words += command_options(choices_of(request))
+    if scheduler:
+        words += ["--scheduler", scheduler]
     return shlex.join(words)
