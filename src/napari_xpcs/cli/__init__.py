@@ -3,7 +3,8 @@
 Thin on purpose: a command, in the module of its name, reads its options, calls one function
 of the package and prints.
 Results go to stdout (``--json``: for machines), progress and faults to stderr.
-Exit status 0: done; 1: the data or the job failed, with one sentence why; 2: wrong usage.
+Exit status 0: done; 1: the data or the job failed, with one sentence why; 2: wrong usage;
+130: Ctrl-C.
 Imports of what is heavy stand in the commands: ``--help`` must be instant.
 """
 

@@ -49,6 +49,7 @@ class TwoTimeWidget(Dock):
         self._hidden: list[Layer] = []
         self._following = False
         self._outdated = False
+        self._cut_at_s = 0.0
         self._map = LayerComboBox("no maps", _is_map, objectName="map")
         self._map.setMinimumContentsLength(8)
         self._row = LayerRow(self._map, self._viewer, "two-time maps")
@@ -188,7 +189,8 @@ class TwoTimeWidget(Dock):
             self._outdated = True
             return
         self._outdated = False
-        ages = np.array([self.age_s()])
+        self._cut_at_s = self.age_s()
+        ages = np.array([self._cut_at_s])
         self._cutter.start(partial(cut_steps, layer, ages, self._window.value()))
 
     def _on_cut(self, curves: G2Curves) -> None:
@@ -196,7 +198,7 @@ class TwoTimeWidget(Dock):
         if not np.isfinite(curves.g2).any():
             self._plot.show_hint("No pair of frames was counted at this age.")
         else:
-            title = f"bin {bins[0]}, g2 at the age {self.age_s():.4g} s" if bins else ""
+            title = f"bin {bins[0]}, g2 at the age {self._cut_at_s:.4g} s" if bins else ""
             self._plot.ask(
                 partial(draw_family, curves=curves, columns=[0], names=["cut"], title=title)
             )
