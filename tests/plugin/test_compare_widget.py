@@ -1,12 +1,13 @@
 """The dock that compares runs, driven as a user drives it."""
 
 import shutil
+from itertools import pairwise
 
 import h5py
 import numpy as np
 import pytest
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
+from qtpy.QtCore import QMimeData, QPoint, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import (
     QToolButton,
 )
 
+from napari_xpcs.io.open import open_path
 from napari_xpcs.plugin.compare_widget import EMPTY, PAGES, SELECT, CompareWidget
 from napari_xpcs.plugin.dock_placing import dock_of
 from napari_xpcs.plugin.fit_widget import FitWidget
@@ -297,6 +299,22 @@ def test_a_double_click_opens_the_run_and_a_button_its_frames(
     listed.findChild(QPushButton, "open_frames").click()
     qtbot.waitUntil(lambda: len(layers_with_role(viewer.layers, "frames")) == 1, timeout=10000)
     assert layers_with_role(viewer.layers, "frames")[0].data.shape == (160, 40, 40)
+
+
+def test_maps_of_a_run_come_one_by_one(widget, viewer, shared_data, qtbot):
+    added = []
+    viewer.layers.events.inserted.connect(lambda event: added.append(event.value))
+    between = QTimer(interval=0)
+    between.timeout.connect(lambda: added.append(None))
+    between.start()
+    widget._opener.open_results(shared_data / "synthetic" / "Z0001_twotime_results.hdf")
+    maps = open_path(shared_data / "synthetic" / "Z0001_twotime_results.hdf").twotime.bins
+    qtbot.waitUntil(
+        lambda: len(layers_with_role(viewer.layers, "twotime")) == len(maps), timeout=10000
+    )
+    qtbot.waitUntil(lambda: not widget._opener._next_layer.isActive())
+    between.stop()
+    assert not any(one is not None and other is not None for one, other in pairwise(added))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Layer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_xpcs.errors import FileFormatError
@@ -41,6 +42,9 @@ class RunOpener(QWidget):
         self._viewer = napari_viewer
         self._selected = selected
         self._loading, self._fitting = Runner(self), Runner(self)
+        self._waiting: list[LayerData] = []
+        self._said, self._fits = "", False
+        self._next_layer = QTimer(self, singleShot=True, interval=0)
         self._message = WrappedLabel(objectName="opening")
         self._message.hide()
         row = QHBoxLayout()
@@ -76,6 +80,7 @@ class RunOpener(QWidget):
         column.addLayout(row)
         column.addWidget(self._message)
         self._loading.finished.connect(self._on_loaded)
+        self._next_layer.timeout.connect(self._on_next_layer)
         self._fitting.finished.connect(self._on_curves_read)
         for runner in (self._loading, self._fitting):
             runner.progressed.connect(self._on_told)
@@ -92,6 +97,7 @@ class RunOpener(QWidget):
         """Let go of the threads."""
         self._loading.cancel()
         self._fitting.cancel()
+        self._next_layer.stop()
 
     def open_results(self, path: Path) -> None:
         """Add the layers of a result, and show the fit dock, which takes its g2."""
@@ -123,11 +129,19 @@ class RunOpener(QWidget):
 
     def _on_loaded(self, loaded: "tuple[list[LayerData], str, bool]") -> None:
         found, said, fits = loaded
-        for one in found:
-            self._viewer.add_layer(Layer.create(*one))
+        self._waiting += found
+        self._said, self._fits = said, fits
+        self._next_layer.start()
+
+    def _on_next_layer(self) -> None:
+        """Add one layer; of many two-time maps together the window would stand still."""
+        self._viewer.add_layer(Layer.create(*self._waiting.pop(0)))
+        if self._waiting:
+            self._next_layer.start()
+            return
         self._viewer.reset_view()
-        self._say(said)
-        if fits:
+        self._say(self._said)
+        if self._fits:
             self._fit_dock()
 
     def _on_curves_read(self, opened: list[OpenedCurves]) -> None:
