@@ -14,8 +14,10 @@ from napari_xpcs.io.open import open_path
 from napari_xpcs.io.partition_writer import write_partition
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
+from napari_xpcs.plugin.correlate_recipe import recipe_steps
 from napari_xpcs.plugin.correlation import Request, command_line
 from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.recipe_bar import FILTER
 from napari_xpcs.plugin.section import Section
 from napari_xpcs.progress import Progress, Steps
 
@@ -25,6 +27,8 @@ class ClusterPanel(Section):
 
     wanted = Signal()
     """The user wants the command; answer with :meth:`show_command`."""
+    recipe_wanted = Signal(object)
+    """Emitted with a path for a recipe; answer with :meth:`save_recipe`."""
 
     def __init__(self) -> None:
         super().__init__("Send the same to a cluster", name="cluster")
@@ -38,6 +42,11 @@ class ClusterPanel(Section):
         self._ask = QPushButton("Show the command", objectName="show_command")
         self._save = SaveButton(
             "Save bins ...", self._suggested, "HDF5 (*.hdf)", objectName="save_bins"
+        )
+        self._recipe = SaveButton("Save recipe ...", "recipe.yaml", FILTER, objectName="recipe")
+        self._recipe.setToolTip(
+            "Options and, where they can be told, geometry, mask and bins: for other runs, with "
+            "napari-xpcs correlate RUN --recipe FILE."
         )
         self._text = QPlainTextEdit(objectName="command")
         self._text.setReadOnly(True)
@@ -54,10 +63,11 @@ class ClusterPanel(Section):
         address.addWidget(self._scheduler)
         self.column.addLayout(address)
         self.column.addLayout(row)
-        for widget in (self._message, self._text, self._copy):
+        for widget in (self._recipe, self._message, self._text, self._copy):
             self.column.addWidget(widget)
         self._runner = Runner(self)
         self._saver = Runner(self)
+        self._recipe_saver = Runner(self)
         self._ask.clicked.connect(self.wanted)
         self._save.chosen.connect(self.save_bins)
         self._copy.clicked.connect(self._on_copy_clicked)
@@ -65,6 +75,9 @@ class ClusterPanel(Section):
         self._runner.failed.connect(self.say)
         self._saver.finished.connect(self._on_saved)
         self._saver.failed.connect(self.say)
+        self._recipe.chosen.connect(self.recipe_wanted)
+        self._recipe_saver.finished.connect(self.say)
+        self._recipe_saver.failed.connect(self.say)
 
     def show_command(self, request: Request, bins_path: str) -> None:
         """Show the command for ``request``, whose bins may be in the file ``bins_path``."""
@@ -76,7 +89,7 @@ class ClusterPanel(Section):
         self._runner.start(partial(_command_steps, request, path, scheduler))
 
     def say(self, text: str) -> None:
-        """Show why there is no command."""
+        """Show what was saved, or why there is no command."""
         self._message.setText(text)
         self._text.setVisible(False)
         self._copy.setVisible(False)
@@ -85,6 +98,10 @@ class ClusterPanel(Section):
         """Write the bins to ``path``; the file dialogue asked before overwriting."""
         if self._request is not None:
             self._saver.start(partial(_bins_steps, path, self._request), "Save bins")
+
+    def save_recipe(self, path: Path, request: Request) -> None:
+        """Write what is asked for as a recipe; the file dialogue asked before overwriting."""
+        self._recipe_saver.start(partial(recipe_steps, path, request), "Save recipe")
 
     def _suggested(self) -> Path | None:
         self.wanted.emit()

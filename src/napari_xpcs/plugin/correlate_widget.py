@@ -148,6 +148,7 @@ class CorrelateWidget(Dock):
         self._saver.failed.connect(self._summary.setText)
         self._parts.overlaid.connect(self._on_parts_overlaid)
         self._cluster.wanted.connect(self._on_command_wanted)
+        self._cluster.recipe_wanted.connect(self.save_recipe)
 
     def _refresh(self, event: object = None) -> None:
         self._frames.show_layers(list(self._viewer.layers))
@@ -440,17 +441,27 @@ class CorrelateWidget(Dock):
     def _on_saved(self, path: Path) -> None:
         self._summary.setText(f"Saved {path}")
 
+    def save_recipe(self, path: Path) -> None:
+        """Write what the controls ask for as a recipe; the dialogue asked before overwriting."""
+        request = self._request_or_reason()
+        if request is not None:
+            self._cluster.save_recipe(path, request)
+
     def _on_command_wanted(self) -> None:
-        bins = self._partition.layer()
+        bins, request = self._partition.layer(), self._request_or_reason()
+        if request is not None and bins is not None:
+            self._cluster.show_command(request, xpcs_layers.layer_source(bins))
+
+    def _request_or_reason(self) -> Request | None:
+        """Return what the controls ask for, or say under the command why there is none."""
         try:
             request = self.request()
         except XpcsError as fault:
             self._cluster.say(str(fault))
-            return
-        if request is None or bins is None:
+            return None
+        if request is None:
             self._cluster.say(self._why_not())
-            return
-        self._cluster.show_command(request, xpcs_layers.layer_source(bins))
+        return request
 
 
 def _is_frames(layer: Layer) -> bool:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from napari_xpcs.correlate.reading import BLOCK_BYTES, Frames
 from napari_xpcs.correlate.twotime_run import correlate_twotime
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.io.atomic import refuse_input_as_output
-from napari_xpcs.io.correlate_choices import CorrelateChoices, command_options
 from napari_xpcs.io.correlate_choices import CorrelateChoices, command_options
 from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.geometry import KnownGeometry
@@ -272,21 +271,21 @@ def memory_text(size: float) -> str:
 
 def choices_of(request: Request) -> CorrelateChoices:
     """Return what a request chooses, as the command line and recipes tell it."""
-    selection, options = request.selection, dict(request.multitau)
-    told = request.known.get("frame_time_s")
-    same_time = told is not None and told.value == request.frame_time_s
+    told, selection = request.known.get("frame_time_s"), request.selection
+    as_told = told is not None and told.value == request.frame_time_s
+    chosen: dict[str, Any] = {
+        "type": request.kind,
+        **{_CHOICES.get(name, name): value for name, value in request.multitau.items()},
+    }
+    if request.wants_twotime:
+        chosen |= {"bins": request.bins, **request.twotime}
     return CorrelateChoices(
-        type=cast("Any", request.kind),
         begin=selection.begin,
         end=selection.end,
         stride=selection.stride,
         average=selection.average,
-        bins=request.bins,
-        skip_frames=tuple(options.pop("skipped", ())),
-        save_g2_pixels=options.pop("pixel_averages", False),
-        frame_time_s=None if same_time else request.frame_time_s,
-        **options,
-        **(request.twotime if request.wants_twotime else {}),
+        frame_time_s=None if as_told else request.frame_time_s,
+        **chosen,
     )
 
 
@@ -309,22 +308,6 @@ def command_line(request: Request, qmap: Path, scheduler: str) -> str:
     if not source.is_file():
         msg = "These frames are in no file, so no other computer can read them."
         raise CorrelationError(msg)
-    told, selection = request.known.get("frame_time_s"), request.selection
-    as_told = told is not None and told.value == request.frame_time_s
-    chosen: dict[str, Any] = {
-        "type": request.kind,
-        **{_CHOICES.get(name, name): value for name, value in request.multitau.items()},
-    }
-    if request.wants_twotime:
-        chosen |= {"bins": request.bins, **request.twotime}
-    choices = CorrelateChoices(
-        begin=selection.begin,
-        end=selection.end,
-        stride=selection.stride,
-        average=selection.average,
-        frame_time_s=None if as_told else request.frame_time_s,
-        **chosen,
-    )
     words = ["napari-xpcs", "correlate", str(source.resolve()), "--qmap", str(qmap.resolve())]
     words += ["-o", str(source.resolve().with_name(f"{source.stem}_results.hdf"))]
     words += command_options(choices_of(request))
