@@ -7,7 +7,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from napari_xpcs.backends import get_backend, reset_backend, set_backend
+from napari_xpcs.backends import NumPyBackend, get_backend, reset_backend, set_backend
 from napari_xpcs.correlate.accumulate import Accumulation
 from napari_xpcs.correlate.engines import choose_engine
 from napari_xpcs.correlate.finish import Reduction, finish
@@ -81,6 +81,16 @@ def test_engines_and_blocks_leave_the_same_state(
     expected = state(counts, rings, plan, engine="numba", block=256)
     for block in (64, 8):
         assert_same_state(state(counts, rings, plan, block=block, **engine), expected)
+
+
+def test_spans_shorter_than_a_block_leave_the_same_levels(
+    engine: dict[str, object], rings: Partition
+) -> None:
+    counts = np.random.default_rng(2).poisson(2.0, (99, 12, 20)).astype(np.uint16)
+    whole = run(correlate_multitau(counts, rings, frame_time_s=1e-3, xp=NumPyBackend()))
+    for options in ({"errors": "segments"}, {"partials": 30}):
+        cut = run(correlate_multitau(counts, rings, frame_time_s=1e-3, **options, **engine))
+        np.testing.assert_array_equal(cut.g2, whole.g2)
 
 
 def test_detectors_of_several_slabs_also_resumed(

@@ -41,6 +41,8 @@ class Accumulation:
         Backend of the array engine.
     block
         Frames in memory at once, rounded down to a power of two; no result depends on it.
+    stops
+        A power of two: a block ends after each so many frames, too.
     resumed
         What an earlier call had done of the same part when it was stopped after a block.
     skip_corrupt
@@ -60,6 +62,7 @@ class Accumulation:
         engine: str = "numba",
         xp: BackendProtocol | None = None,
         block: int = 256,
+        stops: int | None = None,
         resumed: RunState | None = None,
         skip_corrupt: bool = False,
         threads: int | None = None,
@@ -71,7 +74,8 @@ class Accumulation:
             frames, plan.selection, pixels.mask, skipped=plan.skipped, skip_corrupt=skip_corrupt
         )
         self._end = plan.frames if end is None else end
-        self._length = self._reader.block_length(block)
+        # The array engine, too, gets blocks of one length all through the run.
+        self._length = self._reader.block_length(min(block, stops or block))
         if engine == "array":
             self._length = min(self._length, 1 << plan.alignment)
         if resumed is None:
@@ -123,16 +127,9 @@ class Accumulation:
         """End the threads."""
         self._engine.close()
 
-    def steps(self, stops: int | None = None) -> Generator[Progress, None, None]:
-        """Add the frames; a block ends where a yielded :class:`Progress` says.
-
-        Parameters
-        ----------
-        stops
-            A power of two: a block ends after each so many frames, too.
-        """
+    def steps(self) -> Generator[Progress, None, None]:
+        """Add the frames; a block ends where a yielded :class:`Progress` says."""
         total = self._end - self._sums.begin
-        length = min(self._length, stops or self._length)
         with ExitStack() as stack:
             pool = stack.enter_context(_Threads(self._threads))
             yield Progress(self._seen, total, "compiling")
@@ -141,7 +138,9 @@ class Accumulation:
                 yield Progress(self._seen, total, "compiling")
             yield Progress(self._seen, total, "frames")
             first = self._sums.begin + self._seen
-            blocks = stack.enter_context(closing(self._reader.summed(length, first, self._end)))
+            blocks = stack.enter_context(
+                closing(self._reader.summed(self._length, first, self._end))
+            )
             for block in blocks:
                 self._add(block, pool)
                 del block  # its memory is used again

@@ -147,6 +147,8 @@ class EventAccumulation:
         Used frames of the part; ``begin`` is a multiple of ``2**plan.alignment``.
     resumed
         What an earlier call had done of the same part when it was stopped after a share.
+    stops
+        A share ends after each so many frames, too.
     threads
         By default one for each core that the process may use.
 
@@ -167,6 +169,7 @@ class EventAccumulation:
         *,
         begin: int = 0,
         end: int | None = None,
+        stops: int | None = None,
         resumed: RunState | None = None,
         threads: int | None = None,
     ) -> None:
@@ -178,6 +181,7 @@ class EventAccumulation:
             raise CorrelationError(msg)
         self._frames, self._pixels, self._plan = frames, pixels, plan
         self._begin, self._end = begin, plan.frames if end is None else end
+        self._stops = stops
         self._threads = threads or usable_cores()
         if resumed is None:
             largest = largest_count(frames.dtype, plan.selection.average)
@@ -219,14 +223,9 @@ class EventAccumulation:
     def close(self) -> None:
         """Nothing is held between shares."""
 
-    def steps(self, stops: int | None = None) -> Generator[Progress, None, None]:
-        """Add the events; :meth:`state` is whole where as much was done as :attr:`frames` says.
-
-        Parameters
-        ----------
-        stops
-            A share ends after each so many frames, too.
-        """
+    def steps(self) -> Generator[Progress, None, None]:
+        """Add the events; :meth:`state` is whole where as much was done as :attr:`frames` says."""
+        stops = self._stops
         total = self._end - self._begin
         with ThreadPoolExecutor(self._threads, thread_name_prefix="events") as pool:
             yield Progress(self.frames, total, "compiling")

@@ -79,10 +79,11 @@ def correlate_multitau(
         resumed=None if saved is None else saved.state,
         xp=xp,
         block=block,
+        stops=stops,
     )
     with closing(accumulation) as work:
         so_far = _SoFar(work, partition, pixels, plan, reduction, choice, saved, checkpoint)
-        steps = work.steps(stops)
+        steps = work.steps()
         progress = Progress(0, plan.frames)
         try:
             for progress in steps:
@@ -198,6 +199,7 @@ def start(
     begin: int = 0,
     end: int | None = None,
     skip_corrupt: bool,
+    stops: int | None = None,
     resumed: RunState | None = None,
     threads: int | None = None,
     xp: BackendProtocol | None,
@@ -207,11 +209,13 @@ def start(
 
     Parameters
     ----------
-    begin, end, resumed, threads, xp, block
+    begin, end, stops, resumed, threads, xp, block
         As in :class:`~napari_xpcs.correlate.accumulate.Accumulation`; the last two are of no
         interest to the engine for events.
     """
-    common: dict[str, Any] = {"begin": begin, "end": end, "resumed": resumed, "threads": threads}
+    common: dict[str, Any] = {
+        "begin": begin, "end": end, "stops": stops, "resumed": resumed, "threads": threads,
+    }  # fmt: skip
     if engine == "events":
         return EventAccumulation(frames, pixels, plan, **common)
     return Accumulation(
