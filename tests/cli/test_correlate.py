@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from napari_xpcs.backends import NumPyBackend, reset_backend, set_backend
 from napari_xpcs.io.open import open_path
+from napari_xpcs.io.raw_file import write_raw
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.simulation import Simulation
 from napari_xpcs.pipeline.bins import partition_file
@@ -151,7 +153,10 @@ def test_one_file_with_a_recipe(correlate, night, tmp_path):
 
 def test_ctrl_c_keeps_g2_so_far_and_the_same_command_goes_on(tmp_path):
     run1 = tmp_path / "run.h5"
-    run(simulate_file(run1, Simulation(frames=8000, rows=64, cols=64), xp=NumPyBackend()))
+    simulation = Simulation(frames=8000, rows=64, cols=64)
+    some = np.random.default_rng(1).poisson(1.0, (100, 64, 64)).astype(np.uint16)
+    blocks, time_s = (some for _ in range(80)), simulation.frame_time_s
+    run(write_raw(run1, blocks, frames=8000, geometry=simulation.geometry, frame_time_s=time_s))
     spec = PartitionSpec(dq=2, sq=4)
     bins = tmp_path / "bins.hdf"
     partition_file(bins, frames=run1, values={}, spec=spec, xp=NumPyBackend())
@@ -161,6 +166,7 @@ def test_ctrl_c_keeps_g2_so_far_and_the_same_command_goes_on(tmp_path):
     asked = subprocess.Popen(began, stderr=subprocess.PIPE, text=True)
     while not part.exists():
         assert asked.poll() is None
+        time.sleep(0.002)
     asked.send_signal(signal.SIGINT)
     told = asked.communicate(timeout=60)[1]
     assert asked.returncode == 130, told
