@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from napari_xpcs.distributed import cluster as cluster_module
-from napari_xpcs.distributed import multitau as multitau_module
+from napari_xpcs.distributed import tasks as tasks_module
 from napari_xpcs.distributed.cluster import Cluster, connected, on_cluster
 from napari_xpcs.distributed.multitau import correlate_multitau_on
 from napari_xpcs.errors import CorrelationError, FileFormatError
@@ -96,7 +97,7 @@ def test_another_version(
     cluster: Cluster, rings: Partition, frames_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = open_path(frames_path).frames
-    monkeypatch.setattr(multitau_module, "__version__", "99.0")
+    monkeypatch.setattr(tasks_module, "__version__", "99.0")
     with pytest.raises(CorrelationError, match=r"The worker tcp.* has napari-xpcs .* is 99\.0"):
         run(correlate_multitau_on(cluster, frames_path, frames, rings, frame_time_s=1e-3))
     monkeypatch.setattr(cluster_module, "__version__", "99.0")
@@ -191,3 +192,24 @@ def test_dask_is_not_imported_unasked() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_fault_on_a_worker_is_no_traceback_in_between(tmp_path: Path, write_frames) -> None:
+    frames, qmap = write_frames(tmp_path / "run.h5", 40), tmp_path / "no_bins.h5"
+    with h5py.File(frames) as file:
+        at = file["entry/data/data"].id.get_chunk_info(7)
+    with frames.open("r+b") as raw:
+        raw.seek(at.byte_offset)
+        raw.write(bytes(at.size))
+    labels = np.ones((12, 20), np.uint8)
+    with h5py.File(qmap, "w") as file:
+        for name in ("mask", "dynamic_roi_map", "static_roi_map"):
+            file[f"qmap/{name}"] = labels
+    program = [sys.executable, "-m", "napari_xpcs.cli", "correlate", str(frames)]
+    options = ["--qmap", str(qmap), "-o", str(tmp_path / "x.hdf"), "--frame-time", "1e-3"]
+    job = subprocess.run(
+        [*program, *options, "--scheduler", "local"], capture_output=True, text=True, check=False
+    )
+    assert job.returncode == 1
+    assert job.stderr.startswith("napari-xpcs: Frame 7 of run.h5 cannot be read")
+    assert job.stderr.count("\n") == 1

@@ -132,7 +132,7 @@ def connected(scheduler: str) -> Steps[Cluster]:
                 n_workers=processes,
                 threads_per_worker=max(cores // processes, 1),
                 dashboard_address=":0",
-                silence_logs=logging.ERROR,
+                silence_logs=logging.CRITICAL,  # what fails on a worker is told here
                 preload=[_LEAVE_CTRL_C_TO_THE_CLIENT],
             )
         else:
