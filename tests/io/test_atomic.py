@@ -1,7 +1,9 @@
 """A file is whole or as it was before."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,7 +81,7 @@ def test_impossible_places_are_refused(tmp_path: Path) -> None:
             pass
 
 
-def test_what_a_killed_job_began_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_what_a_killed_job_began_is_removed_an_hour_later(tmp_path: Path) -> None:
     path = tmp_path / "new.hdf"
     killed = (
         "import os, signal, sys\n"
@@ -89,13 +91,13 @@ def test_what_a_killed_job_began_is_removed_by_the_next(tmp_path: Path) -> None:
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", killed, path], check=False)
-    (orphan,) = tmp_path.iterdir()
-    with atomic_path(path) as outer:
-        outer.write_text("at work")
-        assert not orphan.exists()
-        with atomic_path(path, force=True) as inner:
-            inner.write_text("ours")
-            assert outer.exists()
-        path.unlink()
-    assert path.read_text() == "at work"
+    (half,) = tmp_path.iterdir()
+    with atomic_path(path) as unfinished:
+        unfinished.write_text("whole")
+    assert half.exists()  # somebody may be at work on it
+    an_hour_ago = time.time() - 3700.0
+    os.utime(half, (an_hour_ago, an_hour_ago))
+    with atomic_path(path, force=True) as unfinished:
+        unfinished.write_text("anew")
     assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "anew"

@@ -1,15 +1,17 @@
 """Files that are whole or not there."""
 
 import os
-import platform
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
-from zlib import crc32
 
 from napari_xpcs.errors import FileFormatError
+
+ABANDONED_S = 3600.0
+"""A job at work writes to its file more often than this."""
 
 
 @contextmanager
@@ -17,8 +19,8 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
     """Give a temporary name beside ``path``, renamed to it when the block ends well.
 
     An interrupted, failed or cancelled job removes what it began and leaves an older file at
-    ``path`` as it was.  What a job that was killed began is removed by the next one for ``path``
-    on the same computer.
+    ``path`` as it was.  What a job that was killed began is removed by a later one for
+    ``path``, once nobody has written to it for an hour.
 
     Parameters
     ----------
@@ -39,9 +41,9 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
         raise FileFormatError(msg)
     # A symbolic link is followed: the file that it points to is replaced, not the link.
     final = path.resolve()
-    _remove_orphans(final)
-    job = f"{_computer()}-{os.getpid()}-{uuid4().hex[:8]}"
-    unfinished = final.with_name(f".{final.name}.{job}.part")
+    with suppress(OSError):  # a folder that may be written to but not listed, for one
+        _remove_abandoned(final)
+    unfinished = final.with_name(f".{final.name}.{uuid4().hex[:8]}.part")
     try:
         yield unfinished
         refuse_to_overwrite(path, force)
@@ -62,25 +64,13 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
             unfinished.unlink(missing_ok=True)
 
 
-def _computer() -> str:
-    return f"{crc32(platform.node().encode()):08x}"
-
-
-def _remove_orphans(final: Path) -> None:
-    """Remove unfinished files of processes of this computer that are no more."""
-    if os.name != "posix":  # where asking for a process by a signal would end it
-        return
-    orphan = re.compile(rf"\.{re.escape(final.name)}\.{_computer()}-(\d+)-[0-9a-f]+\.part")
+def _remove_abandoned(final: Path) -> None:
+    """Remove what jobs for ``final`` began and have not written to for long."""
+    unfinished = re.compile(rf"\.{re.escape(final.name)}\.[0-9a-f]{{8}}\.part")
     for beside in final.parent.iterdir():
-        found = orphan.fullmatch(beside.name)
-        if found is None:
-            continue
-        try:
-            os.kill(int(found[1]), 0)
-        except ProcessLookupError:
+        # Not at once: a job of another computer or container may be at work on it.
+        if unfinished.fullmatch(beside.name) and time.time() - beside.stat().st_mtime > ABANDONED_S:
             beside.unlink(missing_ok=True)
-        except OSError:
-            continue
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:
