@@ -94,6 +94,12 @@ def test_noise_is_reported_as_noise(xpcs, shared_data, both_backends):
 # -- faults
 
 
+def test_a_simulation_called_cmp_holds_events(xpcs, tmp_path):
+    path = tmp_path / "run.cmp"
+    assert xpcs("simulate", path, "--frames", 20, "--rows", 16, "--cols", 16).status == 0
+    assert xpcs("info", path, "--json").json()["kind"] == "events"
+
+
 def test_simulated_file_tells_its_truth_and_is_not_overwritten(xpcs, tmp_path):
     path = tmp_path / "run.h5"
     size = ("--frames", 20, "--rows", 16, "--cols", 24)

@@ -37,7 +37,7 @@ def simulate(
         ),
     ] = None,
     events: Annotated[
-        bool, typer.Option("--events", help="List what was counted (*.cmp of NSLS-II CHX).")
+        bool, typer.Option("--events", help="List what was counted, as *.cmp of NSLS-II CHX does.")
     ] = False,
     force: Force = False,
     as_json: Json = False,
@@ -64,6 +64,7 @@ def simulate(
         pixel_m=pixel_m,
         distance_m=distance_m,
     )
+    events = events or output.suffix.lower() == ".cmp"
     with_progress(simulate_file(output, simulation, xp=get_backend(), events=events, force=force))
     if as_json:
         print_json({"file": str(output), "truth": simulation.truth()})
