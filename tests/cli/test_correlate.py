@@ -230,3 +230,4 @@ def test_the_file_holds_all_options_and_versions(correlate, night, tmp_path):
         assert file["/xpcs/multitau/config/partials"][()] == 2
         assert file["/xpcs/twotime/config/dq_selection"][()].tolist() == [2]
         assert file["/xpcs/twotime/config/maps"].asstr()[()] == "full"
+        assert " on cpu: " in file["/xpcs/twotime/config/engine"].asstr()[()]

@@ -49,7 +49,7 @@ class ArrayEngine:
         self._state = state
         self._length = length
         self._xp = xp
-        self._platform = DeviceManager.instance().info().platform if xp.supports_gpu else "cpu"
+        self._platform = platform_of(xp)
         self._looped = xp.supports_jit and self._platform == "cpu"
         self._tiles, self._width = self._cut(len(pixels.index))
         self._slabs = cut_slabs(pixels.index, self._tiles, self._width)
@@ -193,6 +193,11 @@ class ArrayEngine:
         """Write an array of every slab into rows of the used pixels."""
         for slab, of_slab in zip(self._slabs, tiles, strict=True):
             slab.from_slab(np.asarray(of_slab), into)
+
+
+def platform_of(xp: BackendProtocol) -> str:
+    """Return where a backend computes: ``cpu``, ``gpu``."""
+    return DeviceManager.instance().info().platform if xp.supports_gpu else "cpu"
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Shaped[np.ndarray, "..."]:

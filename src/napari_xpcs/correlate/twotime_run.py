@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.correlate.array_engine import platform_of
 from napari_xpcs.correlate.bin_values import ArrayBin, BinValues, BlasBin
 from napari_xpcs.correlate.engines import choose_engine
 from napari_xpcs.correlate.event_engine import EventRun, few_events, selected_events
@@ -46,7 +47,7 @@ MAKING_MAPS = "steps (maps)"
 
 _PRODUCTS = {
     "numba": "matrix products by BLAS",
-    "array": "matrix products by the array backend",
+    "array": "matrix products by the array backend {backend}",
     "events": "sparse products",
 }
 
@@ -148,6 +149,7 @@ def correlate_twotime(
         ratio = mean
     counted = np.all([one.counted for one in diagonals], axis=0)
     empty = np.flatnonzero(~counted & (run.sums.raw_frames > 0))
+    device = platform_of(xp) if choice.name == "array" else "cpu"
     return TwoTimeResult(
         maps=in_memory.maps,
         processed_bins=np.array(labels),
@@ -158,7 +160,7 @@ def correlate_twotime(
         selection=plan.selection,
         frame_time_s=frame_time_s,
         normalization=smoothing,
-        engine=f"{_PRODUCTS[choice.name]}: {choice.reason}",
+        engine=f"{_PRODUCTS[choice.name].format(backend=xp.name)} on {device}: {choice.reason}",
         skipped_frames=plan.left_out(corrupt),
         empty_frames=tuple((plan.selection.begin + plan.selection.step * empty).tolist()),
         **run.sums.averages(pixels),
