@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from napari_xpcs.errors import FileFormatError
 
-ABANDONED_S = 3600.0
-"""A job at work writes to its file more often than this."""
+ABANDONED_S = 86400.0
+"""A job at work has begun or written to its file within this time."""
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
 
     An interrupted, failed or cancelled job removes what it began and leaves an older file at
     ``path`` as it was.  What a job that was killed began is removed by a later one for
-    ``path``, once nobody has written to it for an hour.
+    ``path``, once nobody has written to it for a day.
 
     Parameters
     ----------
