@@ -163,7 +163,10 @@ def test_ctrl_c_keeps_g2_so_far_and_the_same_command_goes_on(tmp_path):
     part = tmp_path / "one.hdf.part"
     correlate = [sys.executable, "-m", "napari_xpcs.cli", "correlate", run1, "--qmap", bins]
     began = [*map(str, correlate), "-o", str(tmp_path / "one.hdf"), "--checkpoint-s", "0"]
+    # Jobs in the background of a shell ignore Ctrl-C, and so would what they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     asked = subprocess.Popen(began, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     while not part.exists():
         assert asked.poll() is None
         time.sleep(0.002)
