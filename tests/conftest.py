@@ -2,10 +2,12 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_xpcs.backends import (
@@ -16,6 +18,7 @@ from napari_xpcs.backends import (
     set_backend,
 )
 from napari_xpcs.cli import main
+from napari_xpcs.kernels.partition import Bins, Partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.simulation import Simulation
@@ -41,6 +44,28 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the example files in {SHARED_DATA.parent.name}/{SHARED_DATA.name}")
     return SHARED_DATA
+
+
+def _bins(labels: np.ndarray) -> Bins:
+    count = int(labels.max())
+    return Bins(
+        labels=labels.astype(np.int32),
+        grid=(count, 1),
+        index=np.arange(count),
+        centers=(np.arange(count, dtype=float), np.zeros(1)),
+        edges=None,
+        pixels=np.bincount(labels.ravel(), minlength=count + 1)[1:],
+    )
+
+
+def _partition(mask: np.ndarray, dynamic: np.ndarray, static: np.ndarray) -> Partition:
+    return Partition(mask=mask.astype(bool), dynamic=_bins(dynamic), static=_bins(static))
+
+
+@pytest.fixture(scope="session")
+def make_labels_partition() -> Callable[..., Partition]:
+    """Return a function that makes a partition of a mask, dynamic and static labels."""
+    return _partition
 
 
 @pytest.fixture(scope="session")

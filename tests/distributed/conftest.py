@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.distributed.cluster import Cluster, connected
-from napari_xpcs.kernels.partition import Bins, Partition
+from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.progress import run
 
 FRAMES, ROWS, COLS = 5000, 12, 20
@@ -46,23 +46,11 @@ def frames_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def rings() -> Partition:
+def rings(make_labels_partition: Callable[..., Partition]) -> Partition:
     """Three dynamic bins of two static ones each."""
     static = np.broadcast_to(np.repeat(np.arange(1, 7), 2)[:, None], (ROWS, COLS)).copy()
     static[:, 0] = 0
-
-    def bins(labels: np.ndarray) -> Bins:
-        count = int(labels.max())
-        return Bins(
-            labels=labels.astype(np.int32),
-            grid=(count, 1),
-            index=np.arange(count),
-            centers=(np.arange(count, dtype=float), np.zeros(1)),
-            edges=None,
-            pixels=np.bincount(labels.ravel(), minlength=count + 1)[1:],
-        )
-
-    return Partition(mask=static > 0, dynamic=bins((static + 1) // 2), static=bins(static))
+    return make_labels_partition(static > 0, (static + 1) // 2, static)
 
 
 def _assert_same(one: object, other: object, where: str = "") -> None:
