@@ -10,7 +10,7 @@ from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.correlate.multitau_twotime_run import correlate_multitau_twotime
 from napari_xpcs.correlate.twotime_run import correlate_twotime
-from napari_xpcs.errors import CorruptFramesError
+from napari_xpcs.errors import CorrelationError, CorruptFramesError
 from napari_xpcs.io.result_file import read_result
 from napari_xpcs.io.result_writer import write_result
 from napari_xpcs.kernels.ages import curves_at_ages
@@ -201,3 +201,15 @@ def test_the_file_names_what_was_left_out(
     there = curves.g2[np.isfinite(curves.g2)]
     assert there.size > 10
     assert np.all((there > 0.8) & (there < 1.6))
+
+
+@pytest.mark.parametrize(
+    "correlate", [correlate_multitau, correlate_twotime, correlate_multitau_twotime]
+)
+def test_a_run_of_which_one_frame_is_left_is_refused(correlate, rings: Partition) -> None:
+    counts = np.ones((40, 12, 20), np.uint16)
+    left_out = [*range(10), *range(12, 40)]
+    common = {"frame_time_s": 1e-3, "xp": NumPyBackend(), "skipped": left_out}
+    sentence = "of the 20 frames asked for 1 is not left out"
+    with pytest.raises(CorrelationError, match=sentence):
+        run(correlate(counts, rings, selection=FrameSelection(stride=2), **common))

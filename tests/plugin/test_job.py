@@ -148,6 +148,22 @@ def test_what_a_cancelled_job_kept_arrives_unless_another_was_started(runner, qt
     assert finished == []
 
 
+def test_a_fault_in_what_a_cancelled_job_keeps_is_told(runner, qtbot):
+    def steps():
+        try:
+            while True:
+                yield Progress(1, 2, "steps")
+        except GeneratorExit:
+            raise FitError("Nothing could be kept.") from None
+
+    with qtbot.waitSignal(runner.progressed, timeout=5000):
+        runner.start(steps)
+    with qtbot.waitSignal(runner.failed, timeout=5000) as told:
+        runner.cancel()
+    assert told.args == ["Nothing could be kept."]
+    assert not runner.running
+
+
 def test_cancelled_job_ends_at_its_next_step_and_reports_nothing(runner, qtbot):
     gate, results, ended = threading.Event(), [], threading.Event()
 

@@ -77,9 +77,10 @@ class MultiTauOptions:
         CorrelationError
             The run has no such frames.
         """
-        return RunPlan(
-            selection=self.selection.within(frames.shape[0]),
-            skipped=tuple(sorted(set(self.skipped))),
+        return RunPlan.of(
+            frames.shape[0],
+            self.selection,
+            self.skipped,
             normalize_frame=self.normalize_frame,
             delays_per_level=self.delays_per_level,
         )

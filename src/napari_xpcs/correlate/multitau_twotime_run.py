@@ -111,11 +111,7 @@ def plan_ages(
         Frames, bins and options do not fit each other.
     """
     check_smoothing(smoothing)
-    plan = RunPlan(
-        selection=(selection or FrameSelection()).within(frames.shape[0]),
-        skipped=tuple(sorted(set(skipped))),
-        delays_per_level=delays_per_level,
-    )
+    plan = RunPlan.of(frames.shape[0], selection, skipped, delays_per_level=delays_per_level)
     reader = FrameReader(frames, plan.selection, pixels.mask)
     wanted = max(_BLOCK_BYTES // (4 * len(pixels.index)), 1)
     return AgeRun(

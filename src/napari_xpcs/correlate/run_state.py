@@ -54,6 +54,33 @@ class RunPlan:
             msg = f"There are 4 or 8 delays per level, got {self.delays_per_level}."
             raise CorrelationError(msg)
 
+    @classmethod
+    def of(
+        cls,
+        total: int,
+        selection: FrameSelection | None = None,
+        skipped: Iterable[int] = (),
+        **options: Any,
+    ) -> "RunPlan":
+        """Return the plan for a run of ``total`` raw frames, by default with all of them.
+
+        Raises
+        ------
+        CorrelationError
+            The run has no such frames, or fewer than two of them are left.
+        """
+        used = (selection or FrameSelection()).within(total)
+        plan = cls(selection=used, skipped=tuple(sorted(set(skipped))), **options)
+        asked = len(range(used.begin, used.end or 0, used.stride))
+        left = asked - len(plan.left_out(()))
+        if left < 2:
+            msg = (
+                f"Correlating needs 2 frames or more; of the {asked} frames asked for {left} "
+                f"{'is' if left == 1 else 'are'} not left out. Leave out fewer."
+            )
+            raise CorrelationError(msg)
+        return plan
+
     @property
     def frames(self) -> int:
         """Number of used frames."""

@@ -110,10 +110,7 @@ def correlate_twotime(
     check_smoothing(smoothing)
     check_frame_time(frame_time_s)
     pixels = used_pixels(partition, frames.shape[1:])
-    plan = RunPlan(
-        selection=(selection or FrameSelection()).within(frames.shape[0]),
-        skipped=tuple(sorted(set(skipped))),
-    )
+    plan = RunPlan.of(frames.shape[0], selection, skipped)
     labels = labels_with_pixels(pixels, bins)
     in_memory = MapsInMemory()
     tile, room = _tile_and_room(plan.frames, len(labels) if sink is None else 0, memory_bytes)

@@ -65,10 +65,7 @@ def correlate_twotime_on(
         As there; or a map does not fit into the memory of a worker.
     """
     labels = labels_with_pixels(used_pixels(partition, frames.shape[1:]), bins)
-    plan = RunPlan(
-        selection=(selection or FrameSelection()).within(frames.shape[0]),
-        skipped=tuple(sorted(set(skipped))),
-    )
+    plan = RunPlan.of(frames.shape[0], selection, skipped)
     of_map = 4.0 * plan.frames**2
     if of_map > MAP_BYTES:
         msg = (

@@ -112,16 +112,18 @@ class Runner(QObject):
 
     def on_ended(self, stop: Event, future: "Future[Any]") -> None:
         """Pass on how the job of ``stop`` ended."""
-        if stop is self._cancelled and isalive(self):
-            self._cancelled = None
-            if future.exception() is None and future.result() is not None:
-                self.kept.emit(future.result())
-        if not self._is_wanted(stop):
+        wanted, cancelled = self._is_wanted(stop), stop is self._cancelled and isalive(self)
+        if not wanted and not cancelled:
             return
-        self._stop = None
+        self._cancelled = None
+        if wanted:
+            self._stop = None
         error = future.exception()
-        if error is None:
+        if error is None and wanted:
             self.finished.emit(future.result())
+        elif error is None:
+            if future.result() is not None:
+                self.kept.emit(future.result())
         elif isinstance(error, XpcsError):
             self.failed.emit(str(error))
         else:
