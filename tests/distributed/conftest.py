@@ -1,5 +1,6 @@
 """Two worker processes, and a run that they share."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -51,6 +52,23 @@ def rings(make_labels_partition: Callable[..., Partition]) -> Partition:
     static = np.broadcast_to(np.repeat(np.arange(1, 7), 2)[:, None], (ROWS, COLS)).copy()
     static[:, 0] = 0
     return make_labels_partition(static > 0, (static + 1) // 2, static)
+
+
+def _tasks_left(cluster: Cluster) -> list[str]:
+    until = time.monotonic() + 30.0
+    while True:
+        left = cluster.client.run_on_scheduler(
+            lambda dask_scheduler: [str(task) for task in dask_scheduler.tasks.values()]
+        )
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def tasks_left() -> Callable[[Cluster], list[str]]:
+    """Return a function that gives the tasks that are not let go within half a minute."""
+    return _tasks_left
 
 
 def _assert_same(one: object, other: object, where: str = "") -> None:

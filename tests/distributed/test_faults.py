@@ -7,16 +7,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from napari_xpcs.correlate.twotime_maps import MapsInMemory
 from napari_xpcs.distributed import cluster as cluster_module
 from napari_xpcs.distributed import tasks as tasks_module
+from napari_xpcs.distributed.ages import correlate_ages_on
 from napari_xpcs.distributed.cluster import Cluster, connected, on_cluster
 from napari_xpcs.distributed.multitau import correlate_multitau_on
+from napari_xpcs.distributed.twotime import correlate_twotime_on
 from napari_xpcs.errors import CorrelationError, FileFormatError
 from napari_xpcs.io.open import open_path
 from napari_xpcs.kernels.multitau_result import MultiTauResult
@@ -120,6 +124,30 @@ def test_a_file_that_workers_see_otherwise(
             correlate(only_here, np.zeros((10, *rings.shape), np.uint16))
     finally:
         os.close(int(only_here.name))
+
+
+@pytest.mark.parametrize(
+    "correlate",
+    [
+        correlate_multitau_on,
+        correlate_ages_on,
+        partial(correlate_twotime_on, sink=MapsInMemory()),
+    ],
+    ids=["g2", "ages", "maps"],
+)
+def test_a_run_that_failed_leaves_nothing_on_the_workers(
+    correlate: Callable[..., Steps[object]],
+    cluster: Cluster,
+    rings: Partition,
+    frames_path: Path,
+    tasks_left: Callable[[Cluster], list[str]],
+) -> None:
+    other = np.zeros((10, *rings.shape), np.uint16)
+    with pytest.raises(FileFormatError) as raised:
+        run(correlate(cluster, frames_path, other, rings, frame_time_s=1e-3))
+    # Who keeps the fault, as a log does, keeps what the run held.
+    assert raised.tb is not None
+    assert tasks_left(cluster) == []
 
 
 @pytest.fixture

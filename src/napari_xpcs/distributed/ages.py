@@ -54,16 +54,16 @@ def correlate_ages_on(
     if length < total:
         ages = ages.in_parts(length)
     run = Run.of(path, frames, partition, ages.plan, dataset=dataset, skip_corrupt=skip_corrupt)
-    tasks = Tasks(cluster, run)
-    parts = [
-        tasks.submit("accumulate", _accumulated, tasks.prepared, ages, *cut)
-        for cut in spans(0, total, length)
-    ]
-    whole = tasks.joined(parts, partial(_joined, ages=ages))
-    final = tasks.submit("finish", _finished, whole, tasks.prepared, ages, frame_time_s)
-    # Nobody here holds on to a part: workers let go of it once it is joined.
-    del parts, whole
-    result: MultiTauTwoTimeResult = yield from tasks.result(final, total, direct=True)
+    with closing(Tasks(cluster, run)) as tasks:
+        parts = [
+            tasks.submit("accumulate", _accumulated, tasks.prepared, ages, *cut)
+            for cut in spans(0, total, length)
+        ]
+        whole = tasks.joined(parts, partial(_joined, ages=ages))
+        final = tasks.submit("finish", _finished, whole, tasks.prepared, ages, frame_time_s)
+        # Nobody here holds on to a part: workers let go of it once it is joined.
+        del parts, whole
+        result: MultiTauTwoTimeResult = yield from tasks.result(final, total, direct=True)
     return result
 
 

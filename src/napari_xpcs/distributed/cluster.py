@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from importlib import metadata
@@ -241,12 +241,6 @@ def listening(cluster: Cluster, topic: str) -> Iterator[dict[int, int]]:
         yield done
     finally:
         cluster.client.unsubscribe_topic(topic)
-
-
-def let_go(cluster: Cluster, futures: Iterable[Any]) -> None:
-    """Cancel tasks and what only they need, or forget their results."""
-    if cluster.client.status == "running":
-        cluster.client.cancel(list(futures))
 
 
 def fetched(

@@ -72,25 +72,25 @@ def correlate_multitau_on(
     plan = replace(plan, alignment=min(ALIGNMENT, length.bit_length() - 1))
     engine = chosen.engine_for(frames)
     run = Run.of(path, frames, partition, plan, dataset=dataset, skip_corrupt=chosen.skip_corrupt)
-    tasks = Tasks(cluster, run)
     started = time.monotonic()
-    whole, snapshots = None, []
-    for begin, end in spans(0, plan.frames, stops or plan.frames):
-        cuts = spans(begin, end, length)
-        parts = [
-            tasks.submit("accumulate", _accumulated, tasks.prepared, engine.name, *cut)
-            for cut in cuts
-        ]
-        here = tasks.joined(parts, _joined)
-        whole = here if whole is None else tasks.submit("join", _joined, whole, here)
-        if stops and 2 <= end < plan.frames:
-            snapshots.append(tasks.submit("snapshot", _snapshot, whole, tasks.prepared))
-    final = tasks.submit("finish", _finished, whole, tasks.prepared, reduction, snapshots)
-    # Nobody here holds on to a part: workers let go of it once it is joined.
-    del parts, here, whole, snapshots
-    result, devices, workers = yield from tasks.result(
-        final, plan.frames, direct=chosen.pixel_averages
-    )
+    with closing(Tasks(cluster, run)) as tasks:
+        whole, snapshots = None, []
+        for begin, end in spans(0, plan.frames, stops or plan.frames):
+            cuts = spans(begin, end, length)
+            parts = [
+                tasks.submit("accumulate", _accumulated, tasks.prepared, engine.name, *cut)
+                for cut in cuts
+            ]
+            here = tasks.joined(parts, _joined)
+            whole = here if whole is None else tasks.submit("join", _joined, whole, here)
+            if stops and 2 <= end < plan.frames:
+                snapshots.append(tasks.submit("snapshot", _snapshot, whole, tasks.prepared))
+        final = tasks.submit("finish", _finished, whole, tasks.prepared, reduction, snapshots)
+        # Nobody here holds on to a part: workers let go of it once it is joined.
+        del parts, here, whole, snapshots
+        result, devices, workers = yield from tasks.result(
+            final, plan.frames, direct=chosen.pixel_averages
+        )
     told = {
         "engine": engine.name,
         "engine_reason": engine.reason,

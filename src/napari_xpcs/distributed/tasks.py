@@ -4,13 +4,14 @@ import pickle
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from weakref import WeakSet
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from napari_xpcs import __version__
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan
-from napari_xpcs.distributed.cluster import POLL_S, Cluster, fetched, let_go, listening
+from napari_xpcs.distributed.cluster import POLL_S, Cluster, fetched, listening
 from napari_xpcs.errors import CorrelationError, FileFormatError
 from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.open import open_path
@@ -135,26 +136,40 @@ def array_bytes(held: Any) -> int:
 
 
 class Tasks:
-    """Tasks of a run on the workers of a cluster."""
+    """Tasks of a run on the workers of a cluster, until they are closed."""
 
     def __init__(self, cluster: Cluster, run: Run) -> None:
         self._cluster = cluster
         self._topic = run.topic
         self._token = uuid4().hex
         self._number = 0
+        self._futures: WeakSet[Any] = WeakSet()
         # In a task instead of scattered: what a lost worker held is made again.
         self.prepared = self.submit("prepare", _prepared, zlib.compress(pickle.dumps(run), 1))
 
     def submit(self, name: str, function: Callable[..., Any], *inputs: Any) -> Any:
         """Return the future of a task; those that join go before those that read on."""
         self._number += 1
-        return self._cluster.client.submit(
+        future = self._cluster.client.submit(
             function,
             *inputs,
             key=(f"{name}-{self._token}", self._number),
             retries=RETRIES,
             priority=0 if name == "accumulate" else 1,
         )
+        self._futures.add(future)
+        return future
+
+    def let_go(self, futures: Iterable[Any]) -> None:
+        """End tasks and what only they need, or forget their results."""
+        # Not cancelled: a scheduler drops the client that cancels what others read that it let go.
+        if self._cluster.client.status == "running":
+            for future in futures:
+                future.release()
+
+    def close(self) -> None:
+        """Let go of all: a fault that somebody keeps would keep the futures of its run, too."""
+        self.let_go(list(self._futures))
 
     def joined(self, parts: list[Any], join: Callable[[Any, Any], Any]) -> Any:
         """Return the future of neighbouring ``parts`` joined in a tree.
@@ -168,7 +183,7 @@ class Tasks:
         return parts[0]
 
     def result(self, future: Any, frames: int, *, direct: bool) -> Steps[Any]:
-        """Wait for the last future of a run and return its value; closing this cancels all.
+        """Wait for the last future of a run and return its value.
 
         Parameters
         ----------
@@ -183,10 +198,7 @@ class Tasks:
                 so_far = min(sum(done.values()), frames)
                 return Progress(so_far, frames, "frames" if so_far < frames else "joining parts")
 
-            try:
-                value = yield from fetched(self._cluster, future, told, direct=direct)
-            finally:
-                let_go(self._cluster, [future])
+            value = yield from fetched(self._cluster, future, told, direct=direct)
         yield Progress(frames, frames, "frames")
         return value
 

@@ -19,7 +19,7 @@ from napari_xpcs.correlate.twotime_run import (
     correlate_twotime,
     labels_with_pixels,
 )
-from napari_xpcs.distributed.cluster import Cluster, fetched, let_go, listening
+from napari_xpcs.distributed.cluster import Cluster, fetched, listening
 from napari_xpcs.distributed.tasks import PreparedRun, Run, Tasks, Teller
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.partition import Partition
@@ -79,33 +79,29 @@ def correlate_twotime_on(
     run = Run.of(path, frames, partition, plan, dataset=dataset, skip_corrupt=skip_corrupt)
     total = _TICKS * len(groups)
     sink.start(len(labels), plan.frames, TILE_FRAMES)
-    tasks = Tasks(cluster, run)
     made: list[Any] = []
     results: list[TwoTimeResult] = []
-    with listening(cluster, run.topic) as done:
+    with closing(Tasks(cluster, run)) as tasks, listening(cluster, run.topic) as done:
 
         def told() -> Progress:
             return Progress(min(sum(done.values()), total), total, MAKING_MAPS)
 
-        try:
-            for number, group in enumerate(groups):
-                # Maps wait in the memory of workers: not more than one group ahead of each.
-                while len(made) < min(len(groups), number + cluster.workers + 1):
-                    position = len(made)
-                    inputs = (tasks.prepared, position, groups[position], options)
-                    made.append(tasks.submit("accumulate", _maps_of_bins, *inputs))
-                rest = tasks.submit("averages", _without_maps, made[number])
-                results.append((yield from fetched(cluster, rest, told, direct=False)))
-                for which, label in enumerate(group):
-                    one = tasks.submit("map", _one_map, made[number], which)
-                    half = yield from fetched(cluster, one, told, direct=True)
-                    for row, col, tile in _tiles_of(half):
-                        sink.put(labels.index(label), row, col, tile)
-                        yield told()
-                    let_go(cluster, [one])
-                let_go(cluster, [made[number], rest])
-        finally:
-            let_go(cluster, made)
+        for number, group in enumerate(groups):
+            # Maps wait in the memory of workers: not more than one group ahead of each.
+            while len(made) < min(len(groups), number + cluster.workers + 1):
+                position = len(made)
+                inputs = (tasks.prepared, position, groups[position], options)
+                made.append(tasks.submit("accumulate", _maps_of_bins, *inputs))
+            rest = tasks.submit("averages", _without_maps, made[number])
+            results.append((yield from fetched(cluster, rest, told, direct=False)))
+            for which, label in enumerate(group):
+                one = tasks.submit("map", _one_map, made[number], which)
+                half = yield from fetched(cluster, one, told, direct=True)
+                for row, col, tile in _tiles_of(half):
+                    sink.put(labels.index(label), row, col, tile)
+                    yield told()
+                tasks.let_go([one])
+            tasks.let_go([made[number], rest])
     yield Progress(total, total, MAKING_MAPS)
     return replace(
         results[0],
