@@ -125,6 +125,17 @@ def test_an_empty_frame_gives_no_number(rings: Partition, smoothing: str) -> Non
     assert result.remarks() == ("Frames without a count in a bin, NaN in its map (4): 1.",)
 
 
+def test_fewer_frames_than_blocks_along_the_diagonal(tmp_path: Path, rings: Partition) -> None:
+    counts = np.random.default_rng(3).poisson(5.0, (4, 12, 20)).astype(np.uint16)
+    result = correlate(counts, rings)
+    assert np.isfinite(result.g2).all()
+    with unfinished_result(tmp_path / "short.hdf") as written:
+        written.write(source="run.h5", partition=rings, known={}, twotime=result)
+    back = read_result(tmp_path / "short.hdf").twotime
+    np.testing.assert_allclose(back.g2, result.g2, rtol=1e-6)
+    assert back.segments.shape == result.segments.shape == (0, 5, 3)
+
+
 def test_jobs_that_cannot_be_done(rings: Partition) -> None:
     counts = np.ones((50, 12, 20), np.uint16)
     with pytest.raises(CorrelationError, match=r"3 bins and 50 frames need .* GB"):

@@ -119,8 +119,9 @@ class Diagonals:
 def _autocorrelation(series: Float[np.ndarray, " frame"]) -> Float[np.ndarray, " delay"]:
     """Return the sums over t of ``series[t] * series[t + k]``."""
     count = len(series)
-    spectrum = np.fft.rfft(series, 2 * count)
-    return np.asarray(np.fft.irfft(np.abs(spectrum) ** 2, 2 * count)[:count])
+    padded = max(2 * count, 1)  # a transform has a point, a block of a short run no frame
+    spectrum = np.fft.rfft(series, padded)
+    return np.asarray(np.fft.irfft(np.abs(spectrum) ** 2, padded)[:count])
 
 
 def _divide(
