@@ -3,16 +3,19 @@
 ``EXAMPLES`` holds calls of every member; one without a row fails.
 """
 
+import ast
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pytest
 
+import napari_xpcs
 from napari_xpcs.backends import BackendProtocol, JAXBackend, NumPyBackend
 
 F = np.array([[0.5, -1.25, 2.0], [3.0, 0.0, -0.75]])
@@ -29,8 +32,6 @@ LINE = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
 IDS = np.array([0, 2, 2, 7, -1, 3])
 SYMMETRIC = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
 SQUARE = np.arange(9.0).reshape(3, 3)
-SINGULAR = np.array([[1.0, 2.0], [2.0, 4.0]])
-REGULAR = np.array([[2.0, 1.0], [1.0, 3.0]])
 
 
 class Pair(NamedTuple):
@@ -42,15 +43,11 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Example:
-    """A call; ``jit=False`` where the shape of the result depends on values.
-
-    ``see`` picks what must agree where a part of the result is free (signs of eigenvectors).
-    """
+    """A call; ``jit=False`` where the shape of the result depends on values."""
 
     arguments: tuple[Any, ...]
     options: dict[str, Any] = field(default_factory=dict)
     jit: bool = True
-    see: Callable[[Any, Any], Any] = field(default=lambda xp, result: result)
 
 
 def call(*arguments: Any, **options: Any) -> Example:
@@ -75,28 +72,11 @@ REDUCE = [
     call(F), call(F, 0), call(F, (0, 1)), call(F, -1, keepdims=True), call(N, 1),
     call(F32), call(I, 0), call(U), call(B, 1), call(ZERO_D), call(0.5),
 ]  # fmt: skip
-SPREAD = [
-    *REDUCE, call(F, 0, ddof=1), call(F, 1, ddof=3), call(EMPTY), call(EMPTY, 0), call(C, 1),
-]  # fmt: skip
 RANK = [
     call(F, 25.0), call(F, np.array([0, 10, 50, 100]), 1), call(N, 30.0, 1), call(I, [25, 75], 0),
     call(F, 50.0, (0, 1), keepdims=True), call(F32, 20.0), call(EMPTY, 50.0, 0), call(B, 40.0),
     call(F, np.array([[5.0, 95.0]]), 0, keepdims=True), call(N, [0.0, 100.0]),
 ]  # fmt: skip
-FOURIER = [*each(F, F32, I, C, B), call(F[0], 4), call(F, None, 0)]
-
-
-def _eigen(xp: Any, result: Any) -> Any:
-    values, vectors = result
-    return values, xp.einsum("ij,j,kj->ik", vectors, values, vectors)
-
-
-def _grows(state: Any) -> Any:
-    return state[0] < 50.0
-
-
-def _doubled(state: Any) -> Any:
-    return state[0] * 2.0, state[1] + 1
 
 
 def _running(state: Pair, x: dict[str, Any]) -> tuple[Pair, dict[str, Any]]:
@@ -119,10 +99,6 @@ EXAMPLES: dict[str, list[Example]] = {
     "zeros": [call((2, 3)), call(4, np.int32), call(())],
     "ones": [call((2, 3)), call(4, np.bool_), call((0, 2))],
     "full": [call((2, 2), 1.5), call(3, 7), call(2, True), call(2, 3, np.float32), call(3, ZERO_D)],
-    "empty": [
-        Example(((2, 3),), see=lambda xp, x: xp.zeros_like(x)),
-        Example(((2,), np.int32), see=lambda xp, x: xp.zeros_like(x)),
-    ],
     "arange": [
         call(5), call(1, 7, 2), call(0.5, 3.0, 0.25), call(4, dtype=np.float64), call(3, 1),
     ],
@@ -131,15 +107,8 @@ EXAMPLES: dict[str, list[Example]] = {
         call(0, 10, 4, dtype=np.int64), call(ZERO_D, np.array(3.0), 11), call(F[0], G[0], 4),
         call(ZERO_D, 3, 5, endpoint=False), call(2.0, 2.0, 3), call(0, 1, 0),
     ],
-    "logspace": [
-        call(-3, 2, 6), call(0, 4, 5, base=2.0), call(0.0, 1.0, 4, endpoint=False),
-        call(ZERO_D, 2.0, 5), call(0, 3, 4, dtype=np.int32),
-    ],
-    "eye": [call(3), call(2, 4), call(2, dtype=np.int64)],
     "zeros_like": [*each(F, I, B, F32, EMPTY), call(F, np.int32)],
     "ones_like": [*each(F, I, B, F32, EMPTY), call(I, np.float64)],
-    "full_like": [call(F, 2), call(I, 7), call(F, np.nan), call(I, 0.5, np.float64)],
-    "meshgrid": [call(LINE, F[0]), call(LINE, F[0], indexing="ij"), call(I[0])],
     # trigonometry and rounding
     **dict.fromkeys(
         ["sin", "cos", "tan", "arctan", "sinh", "cosh", "tanh", "deg2rad", "rad2deg", "sinc"], REAL
@@ -170,35 +139,25 @@ EXAMPLES: dict[str, list[Example]] = {
         call(F, G), call(F, 2.0), call(I, 3), call(I, -3), call(F, -1.5), call(F32, I + 5),
         call(F, 0.0),
     ],
-    "dot": [call(F, G.T), call(F[0], G[0]), call(I, F[0]), call(F, 2.0), call(F32, F32.T)],
     "matmul": [call(F, G.T), call(SYMMETRIC, LINE[:3]), call(I, G.T), call(F32, F32.T)],
     "einsum": [
         call("ij,ij->i", F, G), call("ij,kj", F, G), call("ij->j", I), call("i,j->ij", LINE, F[0]),
         call("ij,j", F32, I[0]),
     ],
-    "cumsum": [call(F), call(F, 1), call(I), call(B, 0), call(U), call(F32, 0), call(EMPTY, 0)],
-    "diff": [call(F), call(LINE, 2), call(F, axis=0), call(I), call(B), call(LINE[:1])],
-    "real": each(C, F, I),
-    "imag": each(C, F, I),
-    "conj": each(C, F, I),
     # statistics
     "mean": [*REDUCE, call(EMPTY), call(EMPTY, 0), call(C, 1)],
-    "std": SPREAD,
-    "var": SPREAD,
+    "std": [
+        *REDUCE, call(F, 0, ddof=1), call(F, 1, ddof=3), call(EMPTY), call(EMPTY, 0), call(C, 1),
+    ],
     "nanmean": [*REDUCE, call(N, 0), call(N), call(EMPTY, 0), call(EMPTY)],
     "nanmin": [*REDUCE, call(N, 0), call(EMPTY, 1)],
     "nanmax": [*REDUCE, call(N, 0), call(EMPTY, 1)],
-    "nansum": [*REDUCE, call(N, 0), call(EMPTY), call(C)],
     "sum": [*REDUCE, call(EMPTY, 0), call(C, 0)],
     "min": [*REDUCE, call(EMPTY, 1)],
     "max": [*REDUCE, call(EMPTY, 1)],
     "percentile": RANK,
-    "nanpercentile": [*RANK, call(N, [25.0, 50.0], 0), call(N, 50.0, (0, 1))],
-    "median": [call(F), call(N, 1), call(F32, 0), call(EMPTY), call(LINE[:4])],
-    "argmin": [*each(F, I, N, B), call(F, 0), call(N, 1)],
     "argmax": [*each(F, I, N, B), call(F, 0), call(N, 1)],
     "sort": [*each(F, I, N, B, EMPTY), call(F, 0)],
-    "argsort": [*each(F, I, N, B, EMPTY), call(F, 0), call(np.array([2, 1, 2, 1, 1]))],
     # binning
     "digitize": [
         call(LINE, LINE), call(LINE, LINE, right=True), call(F, LINE), call(I, LINE),
@@ -219,15 +178,6 @@ EXAMPLES: dict[str, list[Example]] = {
         call(IDS, return_counts=True, size=2), eager(B), call(F, size=8, fill_value=0.0),
         call(IDS[:0], size=2),
     ],
-    "searchsorted": [
-        call(LINE, LINE), call(LINE, LINE, "right"), call(LINE, N), call(LINE, I, side="right"),
-        call(np.array([1, 3, 5]), F), call(LINE[:0], F), call(LINE, EMPTY), call(LINE, 0.75),
-    ],
-    "histogram": [
-        call(LINE, 4), call(F, 3, (-1.0, 2.0)), call(F, LINE), call(I, 5), call(F, 4, None, G),
-        call(F32, LINE, weights=F32), call(EMPTY, 3), call(np.full(3, 2.0), 2), call(N[0], 2),
-        call(LINE, np.array([0, 1, 4])),
-    ],
     "segment_sum": [
         call(F.ravel(), IDS, 4), call(I.ravel(), IDS, 8), call(F.T, np.array([1, 0, 1]), 2),
         call(F32.ravel(), IDS, 3), call(B.ravel(), IDS, 4), call(C.ravel(), IDS, 4),
@@ -240,42 +190,22 @@ EXAMPLES: dict[str, list[Example]] = {
     ],
     "isnan": each(N, F, I, B, EMPTY, ZERO_D),
     "isfinite": each(N, F, I, B, EMPTY, ZERO_D),
-    "isclose": [
-        call(F, F + 1e-9), call(N, N), call(N, N, equal_nan=True), call(I, 2), call(F, G, 0.0, 2.0),
-    ],
-    "allclose": [
-        call(F, F + 1e-9), call(N, N), call(N, N, equal_nan=True), call(I, 2), call(F, G, 0.0, 9.0),
-    ],
     "all": [call(B), call(B, 0), call(F, 1, keepdims=True), call(EMPTY), call(N), call(I, (0, 1))],
     "any": [call(B), call(B, 0), call(F, 1, keepdims=True), call(EMPTY), call(N), call(I, (0, 1))],
     "logical_and": [call(B, ~B), call(F, I), call(B, True)],
     "logical_or": [call(B, ~B), call(F, I), call(B, False)],
     "logical_not": each(B, F, I, ZERO_D),
-    "nonzero": [
-        eager(B), eager(F), call(B, size=5), call(I, size=2), call(B, size=6, fill_value=9),
-    ],
     # manipulation
     "reshape": [call(F, (3, 2)), call(F, -1), call(EMPTY, (3, 0)), call(ZERO_D, (1, 1))],
     "ravel": each(F, EMPTY, ZERO_D, F.T),
     "transpose": [call(F), call(np.ones((2, 3, 4)), (1, 2, 0)), call(LINE)],
-    "moveaxis": [call(np.ones((2, 3, 4)), 0, -1), call(np.ones((2, 3, 4)), (0, 1), (2, 0))],
     "concatenate": [
         call([F, G]), call([F, G], 1), call([F32, I]), call((LINE, LINE)), call([F, EMPTY]),
         call([F, LINE[:2, None]], axis=None),
     ],
     "stack": [call([F, G]), call([F32, I], 1), call((LINE, LINE), -1), call([1.0, 2])],
     "broadcast_to": [call(F[0], (4, 3)), call(ZERO_D, (2, 2)), call(F[:, :1], (2, 5))],
-    "expand_dims": [call(F, 0), call(F, (0, -1)), call(ZERO_D, 0)],
-    "squeeze": [call(F[:1]), call(np.ones((1, 3, 1)), 0), call(np.ones((1, 3, 1)), (0, 2))],
     "flip": [call(F), call(F, 0), call(F, (0, 1))],
-    "roll": [call(F, 1), call(F, -2, 1), call(F, (1, 1), (0, 1))],
-    "tile": [call(F, 2), call(F, (2, 1)), call(LINE, (2, 2))],
-    "repeat": [
-        call(F, 2), call(F, 2, 0), eager(LINE, np.array([0, 2, 1, 0, 3])), eager(F, [2, 1], 0),
-        call(LINE, np.array([0, 2, 1, 0, 3]), total_repeat_length=8),
-        call(LINE, np.array([0, 2, 1, 0, 3]), total_repeat_length=4),
-        call(F, np.array([2, 1]), 0, total_repeat_length=3), call(F, 2, total_repeat_length=12),
-    ],
     "take": [
         call(LINE, np.array([0, 4, -1, -5])), call(LINE, np.array([5, 99, -6, -99])), call(F, 4),
         call(F, np.array([[2, 0], [-1, 7]]), 1), call(F, np.array([5, 0, -1])), call(I, 1, axis=0),
@@ -284,42 +214,6 @@ EXAMPLES: dict[str, list[Example]] = {
         call(F, 1), call(F, ((1, 0), (0, 2)), constant_values=7), call(LINE, (2, 1), "edge"),
         call(F, ((0, 1), (1, 0)), mode="reflect"),
     ],
-    "split": [call(LINE, [1, 3]), call(F, 3, 1), call(F, 2)],
-    "set_at": [
-        call(F, (0, slice(None)), 9.0), call(F, np.array([1]), G[:1]), call(I, (1, 2), 0.75),
-        call(LINE, np.array([0, 3]), np.array([7, 8])), call(LINE, -1, ZERO_D), eager(F, B, 0.0),
-        call(LINE, slice(1, 4), LINE[:3]),
-    ],
-    "add_at": [
-        call(LINE, np.array([0, 0, 3]), 1.0),
-        call(F, (np.array([0, 0]), np.array([1, 1])), G[0, 0]),
-        call(I, (slice(None), 1), 5), call(LINE, np.array([1, 1]), np.array([0.5, 0.25])),
-        call(I, (0, 0), 0.75),
-    ],
-    # linear algebra and Fourier transforms
-    "solve": [
-        call(REGULAR, LINE[:2]), call(REGULAR, F[:, :2]), call(SINGULAR, LINE[:2]),
-        call(np.stack([REGULAR, SINGULAR, 2 * REGULAR]), LINE[1:3]),
-        call(np.stack([REGULAR, SINGULAR]), np.stack([F, G])), call(I[:, :2], LINE[1:3]),
-        call(SINGULAR, F),
-    ],
-    "inv": [
-        call(REGULAR), call(SINGULAR), call(np.stack([REGULAR, SINGULAR])), call(SYMMETRIC),
-        call(np.array([[2, 0], [0, 4]])),
-    ],
-    "eigh": [
-        Example((SYMMETRIC,), see=_eigen),
-        Example((np.diag([3, 1, 2]),), see=_eigen),
-    ],
-    "norm": [*each(F, I, C, EMPTY, ZERO_D), call(F, 1), call(F, (0, 1), keepdims=True)],
-    "fft": FOURIER,
-    "ifft": FOURIER,
-    "rfft": [*each(F, F32, I), call(F[0], 4), call(F, None, 0)],
-    "irfft": [*each(C, F), call(C, 4), call(C, 5, 0)],
-    "fft2": [*each(F, F32, I, C), call(np.ones((2, 3, 2)), (0, 1))],
-    "ifft2": [*each(F, F32, I, C), call(np.ones((2, 3, 2)), (0, 1))],
-    "rfft2": [*each(F, F32, I), call(F, (4, 4))],
-    "irfft2": [*each(C, F), call(C, (2, 3))],
     # conversion
     "to_numpy": [eager(F), eager(I), eager([1.0, 2.0]), eager(3)],
     "from_numpy": [eager(F), eager(U), eager(F32), eager(ZERO_D), eager(F.astype(">f4"))],
@@ -344,18 +238,21 @@ EXAMPLES: dict[str, list[Example]] = {
         call(3, 3, lambda i, s: s + i, 1.5),
         call(np.array(1), np.array(4), lambda i, s: s + LINE[0] + i, ZERO_D),
     ],
-    "while_loop": [
-        call(_grows, _doubled, (ZERO_D, 0)),
-        call(_grows, _doubled, (np.array(99.0), 0)),
-    ],
-    "cond": [
-        call(True, lambda x: (x + 1.0, x), lambda x: (x, x * 2.0), F),
-        call(np.array(False), lambda x, y: x + y, lambda x, y: x - y, F, G),
-    ],
     "optimization_barrier": [call(F), call((F, {"g": G}))],
     "block_until_ready": [eager(F), eager((F, {"g": G}))],
 }  # fmt: skip
 
+CALLED_ON = {"xp", "self._xp", "backend", "get_backend()"}
+NAMED_BY_ADR_0001 = {
+    *("mean", "std", "nanmean", "nanmin", "nanmax", "percentile", "digitize", "unique"),
+    *("segment_sum", "from_numpy", "grad", "value_and_grad", "vmap", "fori_loop", "supports_gpu"),
+}
+FOR_MODELS_OF_USERS = {
+    *("array", "ones", "full", "linspace", "zeros_like", "tan", "arcsin", "arccos", "arctan"),
+    *("sinh", "cosh", "ceil", "sign", "expm1", "log10", "power", "square", "isnan", "isfinite"),
+    *("logical_or", "logical_not", "all"),
+}
+"""A file of one's own (docs/how-to/fit.md) writes ``xp`` where it would write ``numpy``."""
 MAY_DIFFER = {"name", "supports_gpu", "supports_jit", "supports_grad"}
 PUBLIC = {name for name in vars(BackendProtocol) if not name.startswith("_")}
 PROPERTIES = {name for name in PUBLIC if isinstance(vars(BackendProtocol)[name], property)}
@@ -394,7 +291,7 @@ def outcome(xp: BackendProtocol, member: str, example: Example, arguments: tuple
     result = getattr(xp, member)(*arguments, **example.options)
     if member in GIVEN_A_FUNCTION:
         result = result(xp.asarray(SQUARE), xp.asarray(SQUARE.T))
-    return example.see(xp, result)
+    return result
 
 
 def assert_same(got: Any, expected: Any, rtol: float = 1e-13) -> None:
@@ -412,6 +309,18 @@ def assert_same(got: Any, expected: Any, rtol: float = 1e-13) -> None:
 
 def test_every_member_has_examples() -> None:
     assert set(EXAMPLES) == FUNCTIONS
+
+
+def test_every_member_is_called_or_promised() -> None:
+    package = Path(napari_xpcs.__file__).parent
+    called = {
+        node.attr
+        for path in package.rglob("*.py")
+        if path.parent.name != "backends"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in CALLED_ON
+    }
+    assert PUBLIC - called - NAMED_BY_ADR_0001 - FOR_MODELS_OF_USERS == set()
 
 
 @pytest.mark.parametrize("backend", [NumPyBackend, JAXBackend])

@@ -80,7 +80,7 @@ from napari_xpcs.backends import DeviceConfig, DeviceManager, get_backend, syste
 before = [jax.config.jax_enable_x64, jax.config.jax_compilation_cache_dir]
 DeviceManager._instance = DeviceManager(DeviceConfig(), lambda: jax.devices()[::-1])
 xp = get_backend()
-image = xp.jit(xp.sin)(xp.linspace(0, 1, 5))
+image = xp.jit(xp.sin)(xp.arange(5.0))
 answer = {
     "before": before,
     "devices": [d.id for d in image.devices()],
@@ -106,7 +106,7 @@ def test_the_cache_of_the_user_and_no_cache_are_respected(tmp_path: Path) -> Non
     compute = """
 from napari_xpcs.backends import get_backend, system_report
 xp = get_backend()
-xp.jit(xp.sin)(xp.linspace(0, 1, 5))
+xp.jit(xp.sin)(xp.arange(5.0))
 answer = system_report()
 """
     mine = fresh(compute, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))

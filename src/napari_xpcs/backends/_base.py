@@ -76,23 +76,8 @@ class BackendProtocol(Protocol):
         ...
 
     @property
-    def int64(self) -> Any:
-        """Return the type of 64-bit integers."""
-        ...
-
-    @property
     def int32(self) -> Any:
         """Return the type of 32-bit integers."""
-        ...
-
-    @property
-    def bool_(self) -> Any:
-        """Return the type of truth values."""
-        ...
-
-    @property
-    def complex128(self) -> Any:
-        """Return the type of double precision complex numbers."""
         ...
 
     # --- creation ---------------------------------------------------------------------
@@ -117,10 +102,6 @@ class BackendProtocol(Protocol):
         """Return an array that holds ``fill_value`` everywhere."""
         ...
 
-    def empty(self, shape: Shape, dtype: Any = None) -> Array:
-        """Return an array whose values mean nothing."""
-        ...
-
     def arange(self, start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Array:
         """Return evenly spaced values in the half-open interval [start, stop)."""
         ...
@@ -131,37 +112,12 @@ class BackendProtocol(Protocol):
         """Return ``num`` evenly spaced values from ``start`` to ``stop``, bit for bit NumPy's."""
         ...
 
-    def logspace(
-        self,
-        start: Any,
-        stop: Any,
-        num: int = 50,
-        *,
-        endpoint: bool = True,
-        base: float = 10.0,
-        dtype: Any = None,
-    ) -> Array:
-        """Return ``base`` to the power of evenly spaced exponents."""
-        ...
-
-    def eye(self, n: int, m: int | None = None, *, dtype: Any = None) -> Array:
-        """Return a matrix with ones on the diagonal."""
-        ...
-
     def zeros_like(self, x: Array, dtype: Any = None) -> Array:
         """Return zeros with the shape and type of ``x``."""
         ...
 
     def ones_like(self, x: Array, dtype: Any = None) -> Array:
         """Return ones with the shape and type of ``x``."""
-        ...
-
-    def full_like(self, x: Array, fill_value: Any, dtype: Any = None) -> Array:
-        """Return ``fill_value`` with the shape and type of ``x``."""
-        ...
-
-    def meshgrid(self, *xs: Array, indexing: str = "xy") -> tuple[Array, ...]:
-        """Return coordinate matrices of coordinate vectors."""
         ...
 
     # --- trigonometry and rounding ----------------------------------------------------
@@ -292,36 +248,12 @@ class BackendProtocol(Protocol):
         """Return the remainder with the sign of ``y``."""
         ...
 
-    def dot(self, x: Array, y: Array) -> Array:
-        """Return the dot product over the last axis of ``x``."""
-        ...
-
     def matmul(self, x: Array, y: Array) -> Array:
         """Return the matrix product, in full precision on every device."""
         ...
 
     def einsum(self, subscripts: str, *operands: Array) -> Array:
         """Return the sum of products that ``subscripts`` names, in full precision."""
-        ...
-
-    def cumsum(self, x: Array, axis: int | None = None) -> Array:
-        """Return running sums."""
-        ...
-
-    def diff(self, x: Array, n: int = 1, axis: int = -1) -> Array:
-        """Return differences of neighbours, ``n`` times."""
-        ...
-
-    def real(self, x: Array) -> Array:
-        """Return the real part."""
-        ...
-
-    def imag(self, x: Array) -> Array:
-        """Return the imaginary part."""
-        ...
-
-    def conj(self, x: Array) -> Array:
-        """Return the complex conjugate."""
         ...
 
     # --- statistics -------------------------------------------------------------------
@@ -334,10 +266,6 @@ class BackendProtocol(Protocol):
         """Return the standard deviation with divisor N - ddof; NaN where that is not positive."""
         ...
 
-    def var(self, x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
-        """Return the variance with divisor N - ddof; NaN where that is not positive."""
-        ...
-
     def nanmean(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
         """Return the mean of what is not NaN; NaN where nothing is left."""
         ...
@@ -348,10 +276,6 @@ class BackendProtocol(Protocol):
 
     def nanmax(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
         """Return the largest of what is not NaN; NaN where nothing is left."""
-        ...
-
-    def nansum(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-        """Return the sum of what is not NaN; 0 where nothing is left."""
         ...
 
     def sum(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
@@ -370,30 +294,12 @@ class BackendProtocol(Protocol):
         """Return percentiles ``q`` in [0, 100], linear between neighbours."""
         ...
 
-    def nanpercentile(
-        self, x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False
-    ) -> Array:
-        """Return percentiles of what is not NaN; NaN where nothing is left."""
-        ...
-
-    def median(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-        """Return the middle value."""
-        ...
-
-    def argmin(self, x: Array, axis: int | None = None) -> Array:
-        """Return the index of the first smallest value."""
-        ...
-
     def argmax(self, x: Array, axis: int | None = None) -> Array:
         """Return the index of the first largest value."""
         ...
 
     def sort(self, x: Array, axis: int = -1) -> Array:
         """Return the values in ascending order, NaN last."""
-        ...
-
-    def argsort(self, x: Array, axis: int = -1) -> Array:
-        """Return the indices that sort ``x``; equal values keep their order."""
         ...
 
     # --- binning ----------------------------------------------------------------------
@@ -433,20 +339,6 @@ class BackendProtocol(Protocol):
         """
         ...
 
-    def searchsorted(self, sorted_values: Array, x: Array, side: str = "left") -> Array:
-        """Return where ``x`` has to be inserted to keep the order."""
-        ...
-
-    def histogram(
-        self,
-        x: Array,
-        bins: Any = 10,
-        range: tuple[float, float] | None = None,  # noqa: A002 - NumPy's name
-        weights: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """Return counts (int64) or float64 sums of ``weights`` per bin, and the edges."""
-        ...
-
     def segment_sum(self, values: Array, segment_ids: Array, num_segments: int) -> Array:
         """Add entries of the first axis per segment; ids outside [0, num_segments) are dropped."""
         ...
@@ -463,28 +355,6 @@ class BackendProtocol(Protocol):
 
     def isfinite(self, x: Array) -> Array:
         """Return where values are neither NaN nor infinite."""
-        ...
-
-    def isclose(
-        self,
-        x: Array,
-        y: Array,
-        rtol: float = 1e-5,
-        atol: float = 1e-8,
-        equal_nan: bool = False,
-    ) -> Array:
-        """Return where abs(x - y) <= atol + rtol * abs(y)."""
-        ...
-
-    def allclose(
-        self,
-        x: Array,
-        y: Array,
-        rtol: float = 1e-5,
-        atol: float = 1e-8,
-        equal_nan: bool = False,
-    ) -> Array:
-        """Return whether all are close."""
         ...
 
     def all(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
@@ -507,12 +377,6 @@ class BackendProtocol(Protocol):
         """Return where it is not true."""
         ...
 
-    def nonzero(
-        self, x: Array, *, size: int | None = None, fill_value: int = 0
-    ) -> tuple[Array, ...]:
-        """Return the indices of what is not zero, one array per axis; fixed size if asked for."""
-        ...
-
     # --- manipulation -----------------------------------------------------------------
 
     def reshape(self, x: Array, shape: Shape) -> Array:
@@ -527,10 +391,6 @@ class BackendProtocol(Protocol):
         """Return ``x`` with its axes in another order, reversed by default."""
         ...
 
-    def moveaxis(self, x: Array, source: Shape, destination: Shape) -> Array:
-        """Return ``x`` with some axes moved."""
-        ...
-
     def concatenate(self, xs: Sequence[Array], axis: int | None = 0) -> Array:
         """Return arrays joined along an axis they have."""
         ...
@@ -543,39 +403,8 @@ class BackendProtocol(Protocol):
         """Return ``x`` repeated to a larger shape; do not write into it."""
         ...
 
-    def expand_dims(self, x: Array, axis: Shape) -> Array:
-        """Return ``x`` with new axes of length 1."""
-        ...
-
-    def squeeze(self, x: Array, axis: Axis = None) -> Array:
-        """Return ``x`` without axes of length 1."""
-        ...
-
     def flip(self, x: Array, axis: Axis = None) -> Array:
         """Return ``x`` in reverse order."""
-        ...
-
-    def roll(self, x: Array, shift: Any, axis: Axis = None) -> Array:
-        """Return ``x`` shifted, what leaves at one end comes back at the other."""
-        ...
-
-    def tile(self, x: Array, reps: Shape) -> Array:
-        """Return copies of ``x`` side by side."""
-        ...
-
-    def repeat(
-        self,
-        x: Array,
-        repeats: Any,
-        axis: int | None = None,
-        *,
-        total_repeat_length: int | None = None,
-    ) -> Array:
-        """Return every entry repeated.
-
-        With ``total_repeat_length`` the result has a fixed size: it is cut, or the last
-        entry goes on to fill it.
-        """
         ...
 
     def take(self, x: Array, indices: Array, axis: int | None = None) -> Array:
@@ -584,72 +413,6 @@ class BackendProtocol(Protocol):
 
     def pad(self, x: Array, pad_width: Any, mode: str = "constant", **options: Any) -> Array:
         """Return ``x`` with values added around it."""
-        ...
-
-    def split(self, x: Array, indices_or_sections: Any, axis: int = 0) -> tuple[Array, ...]:
-        """Return the parts of ``x`` between cuts."""
-        ...
-
-    def set_at(self, x: Array, index: Any, values: Any) -> Array:
-        """Return a copy with ``x[index] = values``, cast to the type of ``x``; index in range."""
-        ...
-
-    def add_at(self, x: Array, index: Any, values: Any) -> Array:
-        """Return a copy with ``values`` added at ``index``, repeated indices add up."""
-        ...
-
-    # --- linear algebra and Fourier transforms ----------------------------------------
-
-    def solve(self, a: Array, b: Array) -> Array:
-        """Solve a @ x = b; NaN where ``a`` is singular."""
-        ...
-
-    def inv(self, x: Array) -> Array:
-        """Return inverse matrices; NaN where one is singular."""
-        ...
-
-    def eigh(self, x: Array) -> tuple[Array, Array]:
-        """Return eigenvalues, ascending, and eigenvectors of symmetric matrices."""
-        ...
-
-    def norm(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-        """Return the Euclidean length."""
-        ...
-
-    def fft(self, x: Array, n: int | None = None, axis: int = -1) -> Array:
-        """Return the discrete Fourier transform along one axis."""
-        ...
-
-    def ifft(self, x: Array, n: int | None = None, axis: int = -1) -> Array:
-        """Return the inverse of :meth:`fft`."""
-        ...
-
-    def rfft(self, x: Array, n: int | None = None, axis: int = -1) -> Array:
-        """Return the non-negative frequencies of :meth:`fft` of real values."""
-        ...
-
-    def irfft(self, x: Array, n: int | None = None, axis: int = -1) -> Array:
-        """Return the inverse of :meth:`rfft`, ``n`` real values."""
-        ...
-
-    def fft2(self, x: Array, axes: tuple[int, int] = (-2, -1)) -> Array:
-        """Return the discrete Fourier transform over two axes."""
-        ...
-
-    def ifft2(self, x: Array, axes: tuple[int, int] = (-2, -1)) -> Array:
-        """Return the inverse of :meth:`fft2`."""
-        ...
-
-    def rfft2(
-        self, x: Array, s: tuple[int, int] | None = None, axes: tuple[int, int] = (-2, -1)
-    ) -> Array:
-        """Return the half of :meth:`fft2` that is enough for real values."""
-        ...
-
-    def irfft2(
-        self, x: Array, s: tuple[int, int] | None = None, axes: tuple[int, int] = (-2, -1)
-    ) -> Array:
-        """Return the inverse of :meth:`rfft2`, real values of shape ``s``."""
         ...
 
     # --- conversion -------------------------------------------------------------------
@@ -711,22 +474,6 @@ class BackendProtocol(Protocol):
         self, lower: Any, upper: Any, body_fun: Callable[[Any, Tree], Tree], init_val: Tree
     ) -> Tree:
         """Return the state after ``state = body_fun(i, state)`` for i in [lower, upper)."""
-        ...
-
-    def while_loop(
-        self, cond_fun: Callable[[Tree], Any], body_fun: Callable[[Tree], Tree], init_val: Tree
-    ) -> Tree:
-        """Return the state after ``body_fun`` as long as ``cond_fun`` of it holds."""
-        ...
-
-    def cond(
-        self,
-        pred: Any,
-        true_fun: Callable[..., Tree],
-        false_fun: Callable[..., Tree],
-        *operands: Tree,
-    ) -> Tree:
-        """Return ``true_fun(*operands)`` or ``false_fun(*operands)``, same shapes and types."""
         ...
 
     def optimization_barrier(self, x: Tree) -> Tree:

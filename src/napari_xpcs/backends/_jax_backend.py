@@ -84,32 +84,12 @@ class JAXBackend(SharedMembers):
             values = values.at[-1].set(stop)
         return values if dtype is None else self.astype(values, dtype)
 
-    def logspace(
-        self,
-        start: Any,
-        stop: Any,
-        num: int = 50,
-        *,
-        endpoint: bool = True,
-        base: float = 10.0,
-        dtype: Any = None,
-    ) -> Array:
-        if not (isinstance(start, jax.Array) or isinstance(stop, jax.Array)):
-            return self.asarray(
-                np.logspace(start, stop, num, endpoint=endpoint, base=base, dtype=dtype)
-            )
-        values = self.power(base, self.linspace(start, stop, num, endpoint=endpoint))
-        return values if dtype is None else self.astype(values, dtype)
-
     # --- maths ------------------------------------------------------------------------
 
     def sinc(self, x: Array) -> Array:
         x = self._inexact(x)
         # Compiled by JAX 0.12 it is 0 at infinity, where NumPy has no value.
         return jnp.where(jnp.isinf(x), jnp.nan, jnp.sinc(x))
-
-    def dot(self, x: Array, y: Array) -> Array:
-        return jnp.dot(*self._promote(x, y), precision="highest")
 
     def matmul(self, x: Array, y: Array) -> Array:
         return jnp.matmul(*self._promote(x, y), precision="highest")
@@ -168,53 +148,6 @@ class JAXBackend(SharedMembers):
         sums = jnp.zeros((num_segments, *values.shape[1:]), values.dtype)
         return sums.at[ids].add(values, mode="drop")
 
-    # --- boolean ----------------------------------------------------------------------
-
-    def nonzero(
-        self, x: Array, *, size: int | None = None, fill_value: int = 0
-    ) -> tuple[Array, ...]:
-        found = jnp.nonzero(self.asarray(x), size=size, fill_value=fill_value)
-        return tuple(self._index(i) for i in found)
-
-    # --- manipulation -----------------------------------------------------------------
-
-    def repeat(
-        self,
-        x: Array,
-        repeats: Any,
-        axis: int | None = None,
-        *,
-        total_repeat_length: int | None = None,
-    ) -> Array:
-        if not isinstance(repeats, int):
-            repeats = self.asarray(repeats)
-        return jnp.repeat(self.asarray(x), repeats, axis, total_repeat_length=total_repeat_length)
-
-    def set_at(self, x: Array, index: Any, values: Any) -> Array:
-        x = self.asarray(x)
-        return x.at[index].set(self.asarray(values).astype(x.dtype))
-
-    def add_at(self, x: Array, index: Any, values: Any) -> Array:
-        x = self.asarray(x)
-        return x.at[index].add(self.asarray(values).astype(x.dtype))
-
-    # --- linear algebra ---------------------------------------------------------------
-
-    def solve(self, a: Array, b: Array) -> Array:
-        a, b = self._promote_inexact(a, b)
-        if b.ndim == 1:
-            return self.solve(a, b[:, None])[..., 0]
-        x = jnp.linalg.solve(a, b)
-        return jnp.where(jnp.isfinite(x).all(axis=-2, keepdims=True), x, np.nan)
-
-    def inv(self, x: Array) -> Array:
-        x = self._inexact(x)
-        return self.solve(x, jnp.broadcast_to(jnp.eye(x.shape[-1], dtype=x.dtype), x.shape))
-
-    def eigh(self, x: Array) -> tuple[Array, Array]:
-        values, vectors = jnp.linalg.eigh(self._inexact(x), symmetrize_input=False)
-        return values, vectors
-
     # --- conversion -------------------------------------------------------------------
 
     def to_numpy(self, x: Array) -> Any:
@@ -261,20 +194,6 @@ class JAXBackend(SharedMembers):
         self, lower: Any, upper: Any, body_fun: Callable[[Any, Tree], Tree], init_val: Tree
     ) -> Tree:
         return jax.lax.fori_loop(lower, upper, body_fun, init_val)
-
-    def while_loop(
-        self, cond_fun: Callable[[Tree], Any], body_fun: Callable[[Tree], Tree], init_val: Tree
-    ) -> Tree:
-        return jax.lax.while_loop(cond_fun, body_fun, init_val)
-
-    def cond(
-        self,
-        pred: Any,
-        true_fun: Callable[..., Tree],
-        false_fun: Callable[..., Tree],
-        *operands: Tree,
-    ) -> Tree:
-        return jax.lax.cond(pred, true_fun, false_fun, *operands)
 
     def optimization_barrier(self, x: Tree) -> Tree:
         return jax.lax.optimization_barrier(x)  # type: ignore[no-untyped-call]

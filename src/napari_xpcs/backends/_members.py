@@ -16,8 +16,8 @@ silent = np.errstate(all="ignore")
 class SharedMembers:
     """Members of the protocol that only forward, or are built from others.
 
-    A backend names its array namespace in ``_np`` and says in three small methods how
-    values become arrays, how types are promoted and whether a value is known yet.
+    A backend names its array namespace in ``_np`` and says in two methods how values become
+    arrays and how types are promoted.
     """
 
     _np: ClassVar[Any]
@@ -27,22 +27,9 @@ class SharedMembers:
     nan: ClassVar[float] = float(np.nan)
     float64: ClassVar[Any] = np.float64
     float32: ClassVar[Any] = np.float32
-    int64: ClassVar[Any] = np.int64
     int32: ClassVar[Any] = np.int32
-    bool_: ClassVar[Any] = np.bool_
-    complex128: ClassVar[Any] = np.complex128
 
     def asarray(self, values: Any, dtype: Any = None) -> Array:
-        raise NotImplementedError
-
-    def bincount(
-        self,
-        x: Array,
-        weights: Array | None = None,
-        minlength: int = 0,
-        *,
-        length: int | None = None,
-    ) -> Array:
         raise NotImplementedError
 
     def _promote(self, *xs: Any) -> list[Array]:
@@ -71,28 +58,16 @@ class SharedMembers:
     def full(self, shape: Shape, fill_value: Any, dtype: Any = None) -> Array:
         return self._np.full(shape, self.asarray(fill_value), dtype)
 
-    def empty(self, shape: Shape, dtype: Any = None) -> Array:
-        return self._np.empty(shape, np.float64 if dtype is None else dtype)
-
     def arange(self, start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Array:
         first, end = (0, start) if stop is None else (start, stop)
         values: Array = np.arange(first, end, 1 if step is None else step, dtype=dtype)
         return self.asarray(values)
-
-    def eye(self, n: int, m: int | None = None, *, dtype: Any = None) -> Array:
-        return self._np.eye(n, m, dtype=np.float64 if dtype is None else dtype)
 
     def zeros_like(self, x: Array, dtype: Any = None) -> Array:
         return self._np.zeros_like(self.asarray(x), dtype=dtype)
 
     def ones_like(self, x: Array, dtype: Any = None) -> Array:
         return self._np.ones_like(self.asarray(x), dtype=dtype)
-
-    def full_like(self, x: Array, fill_value: Any, dtype: Any = None) -> Array:
-        return self._np.full_like(self.asarray(x), fill_value, dtype=dtype)
-
-    def meshgrid(self, *xs: Array, indexing: str = "xy") -> tuple[Array, ...]:
-        return tuple(self._np.meshgrid(*map(self.asarray, xs), indexing=indexing))
 
     # --- trigonometry and rounding ----------------------------------------------------
 
@@ -215,24 +190,6 @@ class SharedMembers:
     def mod(self, x: Array, y: Array) -> Array:
         return self._np.mod(*self._promote(x, y))
 
-    @silent
-    def cumsum(self, x: Array, axis: int | None = None) -> Array:
-        x = self.asarray(x)
-        return self._np.cumsum(x, axis=axis, dtype=_summed(x.dtype))
-
-    @silent
-    def diff(self, x: Array, n: int = 1, axis: int = -1) -> Array:
-        return self._np.diff(self.asarray(x), n=n, axis=axis)
-
-    def real(self, x: Array) -> Array:
-        return self._np.real(self.asarray(x))
-
-    def imag(self, x: Array) -> Array:
-        return self._np.imag(self.asarray(x))
-
-    def conj(self, x: Array) -> Array:
-        return self._np.conj(self.asarray(x))
-
     # --- statistics -------------------------------------------------------------------
 
     @silent
@@ -242,16 +199,13 @@ class SharedMembers:
         count = _count(x.shape, axis)
         return total / count if count else total * np.nan
 
-    def std(self, x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
-        return self._np.sqrt(self.var(x, axis, ddof=ddof, keepdims=keepdims))
-
     @silent
-    def var(self, x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    def std(self, x: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
         x = self._inexact(x)
         squares = self._np.square(self._np.abs(x - self.mean(x, axis, keepdims=True)))
         total = self._np.sum(squares, axis=axis, keepdims=keepdims)
         freedom = _count(x.shape, axis) - ddof
-        return total / freedom if freedom > 0 else total * np.nan
+        return self._np.sqrt(total / freedom if freedom > 0 else total * np.nan)
 
     @silent
     def nanmean(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
@@ -277,12 +231,6 @@ class SharedMembers:
         largest = self.max(self.where(absent, -np.inf, x), axis, keepdims=keepdims)
         return self.where(self.all(absent, axis, keepdims=keepdims), np.nan, largest)
 
-    def nansum(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-        x = self.asarray(x)
-        if x.dtype.kind in "fc":
-            x = self.where(self._np.isnan(x), 0, x)
-        return self.sum(x, axis, keepdims=keepdims)
-
     @silent
     def sum(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
         x = self.asarray(x)
@@ -296,49 +244,28 @@ class SharedMembers:
     def max(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
         return self._np.max(self.asarray(x), axis=axis, keepdims=keepdims)
 
-    def percentile(self, x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
-        x = self._inexact(x)
-        ranked = self.nanpercentile(x, q, axis, keepdims=keepdims)
-        return self.where(self.any(self._np.isnan(x), axis, keepdims=keepdims), np.nan, ranked)
-
     @silent
-    def nanpercentile(
-        self, x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False
-    ) -> Array:
-        # Not the namespace's own: NumPy's warns where nothing is left (and warning filters
-        # belong to all threads, so that it cannot be silenced around a call), and both lose
-        # an exact hit beside an infinite value to 0 * inf.
+    def percentile(self, x: Array, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
+        # Not the namespace's own: NumPy's raises where there is nothing, and both lose an
+        # exact hit beside an infinite value to 0 * inf.
         x, q = self._inexact(x), self._inexact(q)
         axes = _axes(x.ndim, axis)
-        kept = tuple(x.shape[i] for i in range(x.ndim) if i not in axes)
-        rows = self._np.moveaxis(x, axes, tuple(range(-len(axes), 0)))
-        rows = self._np.sort(rows.reshape(*kept, _count(x.shape, axis)), axis=-1)
-        # A NaN in front of the sorted values is what an empty row picks.
-        first = self._np.full((*kept, 1), np.nan, rows.dtype)
-        rows = self._np.concatenate([first, rows], axis=-1)
-        count = self._np.sum(~self._np.isnan(rows), axis=-1)
-        share = (q.astype(x.dtype) / 100).reshape(q.shape + (1,) * count.ndim)
-        position = share * self._np.maximum(count - 1, 0).astype(x.dtype)
-        below = self._np.floor(position)
-        start = self._np.minimum(count, 1) + below.astype(np.int64)
-        rows = self._np.broadcast_to(rows, q.shape + rows.shape)
-        low, high = (
-            self._np.take_along_axis(rows, at[..., None], axis=-1)[..., 0]
-            for at in (start, self._np.minimum(start + 1, count))
-        )
-        step = position - below
-        between = (step > 0) & (high != low)
-        ranked = low + self.where(between, (high - low) * step, 0)
+        kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
         if not keepdims:
-            return ranked
-        return ranked.reshape(q.shape + tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
-
-    @silent
-    def median(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-        return self.percentile(x, 50.0, axis, keepdims=keepdims)
-
-    def argmin(self, x: Array, axis: int | None = None) -> Array:
-        return self._index(self._np.argmin(self.asarray(x), axis=axis))
+            kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
+        count = _count(x.shape, axis)
+        if count == 0:
+            return self._np.full(q.shape + kept, np.nan, x.dtype)
+        ranked = self._np.moveaxis(x, axes, tuple(range(len(axes)))).reshape(count, *kept)
+        ranked = self._np.sort(ranked, axis=0)
+        position = q.astype(x.dtype) / 100 * (count - 1)
+        below = self._np.floor(position)
+        start = below.astype(np.int64)
+        low, high = ranked[start], ranked[self._np.minimum(start + 1, count - 1)]
+        step = (position - below).reshape(q.shape + (1,) * len(kept))
+        between = self.where((step > 0) & (high != low), (high - low) * step, 0)
+        # NaN is sorted to the end.
+        return self.where(self._np.isnan(ranked[-1]), np.nan, low + between)
 
     def argmax(self, x: Array, axis: int | None = None) -> Array:
         return self._index(self._np.argmax(self.asarray(x), axis=axis))
@@ -346,49 +273,11 @@ class SharedMembers:
     def sort(self, x: Array, axis: int = -1) -> Array:
         return self._np.sort(self.asarray(x), axis=axis)
 
-    def argsort(self, x: Array, axis: int = -1) -> Array:
-        return self._index(self._np.argsort(self.asarray(x), axis=axis, stable=True))
-
     # --- binning ----------------------------------------------------------------------
 
     def digitize(self, x: Array, bins: Array, right: bool = False) -> Array:
         x, bins = self._promote(x, bins)
         return self._index(self._np.digitize(x, bins, right=right))
-
-    def searchsorted(self, sorted_values: Array, x: Array, side: str = "left") -> Array:
-        sorted_values, x = self._promote(sorted_values, x)
-        return self._index(self._np.searchsorted(sorted_values, x, side=side))
-
-    def linspace(
-        self, start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dtype: Any = None
-    ) -> Array:
-        raise NotImplementedError
-
-    def histogram(
-        self,
-        x: Array,
-        bins: Any = 10,
-        range: tuple[float, float] | None = None,  # noqa: A002 - NumPy's name
-        weights: Array | None = None,
-    ) -> tuple[Array, Array]:
-        x = self.ravel(x)
-        if isinstance(bins, int):
-            if range is not None:
-                low, high = range
-            elif x.size:
-                low, high = self._inexact(self.nanmin(x)), self._inexact(self.nanmax(x))
-            else:
-                low, high = 0.0, 1.0
-            half = self.where(self.asarray(low) == self.asarray(high), 0.5, 0.0)
-            edges = self.linspace(low - half, high + half, bins + 1)
-        else:
-            edges = self._inexact(bins)
-        count = edges.shape[0] - 1
-        place = self.searchsorted(edges, x, side="right") - 1
-        place = self._np.where(x == edges[-1], count - 1, place)
-        if weights is not None:
-            weights = self.ravel(weights)
-        return self.bincount(place, weights, length=count), edges
 
     # --- boolean ----------------------------------------------------------------------
 
@@ -400,27 +289,6 @@ class SharedMembers:
 
     def isfinite(self, x: Array) -> Array:
         return self._np.isfinite(self.asarray(x))
-
-    @silent
-    def isclose(
-        self,
-        x: Array,
-        y: Array,
-        rtol: float = 1e-5,
-        atol: float = 1e-8,
-        equal_nan: bool = False,
-    ) -> Array:
-        return self._np.isclose(*self._promote_inexact(x, y), rtol, atol, equal_nan)
-
-    def allclose(
-        self,
-        x: Array,
-        y: Array,
-        rtol: float = 1e-5,
-        atol: float = 1e-8,
-        equal_nan: bool = False,
-    ) -> Array:
-        return self._np.all(self.isclose(x, y, rtol, atol, equal_nan))
 
     def all(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
         return self._np.all(self.asarray(x), axis=axis, keepdims=keepdims)
@@ -448,9 +316,6 @@ class SharedMembers:
     def transpose(self, x: Array, axes: Sequence[int] | None = None) -> Array:
         return self._np.transpose(self.asarray(x), axes)
 
-    def moveaxis(self, x: Array, source: Shape, destination: Shape) -> Array:
-        return self._np.moveaxis(self.asarray(x), source, destination)
-
     def concatenate(self, xs: Sequence[Array], axis: int | None = 0) -> Array:
         return self._np.concatenate(self._promote(*xs), axis=axis)
 
@@ -460,20 +325,8 @@ class SharedMembers:
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         return self._np.broadcast_to(self.asarray(x), shape)
 
-    def expand_dims(self, x: Array, axis: Shape) -> Array:
-        return self._np.expand_dims(self.asarray(x), axis)
-
-    def squeeze(self, x: Array, axis: Axis = None) -> Array:
-        return self._np.squeeze(self.asarray(x), axis)
-
     def flip(self, x: Array, axis: Axis = None) -> Array:
         return self._np.flip(self.asarray(x), axis)
-
-    def roll(self, x: Array, shift: Any, axis: Axis = None) -> Array:
-        return self._np.roll(self.asarray(x), shift, axis)
-
-    def tile(self, x: Array, reps: Shape) -> Array:
-        return self._np.tile(self.asarray(x), reps)
 
     def take(self, x: Array, indices: Array, axis: int | None = None) -> Array:
         x, indices = self.asarray(x), self.asarray(indices)
@@ -486,52 +339,6 @@ class SharedMembers:
 
     def pad(self, x: Array, pad_width: Any, mode: str = "constant", **options: Any) -> Array:
         return self._np.pad(self.asarray(x), pad_width, mode, **options)
-
-    def split(self, x: Array, indices_or_sections: Any, axis: int = 0) -> tuple[Array, ...]:
-        return tuple(self._np.split(self.asarray(x), indices_or_sections, axis=axis))
-
-    # --- linear algebra and Fourier transforms ----------------------------------------
-
-    @silent
-    def norm(self, x: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-        squares = self._np.square(self._np.abs(self._inexact(x)))
-        return self._np.sqrt(self._np.sum(squares, axis=axis, keepdims=keepdims))
-
-    @silent
-    def fft(self, x: Array, n: int | None = None, axis: int = -1) -> Array:
-        return self._np.fft.fft(self._inexact(x), n, axis)
-
-    @silent
-    def ifft(self, x: Array, n: int | None = None, axis: int = -1) -> Array:
-        return self._np.fft.ifft(self._inexact(x), n, axis)
-
-    @silent
-    def rfft(self, x: Array, n: int | None = None, axis: int = -1) -> Array:
-        return self._np.fft.rfft(self._inexact(x), n, axis)
-
-    @silent
-    def irfft(self, x: Array, n: int | None = None, axis: int = -1) -> Array:
-        return self._np.fft.irfft(self._inexact(x), n, axis)
-
-    @silent
-    def fft2(self, x: Array, axes: tuple[int, int] = (-2, -1)) -> Array:
-        return self._np.fft.fft2(self._inexact(x), axes=axes)
-
-    @silent
-    def ifft2(self, x: Array, axes: tuple[int, int] = (-2, -1)) -> Array:
-        return self._np.fft.ifft2(self._inexact(x), axes=axes)
-
-    @silent
-    def rfft2(
-        self, x: Array, s: tuple[int, int] | None = None, axes: tuple[int, int] = (-2, -1)
-    ) -> Array:
-        return self._np.fft.rfft2(self._inexact(x), s, axes)
-
-    @silent
-    def irfft2(
-        self, x: Array, s: tuple[int, int] | None = None, axes: tuple[int, int] = (-2, -1)
-    ) -> Array:
-        return self._np.fft.irfft2(self._inexact(x), s, axes)
 
     # --- conversion -------------------------------------------------------------------
 

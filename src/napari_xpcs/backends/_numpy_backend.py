@@ -10,7 +10,7 @@ from napari_xpcs._typing import Array
 from napari_xpcs.backends import _loops
 from napari_xpcs.backends._base import Tree
 from napari_xpcs.backends._conversions import ensure_numpy, host_array
-from napari_xpcs.backends._members import SharedMembers, silent
+from napari_xpcs.backends._members import SharedMembers
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,7 @@ class NumPyBackend(SharedMembers):
     ) -> Array:
         return np.linspace(start, stop, num, endpoint=endpoint, dtype=dtype)
 
-    def logspace(
-        self,
-        start: Any,
-        stop: Any,
-        num: int = 50,
-        *,
-        endpoint: bool = True,
-        base: float = 10.0,
-        dtype: Any = None,
-    ) -> Array:
-        return np.logspace(start, stop, num, endpoint=endpoint, base=base, dtype=dtype)
-
     # --- maths ------------------------------------------------------------------------
-
-    def dot(self, x: Array, y: Array) -> Array:
-        return np.dot(*self._promote(x, y))
 
     def matmul(self, x: Array, y: Array) -> Array:
         return np.matmul(*self._promote(x, y))
@@ -122,14 +107,6 @@ class NumPyBackend(SharedMembers):
         np.add.at(sums, ids, values)
         return sums
 
-    # --- boolean ----------------------------------------------------------------------
-
-    def nonzero(
-        self, x: Array, *, size: int | None = None, fill_value: int = 0
-    ) -> tuple[Array, ...]:
-        found = np.nonzero(self.asarray(x))
-        return found if size is None else tuple(_resize(i, size, fill_value) for i in found)
-
     # --- manipulation -----------------------------------------------------------------
 
     def _from_start(self, indices: Array, size: int) -> Array:
@@ -137,64 +114,6 @@ class NumPyBackend(SharedMembers):
         if indices.size and indices.min() >= 0:
             return indices
         return super()._from_start(indices, size)
-
-    def repeat(
-        self,
-        x: Array,
-        repeats: Any,
-        axis: int | None = None,
-        *,
-        total_repeat_length: int | None = None,
-    ) -> Array:
-        repeated = np.repeat(self.asarray(x), repeats, axis)
-        if total_repeat_length is None:
-            return repeated
-        last = np.maximum(repeated.shape[axis or 0] - 1, 0)
-        order = np.minimum(np.arange(total_repeat_length), last)
-        return np.take(repeated, order, axis or 0)
-
-    def set_at(self, x: Array, index: Any, values: Any) -> Array:
-        result = np.array(x)
-        result[index] = np.asarray(values).astype(result.dtype)
-        return result
-
-    def add_at(self, x: Array, index: Any, values: Any) -> Array:
-        result = np.array(x)
-        np.add.at(result, index, np.asarray(values).astype(result.dtype))
-        return result
-
-    # --- linear algebra ---------------------------------------------------------------
-
-    @silent
-    def solve(self, a: Array, b: Array) -> Array:
-        a, b = self._promote_inexact(a, b)
-        if b.ndim == 1:
-            return self.solve(a, b[:, None])[..., 0]
-        try:
-            x = np.linalg.solve(a, b)
-        except np.linalg.LinAlgError:
-            stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-            if not stack:
-                return np.full_like(b, np.nan)
-            x = np.stack(
-                [
-                    self.solve(*pair)
-                    for pair in zip(
-                        np.broadcast_to(a, (*stack, *a.shape[-2:])),
-                        np.broadcast_to(b, (*stack, *b.shape[-2:])),
-                        strict=True,
-                    )
-                ]
-            )
-        return np.where(np.isfinite(x).all(axis=-2, keepdims=True), x, np.nan)
-
-    def inv(self, x: Array) -> Array:
-        x = self._inexact(x)
-        return self.solve(x, np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape))
-
-    def eigh(self, x: Array) -> tuple[Array, Array]:
-        values, vectors = np.linalg.eigh(self._inexact(x))
-        return values, vectors
 
     # --- conversion -------------------------------------------------------------------
 
@@ -250,23 +169,6 @@ class NumPyBackend(SharedMembers):
         for i in range(int(lower), int(upper)):
             state = body_fun(i, state)
         return state
-
-    def while_loop(
-        self, cond_fun: Callable[[Tree], Any], body_fun: Callable[[Tree], Tree], init_val: Tree
-    ) -> Tree:
-        state = init_val
-        while cond_fun(state):
-            state = body_fun(state)
-        return state
-
-    def cond(
-        self,
-        pred: Any,
-        true_fun: Callable[..., Tree],
-        false_fun: Callable[..., Tree],
-        *operands: Tree,
-    ) -> Tree:
-        return true_fun(*operands) if pred else false_fun(*operands)
 
     def optimization_barrier(self, x: Tree) -> Tree:
         return x
