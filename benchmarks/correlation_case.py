@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from napari_xpcs.kernels.partition import Bins, Partition
+from napari_xpcs.backends import NumPyBackend
+from napari_xpcs.kernels.label_bins import partition_from_labels
+from napari_xpcs.kernels.partition import Partition
 
 STATIC_IN_DYNAMIC = 10
 USED = 0.74
@@ -21,19 +23,7 @@ def rings(side: int, dynamic: int = 18) -> Partition:
     number = dynamic * STATIC_IN_DYNAMIC
     static = np.where(radius < edge, (radius / edge * number).astype(np.int32) + 1, 0)
     whole = (static + STATIC_IN_DYNAMIC - 1) // STATIC_IN_DYNAMIC
-    return Partition(mask=static > 0, dynamic=_bins(whole), static=_bins(static))
-
-
-def _bins(labels: np.ndarray) -> Bins:
-    count = int(labels.max())
-    return Bins(
-        labels=labels.astype(np.int32),
-        grid=(count, 1),
-        index=np.arange(count),
-        centers=(np.arange(count, dtype=float), np.zeros(1)),
-        edges=None,
-        pixels=np.bincount(labels.ravel(), minlength=count + 1)[1:],
-    )
+    return partition_from_labels(whole, None, static=static, xp=NumPyBackend())
 
 
 def poisson_counts(frames: int, side: int, mean: float = 1.0) -> np.ndarray:

@@ -167,7 +167,9 @@ def test_gradient_of_q_is_that_of_finite_differences(geometry, name):
     }
 
     def total(value):
-        arrays = map_arrays(values | {name: value}, shape=geometry.shape, convention="exact", xp=xp)
+        arrays = map_arrays(
+            values | {name: value}, shape=geometry.shape, convention="exact", names=("q",), xp=xp
+        )
         return xp.sum(arrays["q"])
 
     step = 1e-5 * max(abs(values[name]), 1.0)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from napari_xpcs.fitting import _arrow, _lm_numpy
 from napari_xpcs.fitting._arrow import Links
-from napari_xpcs.fitting._common import CommonParameter
+from napari_xpcs.fitting._common_parameters import CommonParameter
 from napari_xpcs.fitting._problem import Problem
 from napari_xpcs.fitting.g2_model import G2Model
 from napari_xpcs.fitting.identifiability import Verdict

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.fitting import _arrow, _lm_numpy
 from napari_xpcs.fitting._arrow import Links
-from napari_xpcs.fitting._common import CommonParameter
+from napari_xpcs.fitting._common_parameters import CommonParameter
 from napari_xpcs.fitting._problem import AT_BOUND, Problem
 from napari_xpcs.fitting._setup import Setup
 from napari_xpcs.fitting.g2_model import G2Model, averaged_shape, natural
@@ -29,8 +29,6 @@ from napari_xpcs.fitting.options import FitOptions
 from napari_xpcs.fitting.results import Shared
 
 _NO_DECAY = "not_identifiable: all bins together show no decay within the delays"
-
-
 _MAX_COMMON_LOG_ERROR, _MAX_COMMON_LINEAR_ERROR = 1.0, 0.5
 
 

@@ -23,9 +23,9 @@ from napari_xpcs.fitting.priors import (
     prior_numbers,
 )
 from napari_xpcs.fitting.results import G2Fit
+from napari_xpcs.fitting.reweighting import residual_size
 from napari_xpcs.fitting.ties import Ties, tie
 from napari_xpcs.kernels.curves import G2Curves
-from napari_xpcs.kernels.robust import MAD_TO_SIGMA
 
 _DELAY_MULTIPLE = 16
 
@@ -222,7 +222,7 @@ def _noise(
     reduced = np.sum(residual**2, axis=1) / problem.freedom
     if likelihood == "student-t":
         # Outliers are what this likelihood expects; the median does not see them.
-        reduced = _median_square(residual, problem.root_weight)
+        reduced = residual_size(residual, problem.root_weight) ** 2
     alone = problem.scale_from_scatter
     beyond_chance = excess_noise(problem, reduced)
     scaled = {"stated": np.ones_like(reduced), "scaled": reduced, "auto": beyond_chance}
@@ -238,14 +238,6 @@ def _noise(
     joint &= np.isfinite(adjusted) & (adjusted > 0)
     new = np.sqrt(np.maximum(np.where(joint, 1.0, widened), 1e-300))
     return np.sqrt(np.maximum(np.where(joint, adjusted, widened), 1e-300)), new
-
-
-def _median_square(
-    residual: Float[np.ndarray, "curve delay"], root_weight: Float[np.ndarray, "curve delay"]
-) -> Float[np.ndarray, " curve"]:
-    """Return the square of the size of residuals as their median tells it; 1 for normal ones."""
-    used = np.where(root_weight > 0, np.abs(residual), np.nan)
-    return np.asarray((MAD_TO_SIGMA * np.nanmedian(used, axis=1)) ** 2)
 
 
 def _of_bins(fit: G2Fit, bins: Sequence[int] | None) -> G2Fit:

@@ -12,7 +12,7 @@ from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.errors import FitError
 from napari_xpcs.fitting import _arrow
 from napari_xpcs.fitting._arrow import Links
-from napari_xpcs.fitting._common import links_of, plan_of
+from napari_xpcs.fitting._common_parameters import links_of, plan_of
 from napari_xpcs.fitting._common_starts import TRIED, common_starts
 from napari_xpcs.fitting._common_verdict import (
     common_verdict,

@@ -71,6 +71,14 @@ def _floor(
     return np.where(enough, 0.0, np.sqrt(high))
 
 
+def residual_size(
+    residual: Float[np.ndarray, "curve delay"], root_weight: Float[np.ndarray, "curve delay"]
+) -> Float[np.ndarray, " curve"]:
+    """Return the size of the residuals of used points as their median tells it; 1: normal ones."""
+    used = np.where(root_weight > 0, np.abs(residual), np.nan)
+    return np.asarray(MAD_TO_SIGMA * np.nanmedian(used, axis=1))
+
+
 def with_students_t(
     model: G2Model, problem: Problem, ends: Ends, refit: Refit
 ) -> Generator[int, None, tuple[Problem, Ends, Float[np.ndarray, " curve"]]]:
@@ -83,15 +91,10 @@ def with_students_t(
     multiplied [1]_.
     """
     used = problem.root_weight > 0
-    size = np.abs(residuals(model, problem, ends))
-    median = np.nanmedian(np.where(used, size, np.nan), axis=1)
-    scale = np.maximum(1.0, MAD_TO_SIGMA * median)
-    if problem.scale_from_scatter.any():
-        least = np.finfo(float).tiny
-        alone = np.maximum(MAD_TO_SIGMA * median, least)
-        scale = np.where(problem.scale_from_scatter, alone, scale)
+    least = np.where(problem.scale_from_scatter, np.finfo(float).tiny, 1.0)
+    scale = np.maximum(residual_size(residuals(model, problem, ends), problem.root_weight), least)
     unweighted = replace(problem, root_weight=problem.root_weight / scale[:, None])
-    weighted, weight = unweighted, np.ones_like(size)
+    weighted, weight = unweighted, np.ones(used.shape)
     for _ in range(_ROBUST_ROUNDS):
         r2 = residuals(model, unweighted, ends) ** 2
         before, weight = weight, (T_FREEDOM + 1) / (T_FREEDOM + r2)

@@ -18,7 +18,7 @@ from napari_xpcs.kernels.ring_equations import (
     smooth_slope,
     step_and_error,
 )
-from napari_xpcs.kernels.robust import MAD_TO_SIGMA
+from napari_xpcs.kernels.robust import robust_spread
 
 BLOCK = 12
 """Pixels on a side of the blocks whose residuals are taken as independent: larger than speckle."""
@@ -201,6 +201,5 @@ def _oddness(
     whole = count > BLOCK
     if whole.sum() < 10:
         return np.zeros_like(scaled)
-    middle = np.median(scaled[whole])
-    spread = MAD_TO_SIGMA * np.median(np.abs(scaled[whole] - middle))
-    return (scaled - middle) / spread if spread > 0 else np.zeros_like(scaled)
+    spread = robust_spread(scaled[whole])
+    return (scaled - np.median(scaled[whole])) / spread if spread > 0 else np.zeros_like(scaled)

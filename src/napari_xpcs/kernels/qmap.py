@@ -90,7 +90,10 @@ def map_fields(
     xp: BackendProtocol,
     convention: Literal["exact", "sin2theta"] = "exact",
 ) -> dict[str, Float[Array, "row col"]]:
-    """Return the fields ``names`` of what :func:`q_maps` returns, as far as there are such."""
+    """Return the fields ``names`` of what :func:`q_maps` returns, as far as there are such.
+
+    The parameters are those of :func:`q_maps`.
+    """
     values = {
         field.name: float(getattr(geometry, field.name))
         for field in fields(geometry)
@@ -105,8 +108,8 @@ def map_fields(
             values,
             shape=(rows.stop - rows.start, geometry.shape[1]),
             convention=convention,
-            first_row=float(rows.start),
             names=frozenset(names),
+            first_row=float(rows.start),
             xp=xp,
         )
         return maps, None
@@ -120,8 +123,8 @@ def map_arrays(
     *,
     shape: tuple[int, int],
     convention: str,
+    names: Collection[str],
     first_row: ScalarLike = 0.0,
-    names: Collection[str] | None = None,
     xp: BackendProtocol,
 ) -> dict[str, Float[Array, "row col"]]:
     r"""Return the fields of :class:`QMaps` by name; differentiable in every value.
@@ -133,10 +136,10 @@ def map_arrays(
         traced scalars; ``incident_angle_deg`` is left out for transmission, turns may be.
     shape, convention, xp
         As in :func:`q_maps`.
+    names
+        Fields that are wanted; a name that is none is passed over.
     first_row
         Row of the detector that the first row of ``shape`` is.
-    names
-        Fields that are wanted; ``None``: all.
 
     Notes
     -----
@@ -191,7 +194,7 @@ def map_arrays(
             "qz": lambda: upward * xp.cos(incident) - forward() * xp.sin(incident),
             "qr": lambda: xp.hypot(along(), x * k_per_length),
         }
-    return {name: make() for name, make in formulas.items() if names is None or name in names}
+    return {name: make() for name, make in formulas.items() if name in names}
 
 
 def laboratory(

@@ -18,7 +18,8 @@ def _rings_of_pixels(
     values: Mapping[str, ScalarLike], *, shape: tuple[int, int], rings: int, xp: BackendProtocol
 ) -> tuple[Array, Array, Array]:
     """Return radius (pixels), number and azimuth (rad) of the ring that each pixel lies on."""
-    maps = map_arrays(values, shape=shape, convention="exact", xp=xp)
+    wanted = ("two_theta_deg", "phi_deg")
+    maps = map_arrays(values, shape=shape, convention="exact", names=wanted, xp=xp)
     pitch = xp.minimum(values["pixel_row_m"], values["pixel_col_m"])
     radius = xp.deg2rad(maps["two_theta_deg"]) * (values["distance_m"] / pitch)
     number = xp.astype(xp.clip(xp.floor(radius), 0, rings - 1), xp.int32)

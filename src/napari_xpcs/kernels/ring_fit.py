@@ -21,7 +21,7 @@ from napari_xpcs.kernels.ellipse import EllipseShape
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask import check_mask_shape
 from napari_xpcs.kernels.qmap import laboratory
-from napari_xpcs.kernels.robust import MAD_TO_SIGMA
+from napari_xpcs.kernels.robust import MAD_TO_SIGMA, robust_spread
 
 Residual: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
@@ -100,9 +100,8 @@ def _peak(profile: Float[np.ndarray, " cell"]) -> tuple[int, float] | None:
     """Return the cell of a peak that stands out, away from the ends, and the level around it."""
     known = profile[np.isfinite(profile)]
     level = float(np.median(known))
-    spread = MAD_TO_SIGMA * float(np.median(np.abs(known - level)))
     peak = int(np.nanargmax(profile))
-    high = profile[peak] - level > CLEAR * max(spread, sqrt(max(level, 1.0)) / 4)
+    high = profile[peak] - level > CLEAR * max(robust_spread(known), sqrt(max(level, 1.0)) / 4)
     inside = 2 <= peak < len(profile) - 2
     return (peak, level) if high and inside else None
 
