@@ -178,6 +178,10 @@ EXAMPLES: dict[str, list[Example]] = {
         call(IDS, return_counts=True, size=2), eager(B), call(F, size=8, fill_value=0.0),
         call(IDS[:0], size=2),
     ],
+    "searchsorted": [
+        call(LINE, LINE), call(LINE, LINE, "right"), call(LINE, N), call(LINE, I, side="right"),
+        call(np.array([1, 3, 5]), F), call(LINE[:0], F), call(LINE, EMPTY), call(LINE, 0.75),
+    ],
     "segment_sum": [
         call(F.ravel(), IDS, 4), call(I.ravel(), IDS, 8), call(F.T, np.array([1, 0, 1]), 2),
         call(F32.ravel(), IDS, 3), call(B.ravel(), IDS, 4), call(C.ravel(), IDS, 4),
@@ -195,6 +199,9 @@ EXAMPLES: dict[str, list[Example]] = {
     "logical_and": [call(B, ~B), call(F, I), call(B, True)],
     "logical_or": [call(B, ~B), call(F, I), call(B, False)],
     "logical_not": each(B, F, I, ZERO_D),
+    "nonzero": [
+        eager(B), eager(F), call(B, size=5), call(I, size=2), call(B, size=6, fill_value=9),
+    ],
     # manipulation
     "reshape": [call(F, (3, 2)), call(F, -1), call(EMPTY, (3, 0)), call(ZERO_D, (1, 1))],
     "ravel": each(F, EMPTY, ZERO_D, F.T),
@@ -245,6 +252,7 @@ EXAMPLES: dict[str, list[Example]] = {
 CALLED_ON = {"xp", "self._xp", "backend", "get_backend()"}
 NAMED_BY_ADR_0001 = {
     *("mean", "std", "nanmean", "nanmin", "nanmax", "percentile", "digitize", "unique"),
+    *("searchsorted", "nonzero", "float32"),
     *("segment_sum", "from_numpy", "grad", "value_and_grad", "vmap", "fori_loop", "supports_gpu"),
 }
 FOR_MODELS_OF_USERS = {

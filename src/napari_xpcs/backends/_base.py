@@ -294,6 +294,10 @@ class BackendProtocol(Protocol):
         """Return percentiles ``q`` in [0, 100], linear between neighbours."""
         ...
 
+    def searchsorted(self, sorted_values: Array, x: Array, side: str = "left") -> Array:
+        """Return where ``x`` has to be inserted to keep the order."""
+        ...
+
     def argmax(self, x: Array, axis: int | None = None) -> Array:
         """Return the index of the first largest value."""
         ...
@@ -371,6 +375,12 @@ class BackendProtocol(Protocol):
 
     def logical_or(self, x: Array, y: Array) -> Array:
         """Return where at least one is true."""
+        ...
+
+    def nonzero(
+        self, x: Array, *, size: int | None = None, fill_value: int = 0
+    ) -> tuple[Array, ...]:
+        """Return the indices of what is not zero, one array per axis; fixed size if asked for."""
         ...
 
     def logical_not(self, x: Array) -> Array:

@@ -117,6 +117,12 @@ class JAXBackend(SharedMembers):
             return self.segment_sum(jnp.ones(x.shape, np.int64), x, length)
         return self.segment_sum(self.asarray(weights).astype(np.float64), x, length)
 
+    def nonzero(
+        self, x: Array, *, size: int | None = None, fill_value: int = 0
+    ) -> tuple[Array, ...]:
+        found = jnp.nonzero(self.asarray(x), size=size, fill_value=fill_value)
+        return tuple(self._index(i) for i in found)
+
     def unique(
         self,
         x: Array,

@@ -267,6 +267,10 @@ class SharedMembers:
         # NaN is sorted to the end.
         return self.where(self._np.isnan(ranked[-1]), np.nan, low + between)
 
+    def searchsorted(self, sorted_values: Array, x: Array, side: str = "left") -> Array:
+        sorted_values, x = self._promote(sorted_values, x)
+        return self._index(self._np.searchsorted(sorted_values, x, side=side))
+
     def argmax(self, x: Array, axis: int | None = None) -> Array:
         return self._index(self._np.argmax(self.asarray(x), axis=axis))
 

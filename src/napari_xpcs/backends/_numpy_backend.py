@@ -72,6 +72,12 @@ class NumPyBackend(SharedMembers):
             weights = np.asarray(weights)[inside]
         return np.bincount(x[inside], weights, length)
 
+    def nonzero(
+        self, x: Array, *, size: int | None = None, fill_value: int = 0
+    ) -> tuple[Array, ...]:
+        found = np.nonzero(self.asarray(x))
+        return found if size is None else tuple(_resize(i, size, fill_value) for i in found)
+
     def unique(
         self,
         x: Array,
