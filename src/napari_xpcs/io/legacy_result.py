@@ -10,7 +10,6 @@ import numpy as np
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.files import PartitionFile, ResultFile
-from napari_xpcs.io.hdf5 import reading
 from napari_xpcs.io.known_geometry import known_values, unknown_values
 from napari_xpcs.io.result_parts import LabelledBins, PartReader, labelled_bins
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
@@ -153,16 +152,8 @@ def _step(parts: PartReader, known: KnownGeometry) -> float | None:
     frame_time_s = known["frame_time_s"].value
     if frame_time_s is None:
         return None
-    for name in ("/xpcs/stride_frames", "/xpcs/avg_frames"):
-        value = parts.number(name)
-        if value is not None and value > 0:
-            frame_time_s *= value
-        else:
-            parts.problems.append(
-                f"{name} is {'absent' if value is None else value}; delays are given as if it "
-                "were 1."
-            )
-    return frame_time_s
+    factors = {name: parts.number(name) for name in ("/xpcs/stride_frames", "/xpcs/avg_frames")}
+    return frame_time_s * parts.frame_step(factors)
 
 
 def _scattering(parts: PartReader, bins: LabelledBins) -> np.ndarray | None:
@@ -183,19 +174,15 @@ def _scattering(parts: PartReader, bins: LabelledBins) -> np.ndarray | None:
 
 
 def _twotime(parts: PartReader, bins: LabelledBins, step_s: float | None) -> TwoTimeMaps | None:
-    group = "/exchange/C2T_all"
-    with reading(parts.path, group):
-        found = parts.file.get(group)
-        names = sorted(found) if isinstance(found, h5py.Group) else []
-    maps = [name for name in names if name.startswith("g2_") and name[3:].isdigit()]
-    if not maps:
+    datasets, labels = parts.numbered("/exchange/C2T_all", "g2_")
+    if not datasets:
         return None
-    numbers = np.array([int(name[3:]) for name in maps])
+    numbers = np.array(labels)
     g2 = parts.array("/exchange/g2full", axes=2)
     segments = parts.array("/exchange/g2partials", axes=3)
     return TwoTimeMaps(
         path=parts.path,
-        datasets=tuple(f"{group}/{name}" for name in maps),
+        datasets=datasets,
         bins=bins.own_labels(numbers),
         frame_time_s=step_s,
         g2=_of_maps(g2, numbers),

@@ -62,11 +62,10 @@ def read_nxxpcs(path: Path, file: h5py.File) -> ResultFile:
 
 def _detector(parts: PartReader, instrument: str) -> str:
     """Return the path of the detector: the group that says so, or that has a frame time."""
+    names = parts.members(instrument)
     with reading(parts.path, instrument):
-        group = parts.file.get(instrument)
-        names = list(group) if isinstance(group, h5py.Group) else []
-        groups = [name for name in names if isinstance(group.get(name), h5py.Group)]
-        timed = [name for name in groups if "frame_time" in group[name]]
+        groups = [n for n in names if isinstance(parts.file.get(f"{instrument}/{n}"), h5py.Group)]
+        timed = [name for name in groups if "frame_time" in parts.file[f"{instrument}/{name}"]]
     said = [
         name
         for name in groups

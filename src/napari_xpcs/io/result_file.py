@@ -13,7 +13,6 @@ from napari_xpcs.io.files import ResultFile
 from napari_xpcs.io.hdf5 import holds, open_hdf5, read_array, read_plain, reading
 from napari_xpcs.io.known_geometry import read_known_geometry
 from napari_xpcs.io.multitau_parts import BROKEN_OFF
-from napari_xpcs.io.not_measured import not_measured_to_nan
 from napari_xpcs.io.partition_file import read_partition
 from napari_xpcs.io.result_parts import PartReader
 from napari_xpcs.io.twotime_maps import TwoTimeMaps
@@ -88,17 +87,10 @@ class _ResultReader(PartReader):
         """Return the options of a run; those that cannot be read are named in ``problems``."""
         path = f"{group}/config"
         options: dict[str, Any] = {}
-        try:
-            with reading(self.path, path):
-                found = self.file.get(path)
-                names = list(found) if isinstance(found, h5py.Group) else []
-        except FileFormatError as fault:
-            self.problems.append(str(fault))
-            return {}
-        for name in names:
+        for name in self.members(path):
             try:
                 with reading(self.path, f"{path}/{name}"):
-                    item = found[name]
+                    item = self.file[f"{path}/{name}"]
                     if isinstance(item, h5py.Dataset):
                         options[name] = read_plain(item)
             except FileFormatError as fault:
@@ -119,20 +111,11 @@ class _ResultReader(PartReader):
         self.problems.extend(partition.notes)
         return partition
 
-    def _frame_step(self, group: str) -> float:
+    def _step_of(self, group: str) -> float:
         """Return how many raw frames one step of the delays stands for."""
-        step = 1.0
         config = self.config[group]
-        for name in ("stride_frame", "avg_frame"):
-            value = config.get(name)
-            if isinstance(value, int | float) and np.isfinite(value) and value > 0:
-                step *= value
-            else:
-                self.problems.append(
-                    f"{group}/config/{name} is {'absent' if value is None else value}; "
-                    "delays are given as if it were 1."
-                )
-        return step
+        names = ("stride_frame", "avg_frame")
+        return self.frame_step({f"{group}/config/{name}": config.get(name) for name in names})
 
     def _curves(self, partition: Partition | None, frame_time_s: float | None) -> G2Curves | None:
         if not holds(self.file, layouts.MULTITAU):
@@ -142,26 +125,11 @@ class _ResultReader(PartReader):
         error = self.array(layouts.MULTITAU_G2_ERR, axes=2)
         if g2 is None or delays is None:
             return None
-        if frame_time_s is None:
-            self.problems.append(
-                "The g2 curves are left out: without frame_time no delay in s is known."
-            )
+        measured = self.measured(g2, error, None if frame_time_s is None else delays)
+        if measured is None or frame_time_s is None:
             return None
-        if error is not None and error.shape != g2.shape:
-            self.problems.append(
-                f"{layouts.MULTITAU_G2_ERR} has the shape {error.shape} and g2 {g2.shape}: "
-                "the errors are left out."
-            )
-            error = None
-        if len(delays) != len(g2):
-            self.problems.append(
-                f"The g2 curves are left out: {len(g2)} rows of g2 for {len(delays)} delays."
-            )
-            return None
-        if error is None:
-            error = np.full(g2.shape, np.nan)
-        g2, error = not_measured_to_nan(g2, error)
-        delay_s = delays.astype(np.float64) * frame_time_s * self._frame_step(layouts.MULTITAU)
+        g2, error = measured
+        delay_s = delays.astype(np.float64) * frame_time_s * self._step_of(layouts.MULTITAU)
         return G2Curves(
             delay_s=delay_s,
             g2=g2,
@@ -212,20 +180,16 @@ class _ResultReader(PartReader):
         )
 
     def _twotime(self, frame_time_s: float | None) -> TwoTimeMaps | None:
-        group = layouts.TWOTIME_MAPS
-        with reading(self.path, group):
-            found = self.file.get(group)
-            names = sorted(found) if isinstance(found, h5py.Group) else []
-        maps = [name for name in names if name.startswith("c2_") and name[3:].isdigit()]
-        if not maps:
+        datasets, numbers = self.numbered(layouts.TWOTIME_MAPS, "c2_")
+        if not datasets:
             return None
         return TwoTimeMaps(
             path=self.path,
-            datasets=tuple(f"{group}/{name}" for name in maps),
-            bins=self._bins_of_maps([int(name[3:]) for name in maps]),
+            datasets=datasets,
+            bins=self._bins_of_maps(numbers),
             frame_time_s=None
             if frame_time_s is None
-            else frame_time_s * self._frame_step(layouts.TWOTIME),
+            else frame_time_s * self._step_of(layouts.TWOTIME),
             g2=(g2 := self.array(layouts.TWOTIME_G2, axes=2)),
             g2_err=None if g2 is None else self._ours(layouts.TWOTIME_G2_ERR, g2.shape),
             segments=self.array(layouts.TWOTIME_SEGMENTS, axes=3),

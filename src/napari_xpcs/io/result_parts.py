@@ -74,6 +74,47 @@ class PartReader:
             return value.decode(errors="replace")
         return "" if value is None else str(value)
 
+    def members(self, name: str) -> list[str]:
+        """Return what the group ``name`` holds, in order; empty where there is none."""
+        try:
+            with reading(self.path, name):
+                found = self.file.get(name)
+                return sorted(found) if isinstance(found, h5py.Group) else []
+        except FileFormatError as fault:
+            self.problems.append(str(fault))
+            return []
+
+    def numbered(self, group: str, prefix: str) -> tuple[tuple[str, ...], list[int]]:
+        """Return paths and numbers of the members of ``group`` named ``prefix`` and a number."""
+        names = [
+            name
+            for name in self.members(group)
+            if name.startswith(prefix) and name.removeprefix(prefix).isdigit()
+        ]
+        return (
+            tuple(f"{group}/{name}" for name in names),
+            [int(name.removeprefix(prefix)) for name in names],
+        )
+
+    def frame_step(self, factors: Mapping[str, Any]) -> float:
+        """Return how many raw frames one step of the delays stands for.
+
+        Parameters
+        ----------
+        factors
+            Stride and average by the place in the file; what is no number above 0 counts as 1.
+        """
+        step = 1.0
+        for name, value in factors.items():
+            if isinstance(value, int | float) and np.isfinite(value) and value > 0:
+                step *= value
+            else:
+                self.problems.append(
+                    f"{name} is {'absent' if value is None else value}; delays are given as if it "
+                    "were 1."
+                )
+        return step
+
     def image(self, name: str, partition: Partition | None) -> Any:
         """Return one image; that it has another shape than the bins is told, not mended."""
         image = self.array(name)
@@ -117,6 +158,29 @@ class PartReader:
             return None
         return None if values is None else np.asarray(values > 0)
 
+    def measured(
+        self,
+        g2: Float[np.ndarray, "delay bin"],
+        error: Float[np.ndarray, "delay bin"] | None,
+        delays: Float[np.ndarray, " delay"] | None,
+    ) -> tuple[Float[np.ndarray, "delay bin"], Float[np.ndarray, "delay bin"]] | None:
+        """Return g2 and its error, NaN where nothing was measured; ``None`` without delays."""
+        if delays is None:
+            self.problems.append("The g2 curves are left out: no delay in s is known.")
+            return None
+        if len(delays) != len(g2):
+            self.problems.append(
+                f"The g2 curves are left out: {len(g2)} rows of g2 for {len(delays)} delays."
+            )
+            return None
+        if error is not None and error.shape != g2.shape:
+            self.problems.append(
+                f"The errors of g2 have the shape {error.shape} and g2 {g2.shape}: they are left "
+                "out."
+            )
+            error = None
+        return not_measured_to_nan(g2, np.full(g2.shape, np.nan) if error is None else error)
+
     def curves(
         self,
         g2: Float[np.ndarray, "delay bin"],
@@ -132,21 +196,10 @@ class PartReader:
         labels
             Bin numbers of the columns as the file has them, by default 1, 2, ...
         """
-        if delay_s is None:
-            self.problems.append("The g2 curves are left out: no delay in s is known.")
+        measured = self.measured(g2, error, delay_s)
+        if measured is None or delay_s is None:
             return None
-        if len(delay_s) != len(g2):
-            self.problems.append(
-                f"The g2 curves are left out: {len(g2)} rows of g2 for {len(delay_s)} delays."
-            )
-            return None
-        if error is not None and error.shape != g2.shape:
-            self.problems.append(
-                f"The errors of g2 have the shape {error.shape} and g2 {g2.shape}: they are left "
-                "out."
-            )
-            error = None
-        g2, error = not_measured_to_nan(g2, np.full(g2.shape, np.nan) if error is None else error)
+        g2, error = measured
         columns, table = bins.columns(g2.shape[1], labels)
         if len(columns) < g2.shape[1]:
             self.problems.append(

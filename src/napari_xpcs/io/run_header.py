@@ -60,16 +60,12 @@ class RunHeader:
 def aps_header(path: Path, file: h5py.File) -> RunHeader:
     """Return the header of a result in the layout of 8-ID."""
     parts = PartReader(path, file)
-    delays, bins = _last_two(_shape(parts, layouts.MULTITAU_G2))
     return RunHeader(
-        path=path,
         layout="aps-results",
         started=next(iter(parts.texts(layouts.START_TIME)), ""),
-        frames=_last_two(_shape(parts, layouts.INTENSITY_VS_TIME))[1],
-        bins=bins,
-        delays=delays,
         maps=_members(parts, layouts.TWOTIME_MAPS),
         averaged=(_shape(parts, layouts.AVERAGED_FILES) or (0,))[0],
+        **_by_shapes(parts, layouts.MULTITAU_G2, layouts.INTENSITY_VS_TIME),
         **_aps_times(file),
     )
 
@@ -77,14 +73,10 @@ def aps_header(path: Path, file: h5py.File) -> RunHeader:
 def legacy_header(path: Path, file: h5py.File) -> RunHeader:
     """Return the header of a result as 8-ID wrote it until early 2025."""
     parts = PartReader(path, file)
-    delays, bins = _last_two(_shape(parts, "/exchange/norm-0-g2"))
     return RunHeader(
-        path=path,
         layout="aps-legacy-results",
-        frames=_last_two(_shape(parts, "/exchange/frameSum"))[1],
-        bins=bins,
-        delays=delays,
         maps=_members(parts, "/exchange/C2T_all"),
+        **_by_shapes(parts, "/exchange/norm-0-g2", "/exchange/frameSum"),
         **_times(legacy_geometry(parts)),
     )
 
@@ -114,14 +106,10 @@ def nxxpcs_header(path: Path, file: h5py.File) -> RunHeader:
 def chx_header(path: Path, file: h5py.File) -> RunHeader:
     """Return the header of a result of NSLS-II CHX."""
     parts = PartReader(path, file)
-    delays, bins = _last_two(_shape(parts, "g2"))
     return RunHeader(
-        path=path,
         layout="chx-results",
-        frames=_last_two(_shape(parts, "imgsum"))[1],
-        bins=bins,
-        delays=delays,
         maps=(_shape(parts, "g12b") or (0,))[-1],
+        **_by_shapes(parts, "g2", "imgsum"),
         **_times(chx_geometry(parts)),
     )
 
@@ -146,6 +134,13 @@ def _aps_times(file: h5py.File) -> Mapping[str, Any]:
 
 def _times(known: KnownGeometry) -> Mapping[str, Any]:
     return {name: known[name].value for name in _TIMES}
+
+
+def _by_shapes(parts: PartReader, g2: str, intensity: str) -> Mapping[str, Any]:
+    """Return path, bins, delays and frames, as the datasets of g2 and I(t) are long."""
+    delays, bins = _last_two(_shape(parts, g2))
+    frames = _last_two(_shape(parts, intensity))[1]
+    return {"path": parts.path, "bins": bins, "delays": delays, "frames": frames}
 
 
 def _shape(parts: PartReader, name: str) -> tuple[int, ...] | None:
