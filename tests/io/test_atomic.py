@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.atomic import atomic_path
+from napari_xpcs.io.atomic import atomic_path, refuse_input_as_output
 
 
 def test_appears_when_the_block_ends_well(tmp_path: Path) -> None:
@@ -45,6 +45,19 @@ def test_never_overwrites_unasked(tmp_path: Path) -> None:
     with atomic_path(path, force=True) as unfinished:
         unfinished.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_what_a_job_reads_is_no_output_by_any_name(tmp_path: Path) -> None:
+    source, other = tmp_path / "frames.h5", tmp_path / "bins.hdf"
+    for path in (source, other):
+        path.write_text("input")
+    refuse_input_as_output(tmp_path / "new.hdf", source, other)
+    refuse_input_as_output(tmp_path / "new.hdf", tmp_path / "missing.h5")
+    link = tmp_path / "link.h5"
+    link.symlink_to(source)
+    for output in (source, link, tmp_path / "." / "frames.h5"):
+        with pytest.raises(FileFormatError, match="is read by this job"):
+            refuse_input_as_output(output, other, source)
 
 
 def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def bin_text(table: BinTable, column: int) -> str:
     text = f"bin {table.label[column]}"
     if np.isfinite(table.q[column]):
         text += f", q = {table.q[column]:.4g} 1/Å"
-    if np.isfinite(table.phi_deg[column]) and np.ptp(table.phi_deg) > 0:
+    known = table.phi_deg[np.isfinite(table.phi_deg)]
+    if np.isfinite(table.phi_deg[column]) and np.ptp(known) > 0:
         text += f", φ = {table.phi_deg[column]:.1f}°"
     return text
