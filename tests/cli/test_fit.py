@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -156,9 +157,27 @@ def test_light_scattering_gives_the_radius_of_its_readme(tmp_path, shared_data):
     assert "R_h = (" in fit(path, "--model", "cumulant", *water)
 
 
+def test_what_cannot_be_stored_is_said_before_the_fit(tmp_path, shared_data):
+    results = tmp_path / "results.hdf"
+    shutil.copy(shared_data / "synthetic" / "Z0001_multitau_results.hdf", results)
+    fit(results, "--bins", "3", "--append")
+    before = results.read_bytes()
+    table, script = tmp_path / "fit.csv", tmp_path / "nowhere" / "fit.py"
+    for options, said in (
+        (["--append", "--csv", table], "holds a fit with the model single already"),
+        (["--script", script, "--csv", table], "There is no folder"),
+        (["--script", results, "--csv", table, "--force"], "is read by this job"),
+    ):
+        done = CliRunner().invoke(app, ["fit", *map(str, [results, "--bins", "3", *options])])
+        assert said in str(done.exception)
+        assert not table.exists()
+    assert results.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--prior", "tau_s=lognormal(1, 1)"], "add --method nuts or laplace"),
         (["b.csv"], "say what they --share"),
         (["--temperature-k", "300"], "needs both"),
         (["--delay-range", "1", "0.1"], "the shorter one comes first"),

@@ -140,3 +140,13 @@ def test_events_under_the_name_of_frames_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"run\.h5: events are written as \.cmp"):
         run(steps)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", [".", "", "/"])
+def test_a_folder_is_no_place_for_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileFormatError, match="is a folder; give the name of a file"):
+        run(steps(Path(place)))
+    assert list(tmp_path.iterdir()) == []

@@ -119,7 +119,16 @@ def fit(
     labels = read_labels(bins)
     together = bool(share) or law is not None
     _refuse(results, together=together, sampled=method is not Method.NLSQ, append=append)
+    if method is Method.NLSQ and (prior or likelihood is not LikelihoodName.GAUSSIAN or careful):
+        msg = "--prior, --likelihood and --careful are of draws; add --method nuts or laplace."
+        raise typer.BadParameter(msg)
     chosen = read_model(model, parameter or ())
+    store = _Store(results=results, force=force)
+    store.refuse(
+        *(path for path in (table, script) if path is not None),
+        inside=chosen.name if append else None,
+        sampled=method is not Method.NLSQ,
+    )
     several = [curves_of(path) for path in results]
     curves = several[0]
     steps = (
@@ -164,7 +173,6 @@ def fit(
         )
         fitted = posterior.as_fit()
     dispersion = fit_dispersion(fitted)
-    store = _Store(results=results, force=force)
     if table is not None:
         store.table(table, fitted, posterior)
     if append:
@@ -207,12 +215,24 @@ class _Store:
     results: Sequence[Path]
     force: bool
 
+    def refuse(self, *outputs: Path, inside: str | None, sampled: bool) -> None:
+        """Say what cannot be stored before the work is done; ``inside``: the model to append."""
+        from napari_xpcs.io.appended_group import require_group_place
+        from napari_xpcs.io.atomic import refuse_input_as_output, require_place
+        from napari_xpcs.io.fit_table import place_of_fit
+        from napari_xpcs.io.posterior_file import place_of_posterior
+
+        for path in outputs:
+            refuse_input_as_output(path, *self.results)
+            require_place(path, self.force)
+        if inside is not None:
+            place = place_of_posterior if sampled else place_of_fit
+            require_group_place(self.results[0], *place(inside), self.force)
+
     def table(self, path: Path, fitted: "G2Fit", posterior: "Posterior | None") -> None:
-        from napari_xpcs.io.atomic import refuse_input_as_output
         from napari_xpcs.io.fit_table import write_fit_csv
         from napari_xpcs.io.posterior_file import write_posterior_csv
 
-        refuse_input_as_output(path, *self.results)
         if posterior is None:
             write_fit_csv(path, fitted, force=self.force)
         else:
@@ -229,8 +249,6 @@ class _Store:
 
     def script(self, path: Path, fitted: "G2Fit") -> None:
         from napari_xpcs.fitting.script import fit_script
-        from napari_xpcs.io.atomic import refuse_input_as_output
         from napari_xpcs.io.fit_table import write_text
 
-        refuse_input_as_output(path, *self.results)
         write_text(path, fit_script(fitted), force=self.force)

@@ -29,6 +29,20 @@ def appended_group(
         Not a result file, or ``place`` is taken and ``force`` is not set.
     """
     path = Path(path)
+    taken = require_group_place(path, place, what, force)
+    with atomic_path(path, force=True) as unfinished:
+        shutil.copy(path, unfinished)
+        with new_hdf5(unfinished, copied=True) as file:
+            if taken:
+                del file[place]
+            yield file.create_group(place)
+
+
+def require_group_place(path: Path, place: str, what: str, force: bool) -> bool:
+    """Return whether ``place`` of a result file is taken; for who asks before a long job.
+
+    Takes and raises what :func:`appended_group` does.
+    """
     with open_hdf5(path) as file, reading(path, place):
         is_results = any(name in file for name in layouts.RESULTS)
         taken = place in file
@@ -38,9 +52,4 @@ def appended_group(
     if taken and not force:
         msg = f"{path.name} holds {what} already; allow overwriting (force) to replace it."
         raise FileFormatError(msg)
-    with atomic_path(path, force=True) as unfinished:
-        shutil.copy(path, unfinished)
-        with new_hdf5(unfinished, copied=True) as file:
-            if taken:
-                del file[place]
-            yield file.create_group(place)
+    return taken

@@ -35,10 +35,7 @@ def atomic_path(path: str | Path, force: bool = False) -> Iterator[Path]:
         Something is there already and ``force`` is not set, or the folder cannot be written to.
     """
     path = Path(path)
-    refuse_to_overwrite(path, force)
-    if not path.parent.is_dir():
-        msg = f"There is no folder {path.parent} to write {path.name} into."
-        raise FileFormatError(msg)
+    require_place(path, force)
     # A symbolic link is followed: the file that it points to is replaced, not the link.
     final = path.resolve()
     with suppress(OSError):  # a folder that may be written to but not listed, for one
@@ -71,6 +68,20 @@ def _remove_abandoned(final: Path) -> None:
         # Not at once: a job of another computer or container may be at work on it.
         if unfinished.fullmatch(beside.name) and time.time() - beside.stat().st_mtime > ABANDONED_S:
             beside.unlink(missing_ok=True)
+
+
+def require_place(path: Path, force: bool) -> None:
+    """Raise where no file can be written to ``path``: it is taken, or there is no such folder.
+
+    Raises
+    ------
+    FileFormatError
+        See above.
+    """
+    refuse_to_overwrite(path, force)
+    if not path.parent.is_dir():
+        msg = f"There is no folder {path.parent} to write {path.name} into."
+        raise FileFormatError(msg)
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:

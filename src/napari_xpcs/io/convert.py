@@ -111,8 +111,8 @@ def _named(target: Path, opened: XpcsFile) -> Target:
         return "partition" if isinstance(opened, PartitionFile) else "results"
     if suffix in ONES:
         return "mask"
-    endings = ", ".join([*sorted(HDF5_SUFFIXES), EVENTS_SUFFIX, *ONES])
-    msg = f"{target.name} names no format to convert to; choose an ending of {endings}."
+    endings = ", ".join(sorted({*HDF5_SUFFIXES, EVENTS_SUFFIX, *ONES}))
+    msg = f"{target} names no format to convert to; choose an ending of {endings}."
     raise FileFormatError(msg)
 
 

@@ -105,9 +105,13 @@ def append_fit(path: str | Path, fit: "G2Fit", force: bool = False) -> None:
     FileFormatError
         Not a result file, or it holds a fit with this model and ``force`` is not set.
     """
-    what = f"a fit with the model {fit.model}"
-    with appended_group(path, f"{layouts.FITS}/{fit.model}", what, force) as group:
+    with appended_group(path, *place_of_fit(fit.model), force) as group:
         _write_table(group, fit)
+
+
+def place_of_fit(model: str) -> tuple[str, str]:
+    """Return the group of a result file for fits with ``model``, and its content in words."""
+    return f"{layouts.FITS}/{model}", f"a fit with the model {model}"
 
 
 def _write_table(group: h5py.Group, fit: "G2Fit") -> None:

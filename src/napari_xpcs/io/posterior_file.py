@@ -65,10 +65,13 @@ def append_posterior(path: str | Path, posterior: "Posterior", force: bool = Fal
     FileFormatError
         Not a result file, or it holds a posterior of this model and ``force`` is not set.
     """
-    model = posterior.fit.model
-    what = f"a posterior of the model {model}"
-    with appended_group(path, f"{layouts.POSTERIORS}/{model}", what, force) as group:
+    with appended_group(path, *place_of_posterior(posterior.fit.model), force) as group:
         _write(group, posterior)
+
+
+def place_of_posterior(model: str) -> tuple[str, str]:
+    """Return the group of a result file for draws of ``model``, and its content in words."""
+    return f"{layouts.POSTERIORS}/{model}", f"a posterior of the model {model}"
 
 
 def _write(group: h5py.Group, posterior: "Posterior") -> None:

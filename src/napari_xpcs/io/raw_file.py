@@ -12,7 +12,7 @@ import numpy as np
 from napari_xpcs.backends.io_adapter import hdf5_adapter
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io import layouts
-from napari_xpcs.io.atomic import atomic_path, refuse_to_overwrite
+from napari_xpcs.io.atomic import atomic_path, refuse_to_overwrite, require_place
 from napari_xpcs.io.chx_cmp import require_cmp_name, write_event_blocks
 from napari_xpcs.io.entry_group import copy_entry, write_entry
 from napari_xpcs.io.events import Events, ThresholdedFrames
@@ -87,6 +87,7 @@ def write_simulated_events(
     """
     path = Path(path)
     require_cmp_name(path)
+    require_place(path, force)
     metadata = path.with_name(path.stem + layouts.METADATA_SUFFIX)
     refuse_to_overwrite(metadata, force)
     known = _known(geometry, frame_time_s, None)
@@ -145,6 +146,7 @@ def write_frames(
         they are left as they are.
     """
     path = Path(path)
+    require_place(path, force)
     metadata = path.with_name(path.stem + layouts.METADATA_SUFFIX)
     in_place = metadata_path is not None and metadata.resolve() == metadata_path.resolve()
     if not in_place:

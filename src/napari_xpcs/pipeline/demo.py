@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.errors import FileFormatError
 from napari_xpcs.fitting.dispersion import Dispersion, fit_dispersion
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.results import G2Fit
@@ -46,8 +47,18 @@ class DemoReport:
 
 
 def run_demo(folder: Path, *, xp: BackendProtocol) -> Steps[DemoReport]:
-    """Simulate a run, lay bins, correlate and fit; the files are left in ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Simulate a run, lay bins, correlate and fit; the files are left in ``folder``.
+
+    Raises
+    ------
+    FileFormatError
+        ``folder`` cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        msg = f"The folder {folder} cannot be made: {fault.strerror}. Choose another."
+        raise FileFormatError(msg) from fault
     frames, qmap, results = (
         folder / "demo.h5",
         folder / "demo_qmap.hdf",
