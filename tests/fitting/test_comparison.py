@@ -71,6 +71,13 @@ def test_elpd_is_that_of_a_linear_model(simulate):
     assert found.elpd_se[0, 0] == pytest.approx(np.sqrt(len(y)) * exact.std(), rel=0.05)
 
 
+def test_progress_counts_the_curves_of_every_model(simulate):
+    curves, _ = simulate("single", 3)
+    posterior = posterior_of(curves, "single")
+    steps = list(compare_models(curves, [posterior, posterior]))
+    assert [(step.done, step.total) for step in steps] == [(done, 6) for done in range(6)]
+
+
 def test_what_cannot_be_compared_is_said(simulate):
     curves, _ = simulate("single", 3)
     posterior = posterior_of(curves, "single")

@@ -19,6 +19,17 @@ def test_values_and_covariance_of_all_parameters_follow_from_the_fitted_ones():
     np.testing.assert_allclose(ties.covariance(covariance), linear @ covariance @ linear.T)
 
 
+def test_the_shape_that_is_fitted_is_that_of_the_whole_model(xp):
+    whole = G2_MODELS["double"]
+    ties = tie(whole, {"tau2_s": "10*tau_s"})
+    fitted = np.array([1.0, 0.2, 2e-3, 0.3])
+    assert list(ties.values(fitted)) == [1.0, 0.2, 2e-3, 2e-2, 0.3]
+    t = np.geomspace(1e-4, 1.0, 9)
+    np.testing.assert_array_equal(
+        ties.model.shape(t, *fitted[2:], xp=xp), whole.shape(t, 2e-3, 2e-2, 0.3, xp=xp)
+    )
+
+
 @pytest.mark.parametrize(
     "tied",
     [
