@@ -1,5 +1,6 @@
 """The used pixels of a detector in slabs of tiles, as the multi-tau sums of rows take them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -60,26 +61,19 @@ class PixelSlab:
             total[start : start + used] = _sums(tile[:, :used])
         return total
 
-    def to_slab(
-        self, values: Shaped[np.ndarray, "row pixel"], tiles: int
-    ) -> Shaped[np.ndarray, "tile row pixel"]:
-        """Return rows of all used pixels as the tiles of this slab, float64, zero where none is."""
-        rows = np.zeros((len(values), tiles * self.width))
-        rows[:, : self.pixels] = values[:, self.here]
-        return np.ascontiguousarray(rows.reshape(len(values), tiles, self.width).swapaxes(0, 1))
+    def pairs(
+        self, rows: Shaped[np.ndarray, "*row pixel"], tiles: Shaped[np.ndarray, "tile *row pixel"]
+    ) -> Iterator[tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."]]]:
+        """Yield views of rows of all used pixels, tile by tile, with the views of tiles there.
 
-    def from_slab(
-        self,
-        tiles: Shaped[np.ndarray, "tile row pixel"],
-        into: Shaped[np.ndarray, "row pixel"],
-    ) -> None:
-        """Write tiles of this slab into rows of all used pixels."""
-        rows = into[:, self.here]
-        full = self.pixels // self.width
-        behind = full * self.width
-        rows[:, :behind].reshape(len(into), full, self.width)[:] = tiles[:full].swapaxes(0, 1)
-        if behind < self.pixels:
-            rows[:, behind:] = tiles[full, :, : self.pixels - behind]
+        First all full tiles, then the one that is filled in part, if there is one.
+        """
+        here = rows[..., self.here]
+        full, rest = divmod(self.pixels, self.width)
+        cut = here[..., : full * self.width].reshape(*here.shape[:-1], full, self.width)
+        yield np.moveaxis(cut, -2, 0), tiles[:full]
+        if rest:
+            yield here[None, ..., -rest:], tiles[full : full + 1, ..., :rest]
 
 
 def cut_slabs(index: Int[np.ndarray, " pixel"], tiles: int, width: int) -> tuple[PixelSlab, ...]:
