@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from napari_xpcs.errors import FitError
 from napari_xpcs.fitting._problem import Problem
-from napari_xpcs.fitting.g2_model import G2Model, unit_scale
+from napari_xpcs.fitting.g2_model import G2Model, check_names, unit_scale
 from napari_xpcs.fitting.identifiability import MIN_POINTS, enough_points
 from napari_xpcs.fitting.models import G2_MODELS
 from napari_xpcs.fitting.options import FitOptions
@@ -58,9 +58,9 @@ def prepare(
         For an unknown bin or parameter, and for values or bounds that cannot be.
     """
     table, columns = select_bins(curves.bins, bins)
-    _check_names(model, "fixed", fixed)
-    _check_names(model, "bounds", bounds)
-    _check_names(model, "start", options.start)
+    check_names(model, "fixed", fixed)
+    check_names(model, "bounds", bounds)
+    check_names(model, "start", options.start)
     positive = np.isfinite(curves.delay_s) & (curves.delay_s > 0)
     if not positive.any():
         raise FitError(
@@ -194,15 +194,6 @@ def select_bins(
         )
     columns = np.array([position[label] for label in labels], dtype=int)
     return table.take(columns), columns
-
-
-def _check_names(model: G2Model, what: str, given: Mapping[str, object]) -> None:
-    unknown = [name for name in given if name not in model.names]
-    if unknown:
-        raise FitError(
-            f"The model {model.name} has no parameter {', '.join(map(repr, unknown))} ({what});"
-            f" its parameters are {', '.join(model.names)}."
-        )
 
 
 def _checked_value(model: G2Model, name: str, value: float) -> float:

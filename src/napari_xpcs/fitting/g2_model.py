@@ -1,6 +1,6 @@
 """What a model of g2 is, and g2 that it gives for fitted coordinates."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal, TypeAlias
@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.errors import FitError
 from napari_xpcs.units import ANGSTROM_M
 
 Scale: TypeAlias = Literal["none", "time", "rate", "velocity"]
@@ -125,6 +126,22 @@ class G2Model:
         if not self.symmetric or not {"tau_s", "tau2_s"} <= set(names):
             return ()
         return tuple((names.index(a), names.index(b)) for a, b in pairs if {a, b} <= set(names))
+
+
+def check_names(model: G2Model, what: str, given: Mapping[str, object]) -> None:
+    """Check that the names in ``given``, which are for ``what``, are parameters of the model.
+
+    Raises
+    ------
+    FitError
+        With those that are none, and those that there are.
+    """
+    unknown = [name for name in given if name not in model.names]
+    if unknown:
+        raise FitError(
+            f"The model {model.name} has no parameter {', '.join(map(repr, unknown))} ({what});"
+            f" its parameters are {', '.join(model.names)}."
+        )
 
 
 def model_g2(

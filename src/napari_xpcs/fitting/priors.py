@@ -26,7 +26,7 @@ from jaxtyping import Float
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.errors import FitError
-from napari_xpcs.fitting.g2_model import G2Model, Parameter
+from napari_xpcs.fitting.g2_model import G2Model, Parameter, check_names
 from napari_xpcs.units import ANGSTROM_M
 
 Family: TypeAlias = Literal["normal", "halfnormal", "lognormal", "uniform", "loguniform", "ratio"]
@@ -221,13 +221,7 @@ def choose_priors(
     FitError
         For a parameter that the model does not have, and for a prior that cannot be.
     """
-    unknown = [name for name in given if name not in model.names]
-    if unknown:
-        msg = (
-            f"The model {model.name} has no parameter {', '.join(map(repr, unknown))} (prior);"
-            f" its parameters are {', '.join(model.names)}."
-        )
-        raise FitError(msg)
+    check_names(model, "prior", given)
     chosen = default_priors(model, delay_s, q)
     for name, prior in given.items():
         chosen[name] = read_prior(prior) if isinstance(prior, str) else prior

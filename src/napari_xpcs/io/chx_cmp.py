@@ -13,7 +13,7 @@ from jaxtyping import Int
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.atomic import atomic_path
 from napari_xpcs.io.chx_units import lengths_in_m
-from napari_xpcs.io.events import EventFrames, EventRun, Events
+from napari_xpcs.io.events import EventFrames, EventRun, Events, last_frame_cut
 from napari_xpcs.io.known_geometry import known_values
 from napari_xpcs.io.listed_frames import (
     MOST_PIXELS,
@@ -88,7 +88,7 @@ def read_cmp(path: Path) -> EventRun:
         msg = f"{path.name} holds a header and no whole frame."
         raise FileFormatError(msg)
     whole = end == found.st_size
-    problems = [] if whole else [f"The last frame of {path.name} is cut short and left out."]
+    problems = [] if whole else [last_frame_cut(path)]
     if empty := int((lengths == 0).sum()):
         problems.append(
             f"{empty} of {len(lengths)} frames hold no count; frames that were rejected when "

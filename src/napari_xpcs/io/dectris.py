@@ -9,7 +9,7 @@ from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.composed_frames import ConcatenatedFrames
 from napari_xpcs.io.files import FramesFile
 from napari_xpcs.io.frames_file import frames_file
-from napari_xpcs.io.hdf5 import read_number, reading
+from napari_xpcs.io.hdf5 import link_fault, read_number, reading
 from napari_xpcs.io.hdf5_frames import HDF5Frames
 from napari_xpcs.io.known_geometry import Collector, look_up
 from napari_xpcs.io.nexus_places import DETECTOR, NEXUS, PIXEL_MASKS
@@ -81,11 +81,7 @@ def _open_part(path: Path, file: h5py.File, place: str) -> HDF5Frames:
         return HDF5Frames.open(path, place)
     located = locate(path, str(link.filename))
     if located is None:
-        msg = (
-            f"{place} in {path.name} links to {link.path} in {link.filename}, which is missing. "
-            f"Put that file beside {path.name}."
-        )
-        raise FileFormatError(msg)
+        raise link_fault(path, place, link)
     return HDF5Frames.open(located, str(link.path))
 
 

@@ -13,6 +13,7 @@ from napari_xpcs._typing import Image, Mask
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.frames import LazyFrames, Stored
 from napari_xpcs.kernels.geometry import KnownGeometry
+from napari_xpcs.kernels.mask import not_counted
 
 EVENTS_AT_ONCE = 1 << 22
 """Entries that are read together where a result is summed up over many frames."""
@@ -206,8 +207,8 @@ class ThresholdedFrames:
     Parameters
     ----------
     frames
-        Counts (frame, row, col).  What stands for "no value" is no event: negative numbers,
-        NaN, the largest unsigned number of 16 bits or more.
+        Counts (frame, row, col); what stands for "no value" is no event, see
+        :func:`~napari_xpcs.kernels.mask.not_counted`.
     threshold
         Counts above it are events.
     mask
@@ -239,14 +240,37 @@ class ThresholdedFrames:
         """Return the events of the frames from ``begin`` up to before ``end``."""
         _, rows, cols = self.shape
         dense = np.asarray(self.frames[begin:end])
-        counted = (dense > self.threshold) & (dense > 0)
-        if dense.dtype.kind == "u" and dense.dtype.itemsize > 1:
-            counted &= dense != np.iinfo(dense.dtype).max
+        counted = (dense > max(self.threshold, 0.0)) & ~not_counted(dense)
         if self.mask is not None:
             counted &= self.mask
         place = np.flatnonzero(counted)
         starts = np.searchsorted(place, np.arange(len(dense) + 1) * (rows * cols))
         return Events(begin, starts, place % (rows * cols), dense.reshape(-1)[place])
+
+
+def read_stored(
+    path: Path, kind: np.dtype[Any], count: int, first_byte: int
+) -> Shaped[np.ndarray, " entry"]:
+    """Return ``count`` numbers of a file from ``first_byte`` on.
+
+    The file is opened for every read: no handle to lose in a thread or a pickle, no crash of
+    the process where a mapped file is cut.
+
+    Raises
+    ------
+    FileFormatError
+        It has become too short since it was looked at.
+    """
+    entries = np.fromfile(path, kind, count=count, offset=first_byte)
+    if len(entries) != count:
+        msg = f"{path.name} was cut while it was open; open it again."
+        raise FileFormatError(msg)
+    return entries
+
+
+def last_frame_cut(path: Path) -> str:
+    """Return in words that a file ends within a frame."""
+    return f"The last frame of {path.name} is cut short and left out."
 
 
 def check_ascending(frame: Int[np.ndarray, " event"], name: str) -> None:

@@ -16,7 +16,7 @@ from napari_xpcs.io.hdf5 import holds, read_array, read_plain, reading
 from napari_xpcs.io.known_geometry import GeometryReport, known_values
 from napari_xpcs.io.poni import poni_to_known, read_poni
 from napari_xpcs.kernels.geometry import KnownGeometry, Sourced
-from napari_xpcs.kernels.mask import pixel_mask_to_mask
+from napari_xpcs.kernels.mask import not_counted, pixel_mask_to_mask
 
 
 def frames_file(
@@ -77,16 +77,14 @@ _UNKNOWN = Sourced(value=None, unit="", origin="")
 def never_counting(frames: LazyFrames) -> Mask | None:
     """Return True for pixels that hold no counts in the first and in the last frame.
 
-    Detectors write -1 (signed) or the largest number of the type (unsigned, 16 bits or more)
-    where a pixel is a gap, dead or saturated; single saturated events differ between frames.
+    There a pixel is a gap, dead or saturated; single saturated events differ between frames.
+    Floating-point frames are not looked at.
     """
-    kind, bits = frames.dtype.kind, frames.dtype.itemsize * 8
-    if kind not in "iu" or (kind == "u" and bits < 16):
+    if frames.dtype.kind not in "iu" or frames.dtype == np.uint8:
         return None
     always: Mask = np.ones(frames.shape[1:], dtype=bool)
     for number in sorted({0, len(frames) - 1}):  # a list of indices is read more slowly
-        frame = frames[number]
-        always &= frame < 0 if kind == "i" else frame == np.iinfo(frames.dtype).max
+        always &= not_counted(frames[number])
     return always if always.any() else None
 
 

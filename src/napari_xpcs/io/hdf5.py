@@ -116,13 +116,25 @@ def open_dataset(file: h5py.File, name: str, *, sources_needed: bool = True) -> 
         with reading(path, name):
             missing = missing_sources(found)
         if missing:
-            msg = (
-                f"{name} in {path.name} is made of other files, and {named(missing)} cannot be "
-                f"found or does not hold its part. Put the data files beside {path.name}."
-            )
-            raise FileFormatError(msg)
+            raise sources_fault(path, name, missing)
     _require_filters(found, name)
     return found
+
+
+def sources_fault(path: Path, name: str, missing: tuple[str, ...]) -> FileFormatError:
+    """Return the fault that the files ``missing`` hold parts of the dataset ``name``."""
+    return FileFormatError(
+        f"{name} in {path.name} is made of other files, and {named(missing)} cannot be found or "
+        f"does not hold its part. Put the data files beside {path.name}."
+    )
+
+
+def link_fault(path: Path, name: str, link: h5py.ExternalLink) -> FileFormatError:
+    """Return the fault that ``name`` is a link into a file that is not there."""
+    return FileFormatError(
+        f"{name} in {path.name} links to {link.path} in {link.filename}, which is missing. "
+        f"Put that file beside {path.name}."
+    )
 
 
 def _explain_absence(file: h5py.File, name: str) -> None:
@@ -134,11 +146,7 @@ def _explain_absence(file: h5py.File, name: str) -> None:
         with reading(path, walked):
             link = file.get(walked, getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            msg = (
-                f"{walked} in {path.name} links to {link.path} in {link.filename}, which is "
-                f"missing. Put that file beside {path.name}."
-            )
-            raise FileFormatError(msg)
+            raise link_fault(path, walked, link)
         if link is None:
             break
     msg = f"{path.name} holds no {name}."

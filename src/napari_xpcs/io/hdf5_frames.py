@@ -11,7 +11,7 @@ from napari_xpcs.errors import CorruptFramesError, FileFormatError
 from napari_xpcs.io.chunks import DamagedFramesError, read_chunks
 from napari_xpcs.io.completeness import FrameSource, examine
 from napari_xpcs.io.frames import LazyFrames, Stored, refuse_impossible_size
-from napari_xpcs.io.hdf5 import open_dataset, open_hdf5, reading
+from napari_xpcs.io.hdf5 import open_dataset, open_hdf5, reading, sources_fault
 from napari_xpcs.io.sources import named
 
 
@@ -100,7 +100,10 @@ class HDF5Frames(LazyFrames):
                 completeness = examine(found)
         announced = 1 if len(shape) == 2 else shape[0]
         if completeness.frames == 0:
-            raise FileFormatError(_explain_no_frame(path, dataset, completeness.missing))
+            if completeness.missing:
+                raise sources_fault(path, dataset, completeness.missing)
+            msg = f"Not one frame of {dataset} in {path.name} is written yet."
+            raise FileFormatError(msg)
         return cls(
             path=path,
             dataset=dataset,
@@ -204,15 +207,6 @@ def _readable(dataset: h5py.Dataset, place: tuple[int, ...]) -> bool:
     except (OSError, RuntimeError):
         return False
     return True
-
-
-def _explain_no_frame(path: Path, dataset: str, missing: tuple[str, ...]) -> str:
-    if missing:
-        return (
-            f"{dataset} in {path.name} is made of other files, and {named(missing)} cannot be "
-            f"found or does not hold its part. Put the data files beside {path.name}."
-        )
-    return f"Not one frame of {dataset} in {path.name} is written yet."
 
 
 def choose_channel(dataset: h5py.Dataset, name: str, channel: str | None) -> int:

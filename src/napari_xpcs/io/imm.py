@@ -7,7 +7,7 @@ from struct import Struct
 import numpy as np
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.events import EventFrames, EventRun
+from napari_xpcs.io.events import EventFrames, EventRun, last_frame_cut
 from napari_xpcs.io.listed_frames import (
     MOST_PIXELS,
     ListedFrames,
@@ -83,7 +83,7 @@ def read_imm(path: Path) -> EventRun:
             if header is not None:
                 end = start + header.entries * entry_size(_COUNT, dense=header.dense)
             if header is None or end > size:
-                problems = (f"The last frame of {path.name} is cut short and left out.",)
+                problems = (last_frame_cut(path),)
                 break
             offsets.append(start)
             lengths.append(header.entries)

@@ -165,11 +165,7 @@ def _scattering(parts: PartReader, bins: LabelledBins) -> np.ndarray | None:
     if image.shape != shape and image.shape == shape[::-1]:
         parts.problems.append(f"{name} is stored with rows and columns exchanged and was turned.")
         return np.ascontiguousarray(image.T)
-    if image.shape != shape:
-        parts.problems.append(
-            f"{name} has the shape {image.shape} and the partition {shape}: they belong to "
-            "different detectors."
-        )
+    parts.compare_detectors(name, image, bins.partition)
     return np.asarray(image)
 
 

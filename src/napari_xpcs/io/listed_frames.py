@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.io.events import Events, check_pixels
+from napari_xpcs.io.events import Events, check_pixels, read_stored
 
 MOST_PIXELS = 1 << 28
 """A header that tells more is damaged."""
@@ -79,11 +79,7 @@ class ListedFrames:
     def _bytes(self, begin: int, end: int) -> UInt8[np.ndarray, " byte"]:
         first = int(self.offsets[begin])
         count = int(self.offsets[end - 1]) + self._size(end - 1) - first
-        raw = np.fromfile(self.path, np.uint8, count=count, offset=first)
-        if len(raw) != count:
-            msg = f"{self.path.name} was cut while it was open; open it again."
-            raise FileFormatError(msg)
-        return raw
+        return read_stored(self.path, np.dtype(np.uint8), count, first)
 
     def _size(self, frame: int) -> int:
         return int(self.lengths[frame]) * entry_size(self.stored, dense=bool(self.dense[frame]))

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from napari_xpcs._typing import LabelImage, Mask
+from napari_xpcs._typing import Image, LabelImage, Mask
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.hdf5 import read_array, read_number, read_texts, reading
 from napari_xpcs.io.not_measured import not_measured_to_nan
@@ -125,12 +125,16 @@ class PartReader:
         if image.ndim != 2 or 0 in image.shape:
             self.problems.append(f"{name} has the shape {image.shape}, one image was expected.")
             return None
+        self.compare_detectors(name, image, partition)
+        return image
+
+    def compare_detectors(self, name: str, image: Image, partition: Partition | None) -> None:
+        """Tell where an image is not of the detector that the bins are of."""
         if partition is not None and image.shape != partition.shape:
             self.problems.append(
                 f"{name} has the shape {image.shape} and the partition {partition.shape}: they "
                 "belong to different detectors."
             )
-        return image
 
     def labels(self, name: str) -> LabelImage | None:
         """Return an image of bin numbers, 0 for pixels that are in none."""

@@ -21,6 +21,7 @@ from napari_xpcs.io.events import (
     check_ascending,
     check_pixels,
     falling_frames,
+    read_stored,
 )
 
 MODULE_SHAPE = (512, 1024)
@@ -202,13 +203,7 @@ def _scan(path: Path, row: int, col: int) -> RigakuModule:
 
 
 def _read_words(path: Path, first: int, count: int) -> UInt64[np.ndarray, " event"]:
-    # Opened for every read: no handle to lose in a thread or a pickle, no crash of the process
-    # where a mapped file is cut.
-    words = np.fromfile(path, _WORD, count=count, offset=first * _WORD.itemsize)
-    if len(words) != count:
-        msg = f"{path.name} was cut while it was open; open it again."
-        raise FileFormatError(msg)
-    return words
+    return read_stored(path, _WORD, count, first * _WORD.itemsize)
 
 
 def _pixels(words: UInt64[np.ndarray, " event"]) -> Int32[np.ndarray, " event"]:

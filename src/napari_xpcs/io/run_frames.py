@@ -23,11 +23,10 @@ def frames_of_result(path: Path) -> Path:
     FileFormatError
         It is an average of several, names no frames, or they are nowhere.
     """
-    if not h5py.is_hdf5(path):
-        msg = f"{path.name} names no frames; open them with File > Open."
-        raise FileFormatError(msg)
-    with open_hdf5(path) as file:
-        told = next((texts for place in _PLACES if (texts := read_texts(file, place))), ())
+    told: tuple[str, ...] = ()
+    if h5py.is_hdf5(path):
+        with open_hdf5(path) as file:
+            told = next((texts for place in _PLACES if (texts := read_texts(file, place))), ())
     if len(told) > 1:
         msg = f"{path.name} is the average of {len(told)} runs: open one of them for its frames."
         raise FileFormatError(msg)
