@@ -1,8 +1,10 @@
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -12,9 +14,15 @@ import pytest
 from napari_xpcs.backends import NumPyBackend
 from napari_xpcs.correlate.checkpoint import Checkpoint, array_hash, run_key
 from napari_xpcs.correlate.multitau_run import correlate_multitau
+from napari_xpcs.correlate.multitau_twotime_run import correlate_multitau_twotime
 from napari_xpcs.errors import CorrelationError
+from napari_xpcs.io.raw_file import write_raw
 from napari_xpcs.kernels.partition import Partition
-from napari_xpcs.progress import run
+from napari_xpcs.kernels.partition_spec import PartitionSpec
+from napari_xpcs.kernels.simulation import Simulation
+from napari_xpcs.pipeline.bins import partition_file
+from napari_xpcs.pipeline.correlate import checkpoint_paths
+from napari_xpcs.progress import Steps, run
 
 
 class StoppedError(Exception):
@@ -50,9 +58,7 @@ def test_a_run_goes_on_where_it_was(
     }
     with pytest.raises(StoppedError):
         run(correlate_multitau(Breaking(counts, 200), rings, checkpoint=checkpoint, **options))
-    saved = checkpoint.load()
-    assert saved is not None
-    assert saved.state.levels.frames > 100
+    assert checkpoint.load()["state"]["levels"]["frames"] > 100
     resumed = run(correlate_multitau(counts, rings, checkpoint=checkpoint, **options))
     whole = run(correlate_multitau(counts, rings, **options))
     for name in (
@@ -70,13 +76,28 @@ def test_what_is_not_of_this_run_is_not_used(tmp_path: Path, rings: Partition) -
     run(correlate_multitau(counts, rings, checkpoint=one, **options))
     assert one.load() is not None
     assert Checkpoint(path=path, key="other").load() is None
-    path.write_bytes(path.read_bytes()[:2000])
-    assert one.load() is None
+    for kept in (2000, 0):
+        path.write_bytes(path.read_bytes()[:kept])
+        assert one.load() is None
     one.remove()
     assert one.load() is None
+
+
+@pytest.mark.parametrize("correlate", [correlate_multitau, correlate_multitau_twotime])
+def test_a_run_goes_on_without_room_for_its_checkpoint(
+    tmp_path: Path, rings: Partition, correlate: Callable[..., Steps[object]]
+) -> None:
+    counts = np.random.default_rng(2).poisson(2.0, (64, 12, 20)).astype(np.uint16)
     nowhere = Checkpoint(path=tmp_path / "absent" / "part", key="one", every_s=0.0)
-    with pytest.raises(CorrelationError, match="cannot be written: No such file"):
-        run(correlate_multitau(counts, rings, checkpoint=nowhere, **options))
+    options = {"frame_time_s": 1e-3, "xp": NumPyBackend(), "checkpoint": nowhere}
+    run(correlate(counts, rings, **options))
+    told = f"The checkpoint {nowhere.path} cannot be written: No such file or directory."
+    assert nowhere.fault == told
+    stopped = correlate(counts, rings, **options)
+    while next(stopped).done == 0:
+        pass
+    with pytest.raises(CorrelationError, match=re.escape(told)):
+        stopped.close()
 
 
 def test_a_key_tells_bins_and_options() -> None:
@@ -91,32 +112,65 @@ def test_a_key_tells_bins_and_options() -> None:
     assert array_hash(labels) == array_hash(labels.copy())
 
 
+@pytest.mark.parametrize("yields", [2, 4, 6, 12])
+@pytest.mark.parametrize("smoothing", ["static", "none"])
+def test_ages_go_on_where_they_were(
+    tmp_path: Path, rings: Partition, smoothing: str, yields: int
+) -> None:
+    """Stopped within a block, or behind it; upper levels have few sums, or one that waits."""
+    counts = np.random.default_rng(3).poisson(2.0, (3301, 12, 20)).astype(np.uint16)
+    counts[[5, 2047]] = 0
+    checkpoint = Checkpoint(path=tmp_path / "out.hdf.ages.part", key="one")
+    options = {"frame_time_s": 1e-3, "xp": NumPyBackend(), "smoothing": smoothing}
+    whole = run(correlate_multitau_twotime(counts, rings, **options))
+    stopped = correlate_multitau_twotime(counts, rings, checkpoint=checkpoint, **options)
+    frames = [next(stopped).done for _ in range(yields)][-1]
+    stopped.close()
+    assert checkpoint.load()["c2"][0].shape[-1] == frames
+    goes_on = correlate_multitau_twotime(counts, rings, checkpoint=checkpoint, **options)
+    assert next(goes_on).done == frames
+    resumed = run(goes_on)
+    for one, other in zip(resumed.ages.levels, whole.ages.levels, strict=True):
+        np.testing.assert_array_equal(one.c2, other.c2)
+    for name in ("mean_frame", "scattering_1d", "scattering_1d_segments", "intensity_vs_time"):
+        np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name), err_msg=name)
+
+
 def test_killed_and_run_again(tmp_path: Path) -> None:
-    """The command itself, ended by SIGKILL while it works."""
-    program = [sys.executable, "-m", "napari_xpcs.cli"]
+    """The command itself, ended by SIGKILL while it makes g2, and again while it makes ages."""
     frames, qmap = tmp_path / "run.h5", tmp_path / "q.hdf"
-    size = ["--frames", "3000", "--rows", "64", "--cols", "64"]
-    subprocess.run([*program, "simulate", frames, *size], check=True, capture_output=True)
-    bins = ["--dq", "3", "--sq", "6"]
-    subprocess.run([*program, "qmap", frames, "-o", qmap, *bins], check=True, capture_output=True)
+    simulation = Simulation(frames=6000, rows=64, cols=64)
+    some = np.random.default_rng(1).poisson(1.0, (300, 64, 64)).astype(np.uint16)
+    drawn = {"geometry": simulation.geometry, "frame_time_s": simulation.frame_time_s}
+    run(write_raw(frames, (some for _ in range(20)), frames=6000, **drawn))
+    spec = PartitionSpec(dq=3, sq=6)
+    partition_file(qmap, frames=frames, values={}, spec=spec, xp=NumPyBackend())
     whole, again = tmp_path / "whole.hdf", tmp_path / "again.hdf"
 
     def command(output: Path) -> list[str]:
-        options = ["--qmap", str(qmap), "-o", str(output), "--checkpoint-s", "0"]
-        return [*program, "correlate", str(frames), *options, "--partials", "4"]
+        program = [sys.executable, "-m", "napari_xpcs.cli", "correlate", str(frames)]
+        kind = ["--type", "both", "--maps", "ages", "--partials", "4"]
+        return [*program, "--qmap", str(qmap), "-o", str(output), *kind, "--checkpoint-s", "0"]
+
+    def killed(checkpoint: Path) -> None:
+        job = subprocess.Popen(command(again), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not checkpoint.exists() and job.poll() is None:
+            time.sleep(0.002)
+        os.kill(job.pid, signal.SIGKILL)
+        assert job.wait() == -signal.SIGKILL, "the job was over before it could be killed"
+        assert checkpoint.exists()
+        assert not again.exists()
 
     subprocess.run(command(whole), check=True, capture_output=True)
-    checkpoint = again.with_name("again.hdf.part")
-    job = subprocess.Popen(command(again), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and job.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(job.pid, signal.SIGKILL)
-    assert job.wait() == -signal.SIGKILL, "the job was over before it could be killed"
-    assert checkpoint.exists()
-    assert not again.exists()
+    of_g2, of_ages = checkpoint_paths(again)
+    killed(of_g2)
+    assert not of_ages.exists()
+    killed(of_ages)
+    with np.load(of_g2) as finished:
+        assert finished["state.levels.frames"] == 6000
     subprocess.run(command(again), check=True, capture_output=True)
-    assert not checkpoint.exists()
+    assert not of_g2.exists()
+    assert not of_ages.exists()
     with h5py.File(whole) as one, h5py.File(again) as other:
         compared = []
 
@@ -128,3 +182,4 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
         one["xpcs"].visititems(compare)
     assert "multitau/normalized_g2" in compared
     assert "multitau/normalized_g2_partial" in compared
+    assert "napari_xpcs/multitau_twotime/level_08/c2" in compared

@@ -119,8 +119,8 @@ def correlate(
     checkpoint_s: Annotated[
         float,
         typer.Option(
-            help="Seconds between two saves of the state of g2 to OUTPUT.part; the same command "
-            "goes on from there after it was killed.",
+            help="Seconds between two saves of the state of g2 to OUTPUT.part, of ages to "
+            "OUTPUT.ages.part; the same command goes on from there after it was killed.",
             min=0.0,
         ),
     ] = 60.0,
@@ -207,14 +207,17 @@ def correlate(
 
 def _done(steps: "Steps[Any]", result: Path, many: bool) -> Any:
     """Do all steps; Ctrl-C tells what it left behind and ends with status 130."""
+    from napari_xpcs.pipeline.correlate import checkpoint_paths
+
     try:
         return with_progress(steps)
     except KeyboardInterrupt:
-        part = result.with_name(f"{result.name}.part")
+        saved = zip(checkpoint_paths(result), ("g2", "the ages"), strict=True)
+        holds = [f"{path} holds {what} so far" for path, what in saved if path.exists()]
         if many:
             print_fault("Stopped. The same command again goes on: what is done is kept.")
-        elif part.exists():
-            print_fault(f"Stopped. {part} holds g2 so far: the same command again goes on there.")
+        elif holds:
+            print_fault(f"Stopped. {', '.join(holds)}: the same command again goes on there.")
         else:
             print_fault("Stopped; nothing was kept.")
         raise typer.Exit(130) from None

@@ -8,6 +8,7 @@ Sums of float32 depend on the shape of the matrices that are multiplied.  These 
 block by block from the start of the run, however it is divided.
 """
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from napari_xpcs.backends import BackendProtocol
+from napari_xpcs.correlate.checkpoint import Checkpoint
 from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan
@@ -85,6 +87,8 @@ class AgePart:
         For each level (map, lag, row): of the sum of this row with that before it by the lag.
     first, last
         For each level and map the first sums, and the last ones.
+    waiting
+        For each level and map the sum that waits for another one, if there is one.
     above
         For each map the sums of the level above those of a part.
     sums
@@ -96,9 +100,24 @@ class AgePart:
     c2: list[Float32[np.ndarray, "map lag row"]]
     first: list[list[Rows]]
     last: list[list[Rows]]
+    waiting: list[list[Rows]]
     above: list[Rows]
     sums: RunSums
     corrupt: tuple[int, ...]
+
+    @classmethod
+    def in_file(cls, checkpoint: Checkpoint) -> "AgePart | None":
+        """Return what was saved of a part; ``None`` if it begins."""
+        stored = checkpoint.load()
+        if stored is None:
+            return None
+        sums, corrupt = RunSums(**stored["sums"]), tuple(stored["corrupt"].tolist())
+        return cls(**{**stored, "sums": sums, "corrupt": corrupt})
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return int(self.c2[0].shape[-1])
 
     def __sizeof__(self) -> int:
         # What dask knows of its size: it moves small things and spills when memory is short.
@@ -114,24 +133,30 @@ def part_of_ages(
     end: int,
     *,
     skip_corrupt: bool,
+    checkpoint: Checkpoint | None = None,
     xp: BackendProtocol,
 ) -> Steps[AgePart]:
-    """Correlate the used frames ``begin`` to ``end`` with each other."""
+    """Correlate the used frames ``begin`` to ``end`` with each other.
+
+    With a ``checkpoint`` what is done is saved now and then, and when this generator is closed,
+    and taken up again by the same call.
+    """
     plan, labels = run.plan, list(run.labels)
     reader = FrameReader(
         frames, plan.selection, pixels.mask, skipped=plan.skipped, skip_corrupt=skip_corrupt
     )
     in_order = sort_by_bin(pixels)
     widths = [in_order.width(label) for label in labels]
-    whole = sums_of_run(pixels, plan.frames)
+    saved = None if checkpoint is None else AgePart.in_file(checkpoint)
     length = end - begin
-    sums = replace(whole, begin=begin, counts=np.zeros(length), raw_frames=np.zeros(length))
-    lags = run.lags()[: run.levels]
-    lines = [
-        [_Line(run, level, of_level, width, xp=xp) for level, of_level in enumerate(lags)]
-        for width in widths
-    ]
-    above: list[list[Rows]] = [[] for _ in labels]
+    if saved is None:
+        none, whole = np.zeros(length), sums_of_run(pixels, plan.frames)
+        sums = replace(whole, begin=begin, counts=none, raw_frames=none.copy())
+        done = 0
+    else:
+        sums, done = saved.sums, saved.frames
+        reader.without_value |= sums.without_value
+    adding = _Adding(run, widths, sums, reader, saved, xp=xp)
     turned = TurnedCounts(
         pixels,
         in_order,
@@ -141,30 +166,78 @@ def part_of_ages(
         tile=run.block,
         dtype=reader.block_type,
     )
-    yield Progress(0, length, "frames")
-    with closing(turned), closing(reader.summed(run.block, begin, end)) as blocks:
+    yield Progress(done, length, "frames")
+    with closing(turned), closing(reader.summed(run.block, begin + done, end)) as blocks:
         for block in blocks:
             count, done = len(block.counts), block.begin + len(block.counts) - begin
             turned.begin = block.begin
             turned.add(block, sums)
             del block  # its memory is used again
-            for position, of_bin in enumerate(lines):
-                every = slice(0, widths[position])
-                values = turned.values(position, slice(0, run.block), every, run.centre)
-                fresh = np.ascontiguousarray(values[:, :count].T)
-                for line in of_bin:
-                    fresh = line.add(fresh)
-                above[position].append(fresh)
-                yield Progress(done, length, "frames")
-    sums.without_value[:] = reader.without_value
-    return AgePart(
-        c2=[np.stack([of_bin[level].c2() for of_bin in lines]) for level in range(len(lags))],
-        first=[[of_bin[level].first for of_bin in lines] for level in range(len(lags))],
-        last=[[of_bin[level].last for of_bin in lines] for level in range(len(lags))],
-        above=[np.concatenate(rows) for rows in above],
-        sums=sums,
-        corrupt=reader.corrupt,
-    )
+            bins = adding.bins(turned, count)
+            try:
+                for _ in bins:
+                    yield Progress(done, length, "frames")
+            except GeneratorExit:
+                if checkpoint is not None:
+                    for _ in bins:
+                        pass
+                    checkpoint.save(adding.part())
+                raise
+            if checkpoint is not None:
+                checkpoint.save_in_time(adding.part)
+    return adding.part()
+
+
+class _Adding:
+    """A part that is being added up, block by block."""
+
+    def __init__(
+        self,
+        run: AgeRun,
+        widths: list[int],
+        sums: RunSums,
+        reader: FrameReader,
+        saved: AgePart | None,
+        *,
+        xp: BackendProtocol,
+    ) -> None:
+        self._run = run
+        self._sums = sums
+        self._reader = reader
+        self._corrupt = () if saved is None else saved.corrupt
+        self._above = [[] if saved is None else [saved.above[at]] for at in range(len(widths))]
+        self._lines = [
+            [_Line(run, level, lags, width, xp=xp) for width in widths]
+            for level, lags in enumerate(run.lags()[: run.levels])
+        ]
+        if saved is not None:
+            for level, of_bins in enumerate(self._lines):
+                for position, line in enumerate(of_bins):
+                    line.take_up(saved, level, position)
+
+    def bins(self, turned: TurnedCounts, count: int) -> Iterator[None]:
+        """Add ``count`` frames, bin by bin; the part is whole when all bins are done."""
+        for position, above in enumerate(self._above):
+            every = slice(0, self._lines[0][position].pixels)
+            values = turned.values(position, slice(0, self._run.block), every, self._run.centre)
+            fresh = np.ascontiguousarray(values[:, :count].T)
+            for of_bins in self._lines:
+                fresh = of_bins[position].add(fresh)
+            above.append(fresh)
+            yield
+
+    def part(self) -> AgePart:
+        """Return what was added up so far; the next block changes the sums."""
+        self._sums.without_value[:] = self._reader.without_value
+        return AgePart(
+            c2=[np.stack([line.c2() for line in of_bins]) for of_bins in self._lines],
+            first=[[line.first for line in of_bins] for of_bins in self._lines],
+            last=[[line.last for line in of_bins] for of_bins in self._lines],
+            waiting=[[line.waiting for line in of_bins] for of_bins in self._lines],
+            above=[np.concatenate(rows) for rows in self._above],
+            sums=self._sums,
+            corrupt=self._corrupt + self._reader.corrupt,
+        )
 
 
 def join_ages(run: AgeRun, earlier: AgePart, later: AgePart, *, xp: BackendProtocol) -> AgePart:
@@ -175,7 +248,7 @@ def join_ages(run: AgeRun, earlier: AgePart, later: AgePart, *, xp: BackendProto
         seam = earlier.c2[level].shape[-1]
         for position, head in enumerate(later.first[level]):
             line = _Line(run, level, lags, head.shape[1], xp=xp)
-            line.go_on_from(earlier.last[level][position])
+            line.go_on_from(earlier.last[level][position], seam)
             for start in range(0, len(head), run.group(level)):
                 line.add(head[start : start + run.group(level)])
             joined[position, :, seam : seam + len(head)] = line.c2()
@@ -184,6 +257,7 @@ def join_ages(run: AgeRun, earlier: AgePart, later: AgePart, *, xp: BackendProto
         c2=c2,
         first=earlier.first,
         last=later.last,
+        waiting=later.waiting,
         above=[np.concatenate(pair) for pair in zip(earlier.above, later.above, strict=True)],
         sums=join_sums(earlier.sums, later.sums),
         corrupt=earlier.corrupt + later.corrupt,
@@ -238,8 +312,8 @@ class _Line:
         self._first_sums = BAND if group >= BAND else -(-self._history // group) * group
         self.first: Rows = np.zeros((0, pixels), np.float32)
         self.last: Rows = np.zeros((self._history, pixels), np.float32)
+        self.waiting: Rows = np.zeros((0, pixels), np.float32)
         self._totals = np.zeros(self._history)
-        self._waiting: Rows = np.zeros((0, pixels), np.float32)
         self._c2: list[Float32[np.ndarray, "lag row"]] = []
         self._xp = xp
 
@@ -248,10 +322,23 @@ class _Line:
         none = np.zeros((len(self._lags), 0), np.float32)
         return np.concatenate([none, *self._c2], axis=1)
 
-    def go_on_from(self, last: Rows) -> None:
-        """Take the last sums of the part before as known."""
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return int(self.last.shape[1])
+
+    def go_on_from(self, last: Rows, seen: int) -> None:
+        """Take the last sums of those before as known, of which ``seen`` there were in all."""
         self.last = last
         self._totals = self._totals_of(last)
+        self._totals[: max(self._history - seen, 0)] = 0.0
+
+    def take_up(self, saved: AgePart, level: int, position: int) -> None:
+        """Go on where a part was saved."""
+        self._c2 = [saved.c2[level][position]]
+        self.first = saved.first[level][position]
+        self.waiting = saved.waiting[level][position]
+        self.go_on_from(saved.last[level][position], self._c2[0].shape[-1])
 
     def add(self, fresh: Rows) -> Rows:
         """Correlate further sums with those before them; return what the next level gets."""
@@ -262,9 +349,9 @@ class _Line:
             rows = np.concatenate([self.last, fresh])
             self._correlate(rows)
             self.last = rows[len(fresh) :].copy()
-        pairs = np.concatenate([self._waiting, fresh])
+        pairs = np.concatenate([self.waiting, fresh])
         whole = len(pairs) // 2 * 2
-        self._waiting = pairs[whole:].copy()
+        self.waiting = pairs[whole:].copy()
         joined: np.ndarray = pairs[0:whole:2] + pairs[1:whole:2]
         return joined
 

@@ -2,45 +2,22 @@
 
 import hashlib
 import json
+import time
 import zipfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_xpcs.correlate.binning import BinSums
-from napari_xpcs.correlate.run_state import RunState
-from napari_xpcs.correlate.run_sums import RunSums
 from napari_xpcs.errors import CorrelationError
-from napari_xpcs.kernels.multitau import PairNumbers
-from napari_xpcs.kernels.multitau_state import MultiTauState
 
 EVERY_S = 60.0
 """Time between two checkpoints; one of 512 x 512 pixels takes half a second."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Saved:
-    """What a run has to remember.
-
-    Parameters
-    ----------
-    state
-        The frames so far.
-    snapshots
-        Sums after the spans of time so far.
-    corrupt
-        Raw frames that could not be read.
-    """
-
-    state: RunState
-    snapshots: list[BinSums]
-    corrupt: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Checkpoint:
     """A file beside the result, which is there only while a run is not finished.
 
@@ -52,14 +29,25 @@ class Checkpoint:
         Tells the run and its options (:func:`run_key`); the checkpoint of another is not used.
     every_s
         Time between two saves.
+    at_end
+        Save when all frames are read, too: something else follows before the result is written.
     """
 
     path: Path
     key: str
     every_s: float = EVERY_S
+    at_end: bool = False
+    fault: str = field(default="", init=False)
+    """Why the last :meth:`save_in_time` failed, in a sentence; empty where it did not."""
+    _saved: float = field(default_factory=time.monotonic, init=False)
 
-    def save(self, saved: Saved) -> None:
+    def save(self, state: Any) -> None:
         """Write the file anew; one that is killed meanwhile leaves the older one.
+
+        Parameters
+        ----------
+        state
+            A dataclass of numbers, arrays, tuples of them, lists, and further such dataclasses.
 
         Raises
         ------
@@ -67,25 +55,44 @@ class Checkpoint:
             The file cannot be written.
         """
         unfinished = self.path.with_name(f"{self.path.name}~")
+        arrays = dict(_arrays("", state))
         try:
             with unfinished.open("wb") as file:
-                np.savez(file, allow_pickle=False, key=np.array(self.key), **_to_arrays(saved))
+                np.savez(file, allow_pickle=False, key=np.array(self.key), **arrays)
             unfinished.replace(self.path)
         except OSError as fault:
             unfinished.unlink(missing_ok=True)
             msg = f"The checkpoint {self.path} cannot be written: {fault.strerror or fault}."
             raise CorrelationError(msg) from fault
 
-    def load(self) -> Saved | None:
-        """Return what was saved of the same run; ``None`` if there is no such file."""
+    def save_in_time(self, state: Callable[[], Any], *, now: bool = False) -> None:
+        """Save ``state()`` if the last time is long ago, or ``now``.
+
+        A run is worth more than its checkpoint: it goes on where this cannot be written, and
+        :attr:`fault` says so.
+        """
+        if not now and time.monotonic() - self._saved <= self.every_s:
+            return
+        self.fault = ""
+        try:
+            self.save(state())
+        except CorrelationError as fault:
+            self.fault = str(fault)
+        self._saved = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the fields of what was saved of the same run; ``None`` if there is no such file.
+
+        Dataclasses within are such dictionaries, too, and tuples are arrays.
+        """
         if not self.path.exists():
             return None
         try:
             with self.path.open("rb") as stored, np.load(stored) as file:
                 if str(file["key"]) != self.key:
                     return None
-                return _from_arrays({name: file[name] for name in file.files})
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+                return _tree({name: file[name] for name in file.files if name != "key"})
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             # Of another program or damaged: the run starts anew, and replaces it.
             return None
 
@@ -117,34 +124,32 @@ def array_hash(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _to_arrays(saved: Saved) -> dict[str, Any]:
-    arrays = {}
-    for prefix, part in (("levels", saved.state.levels), ("sums", saved.state.sums)):
-        for field in fields(part):
-            arrays[f"{prefix}.{field.name}"] = np.asarray(getattr(part, field.name))
-    arrays["corrupt"] = np.array(saved.corrupt, dtype=np.int64)
-    for number, each in enumerate(saved.snapshots):
-        arrays[f"snapshot{number}.frames"] = np.array(each.frames)
-        arrays[f"snapshot{number}.static_sums"] = each.static_sums
-        arrays[f"snapshot{number}.pixel_sums"] = each.pixel_sums
-        arrays[f"snapshot{number}.numbers"] = np.stack(each.numbers)
-    return arrays
+def _arrays(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield every array in a state with its name, as ``sums.total`` or ``c2.0``."""
+    if is_dataclass(value):
+        parts = ((each.name, getattr(value, each.name)) for each in fields(value))
+    elif isinstance(value, list):
+        parts = ((str(number), each) for number, each in enumerate(value))
+    else:
+        yield name, np.asarray(value)
+        return
+    for part, each in parts:
+        yield from _arrays(f"{name}.{part}" if name else part, each)
 
 
-def _from_arrays(arrays: dict[str, np.ndarray]) -> Saved:
-    def part(prefix: str) -> dict[str, Any]:
-        return {
-            name.removeprefix(prefix): value if value.ndim else value.item()
-            for name, value in arrays.items()
-            if name.startswith(prefix)
-        }
+def _tree(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *above, last = name.split(".")
+        here = tree
+        for part in above:
+            here = here.setdefault(part, {})
+        here[last] = array if array.ndim else array.item()
+    return {name: _with_lists(part) for name, part in tree.items()}
 
-    snapshots: list[BinSums] = []
-    while f"snapshot{len(snapshots)}.frames" in arrays:
-        stored = part(f"snapshot{len(snapshots)}.")
-        snapshots.append(BinSums(**{**stored, "numbers": PairNumbers(*stored["numbers"])}))
-    return Saved(
-        state=RunState(levels=MultiTauState(**part("levels.")), sums=RunSums(**part("sums."))),
-        snapshots=snapshots,
-        corrupt=tuple(arrays["corrupt"].tolist()),
-    )
+
+def _with_lists(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    within = {name: _with_lists(each) for name, each in part.items()}
+    return list(within.values()) if "0" in within else within

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_xpcs.backends import BackendProtocol
 from napari_xpcs.correlate.accumulate import Accumulation
-from napari_xpcs.correlate.checkpoint import Checkpoint, Saved
+from napari_xpcs.correlate.binning import BinSums
+from napari_xpcs.correlate.checkpoint import Checkpoint
 from napari_xpcs.correlate.engines import EngineChoice
 from napari_xpcs.correlate.event_engine import EventAccumulation
 from napari_xpcs.correlate.finish import Reduction, finish, preview, snapshot
@@ -16,8 +17,11 @@ from napari_xpcs.correlate.multitau_options import MultiTauOptions
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import Frames
 from napari_xpcs.correlate.run_state import RunPlan, RunState
+from napari_xpcs.correlate.run_sums import RunSums
 from napari_xpcs.kernels.curves import G2Curves
+from napari_xpcs.kernels.multitau import PairNumbers
 from napari_xpcs.kernels.multitau_result import MultiTauResult
+from napari_xpcs.kernels.multitau_state import MultiTauState
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.progress import Progress, Steps
 
@@ -68,7 +72,7 @@ def correlate_multitau(
     pixels = used_pixels(partition, frames.shape[1:])
     plan = chosen.plan(frames)
     choice = chosen.engine_for(frames)
-    saved = checkpoint.load() if checkpoint is not None else None
+    saved = None if checkpoint is None else Saved.in_file(checkpoint)
     stops = plan.frames_between_snapshots(chosen.errors, chosen.partials)
     accumulation = start(
         choice.name,
@@ -92,6 +96,7 @@ def correlate_multitau(
                 else:
                     so_far.note(stops)
                     yield replace(progress, partial=so_far.preview_at_times())
+            so_far.note_end()
             yield Progress(plan.frames, plan.frames, "frames")
         except GeneratorExit:
             if progress.done == work.frames:
@@ -103,6 +108,41 @@ def correlate_multitau(
                 keep(so_far.result())
             raise
         return so_far.result()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Saved:
+    """What a run has to remember.
+
+    Parameters
+    ----------
+    state
+        The frames so far.
+    snapshots
+        Sums after the spans of time so far.
+    corrupt
+        Raw frames that could not be read.
+    """
+
+    state: RunState
+    snapshots: list[BinSums]
+    corrupt: tuple[int, ...]
+
+    @classmethod
+    def in_file(cls, checkpoint: Checkpoint) -> "Saved | None":
+        """Return what was saved of the run; ``None`` if it begins."""
+        stored = checkpoint.load()
+        if stored is None:
+            return None
+        state = stored["state"]
+        return cls(
+            state=RunState(levels=MultiTauState(**state["levels"]), sums=RunSums(**state["sums"])),
+            snapshots=[
+                BinSums(**{**each, "numbers": PairNumbers(*each["numbers"])})
+                for each in stored.get("snapshots", [])
+            ],
+            corrupt=tuple(stored["corrupt"].tolist()),
+        )
 
 
 class _SoFar:
@@ -128,7 +168,7 @@ class _SoFar:
         self._checkpoint = checkpoint
         self._snapshots = [] if saved is None else list(saved.snapshots)
         self._corrupt = () if saved is None else saved.corrupt
-        self._started = self._shown = self._saved = time.monotonic()
+        self._started = self._shown = time.monotonic()
 
     def corrupt(self) -> tuple[int, ...]:
         """Return the raw frames that could not be read."""
@@ -140,17 +180,21 @@ class _SoFar:
         at_stop = stops is not None and frames >= 2 and frames % stops == 0
         if at_stop and (not last or last[0].frames < frames):
             self._snapshots.append(snapshot(self._work.state(), self._pixels, self._plan))
-        checkpoint = self._checkpoint
-        if checkpoint is not None and time.monotonic() - self._saved > checkpoint.every_s:
-            self.save()
-            self._saved = time.monotonic()
+        if self._checkpoint is not None and frames:
+            self._checkpoint.save_in_time(self._saved)
+
+    def note_end(self) -> None:
+        """Save the state of all frames, if something else follows."""
+        if self._checkpoint is not None and self._checkpoint.at_end:
+            self._checkpoint.save_in_time(self._saved, now=True)
 
     def save(self) -> None:
         """Save the state, if there is one and a file for it."""
         if self._checkpoint is not None and self._work.frames:
-            self._checkpoint.save(
-                Saved(state=self._work.state(), snapshots=self._snapshots, corrupt=self.corrupt())
-            )
+            self._checkpoint.save(self._saved())
+
+    def _saved(self) -> Saved:
+        return Saved(state=self._work.state(), snapshots=self._snapshots, corrupt=self.corrupt())
 
     def preview_at_times(self) -> G2Curves | None:
         """Return g2 of the frames so far, or ``None`` where the last one is not old enough."""

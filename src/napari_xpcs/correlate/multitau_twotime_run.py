@@ -13,6 +13,7 @@ from napari_xpcs.correlate.age_parts import (
     levels_of_ages,
     part_of_ages,
 )
+from napari_xpcs.correlate.checkpoint import Checkpoint
 from napari_xpcs.correlate.finish import check_frame_time
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
@@ -57,6 +58,7 @@ def correlate_multitau_twotime(
     frame_time_s: float,
     xp: BackendProtocol,
     skip_corrupt: bool = False,
+    checkpoint: Checkpoint | None = None,
     **options: Any,
 ) -> Steps[MultiTauTwoTimeResult]:
     """Correlate the frames of a run with those that follow at the delays of multi-tau.
@@ -68,6 +70,9 @@ def correlate_multitau_twotime(
     ----------
     frames, partition, frame_time_s, skip_corrupt
         As in :func:`~napari_xpcs.correlate.twotime_run.correlate_twotime`.
+    checkpoint
+        Where what is done is saved now and then, and when this generator is closed, and taken up
+        again by the same call.
     options
         Those of :func:`plan_ages`.
 
@@ -81,7 +86,14 @@ def correlate_multitau_twotime(
     pixels = used_pixels(partition, frames.shape[1:])
     run = plan_ages(frames, pixels, **options)
     whole = yield from part_of_ages(
-        run, frames, pixels, 0, run.plan.frames, skip_corrupt=skip_corrupt, xp=xp
+        run,
+        frames,
+        pixels,
+        0,
+        run.plan.frames,
+        skip_corrupt=skip_corrupt,
+        checkpoint=checkpoint,
+        xp=xp,
     )
     return ages_of_run(run, whole, pixels, frame_time_s, xp=xp)
 

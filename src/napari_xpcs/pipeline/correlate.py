@@ -76,8 +76,9 @@ def correlate_file(
     file says.  With ``skip_corrupt`` frames that cannot be read are left out.
     The options from ``skipped`` to ``engine`` are those of
     :func:`~napari_xpcs.correlate.multitau_run.correlate_multitau`.  Every ``checkpoint_s`` seconds
-    the state of g2 is saved beside ``output``, and the same call goes on from there if the last
-    one was killed; on a ``cluster`` its parts are done again instead.  Returns the engine, what is
+    the state of g2, or of ages, is saved beside ``output`` (:func:`checkpoint_paths`), and the same
+    call goes on from there if the last one was killed; maps, and on a ``cluster`` all parts, are
+    made again.  Returns the engine, what is
     wrong with the file of frames, and what was left out or looks wrong, in words.
 
     Raises
@@ -114,9 +115,24 @@ def correlate_file(
         "partials": partials,
         "engine": engine,
     }
+    used = {"dataset": dataset, "selection": selection}
+    of_g2, of_ages = checkpoint_paths(output)
     checkpoint = Checkpoint(
-        path=output.with_name(f"{output.name}.part"),
-        key=_run_key(frames, partition, {**options, "dataset": dataset, "selection": selection}),
+        path=of_g2,
+        key=_run_key(frames, partition, {**options, **used}),
+        every_s=checkpoint_s,
+        at_end=twotime,
+    )
+    in_time: dict[str, Any] = {
+        "bins": bins,
+        "smoothing": smoothing,
+        "skipped": options["skipped"],
+        "skip_corrupt": skip_corrupt,
+    }
+    of_backend = {"delays_per_level": delays_per_level, "backend": xp.name}
+    ages_checkpoint = Checkpoint(
+        path=of_ages,
+        key=_run_key(frames, partition, {**in_time, **used, **of_backend}),
         every_s=checkpoint_s,
     )
     made_from = _result_key(
@@ -175,13 +191,8 @@ def correlate_file(
                 delays_per_level=delays_per_level,
                 engine=engine,
                 cluster=cluster,
-                options={
-                    "bins": bins,
-                    "smoothing": smoothing,
-                    "skipped": options["skipped"],
-                    "skip_corrupt": skip_corrupt,
-                    **common,
-                },
+                checkpoint=ages_checkpoint,
+                options={**in_time, **common},
             )
         result_file.write(
             source=str(frames),
@@ -200,13 +211,20 @@ def correlate_file(
             **results,
         )
     checkpoint.remove()
+    ages_checkpoint.remove()
     # What was left out of g2 and of maps is the same.
     said = (remark for result in results.values() for remark in result.remarks())
-    remarks = dict.fromkeys((*opened.problems, *said))
+    unsaved = (each.fault for each in (checkpoint, ages_checkpoint) if each.fault)
+    remarks = dict.fromkeys((*opened.problems, *said, *unsaved))
     if multitau:
         made_by = "Engine {engine} on {device}: {engine_reason}."
         return (made_by.format_map(results["multitau"].engine), *remarks)
     return tuple(remarks)
+
+
+def checkpoint_paths(output: Path) -> tuple[Path, Path]:
+    """Return where g2, and ages, of an unfinished run are saved."""
+    return output.with_name(f"{output.name}.part"), output.with_name(f"{output.name}.ages.part")
 
 
 def _correlate_in_time(
@@ -220,6 +238,7 @@ def _correlate_in_time(
     delays_per_level: int,
     engine: str,
     cluster: Cluster | None,
+    checkpoint: Checkpoint,
     options: Mapping[str, Any],
 ) -> Steps[dict[str, Any]]:
     """Return two-time maps, or ages of a long run, by their name in the result file."""
@@ -229,7 +248,9 @@ def _correlate_in_time(
     if ages_instead_of_maps(maps, options["selection"].within(len(run)).count()):
         of_ages: dict[str, Any] = {"delays_per_level": delays_per_level}
         if cluster is None:
-            ages = yield from correlate_multitau_twotime(run, partition, **of_ages, **options)
+            ages = yield from correlate_multitau_twotime(
+                run, partition, checkpoint=checkpoint, **of_ages, **options
+            )
         else:
             ages = yield from correlate_ages_on(
                 cluster, path, run, partition, dataset=dataset, **of_ages, **on_workers
