@@ -1,5 +1,7 @@
 """A viewer without a window, and a small experiment to show in it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -12,6 +14,15 @@ from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
 
 DIFFUSION_A2_PER_S = 5e6
+PATIENCE_MS = 120_000
+"""A test that waits goes on at once; on a busy computer with nothing compiled yet, later."""
+
+
+@pytest.fixture
+def qtbot(qtbot, monkeypatch):
+    for name in ("waitUntil", "waitSignal"):
+        monkeypatch.setattr(qtbot, name, partial(getattr(qtbot, name), timeout=PATIENCE_MS))
+    return qtbot
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_beam_is_found_by_symmetry_and_told_with_its_error(widget, pattern, view
     button(widget, "drag_beam").click()
     button(widget, "find_beam").click()
     assert button(widget, "find_beam").text() == "Cancel"
-    qtbot.waitUntil(lambda: "Beam at row" in message(widget), timeout=60000)
+    qtbot.waitUntil(lambda: "Beam at row" in message(widget))
     assert beam_of(widget) == pytest.approx(BEAM, abs=0.1)
     assert tuple(cross(viewer).data[0]) == pytest.approx(BEAM, abs=0.1)
     known = widget.known()["center_row_px"]
@@ -86,13 +86,13 @@ def test_image_without_rings_says_why_there_is_no_beam(widget, viewer, known, qt
     frames = np.full((2, *SHAPE), 7, np.uint16)
     viewer.add_layer(Layer.create(*frames_layer(frames, known=known)))
     button(widget, "find_beam").click()
-    qtbot.waitUntil(lambda: "no pattern" in message(widget), timeout=20000)
+    qtbot.waitUntil(lambda: "no pattern" in message(widget))
     assert button(widget, "find_beam").text() == "Find by symmetry"
 
 
 def test_bins_follow_the_cross_while_it_is_dragged(widget, pattern, viewer, qtbot):
     button(widget, "lay").click()
-    qtbot.waitUntil(lambda: widget._target is not None, timeout=10000)
+    qtbot.waitUntil(lambda: widget._target is not None)
     button(widget, "drag_beam").click()
     points = cross(viewer)
     before = widget._target.data.copy()
@@ -100,14 +100,12 @@ def test_bins_follow_the_cross_while_it_is_dragged(widget, pattern, viewer, qtbo
     points.data[0] = (70.0, 80.0)
     points.refresh()  # what napari does while the mouse moves
     assert beam_of(widget) == (70.0, 80.0)
-    qtbot.waitUntil(lambda: not np.array_equal(widget._target.data, before), timeout=10000)
+    qtbot.waitUntil(lambda: not np.array_equal(widget._target.data, before))
     assert xpcs_layers.layer_partition(widget._target) is partition
     points.events.data(
         value=points.data, action=ActionType.CHANGED, data_indices=(0,), vertex_indices=((),)
     )
-    qtbot.waitUntil(
-        lambda: xpcs_layers.layer_partition(widget._target) is not partition, timeout=10000
-    )
+    qtbot.waitUntil(lambda: xpcs_layers.layer_partition(widget._target) is not partition)
     shown = xpcs_layers.layer_partition(widget._target)
     assert (shown.geometry.center_row_px, shown.geometry.center_col_px) == (70.0, 80.0)
     assert widget.known()["center_row_px"].origin == "dragged by hand"
@@ -141,7 +139,7 @@ def test_ring_through_picked_points(widget, pattern, viewer, qtbot):
     angles = np.radians([20.0, 110.0, 200.0, 290.0])
     points.data = np.stack([BEAM[0] + 30 * np.sin(angles), BEAM[1] + 30 * np.cos(angles)], 1)
     button(widget, "fit_ring").click()
-    qtbot.waitUntil(lambda: "Beam at row" in message(widget), timeout=20000)
+    qtbot.waitUntil(lambda: "Beam at row" in message(widget))
     assert beam_of(widget) == pytest.approx(BEAM, abs=0.01)
 
 
@@ -157,7 +155,7 @@ def test_ring_along_a_drawn_ellipse(widget, viewer, known, qtbot):
     (ring,) = xpcs_layers.layers_with_role(viewer.layers, "ring")
     assert np.asarray(ring.data[0]).mean(axis=0) == pytest.approx((54.0, 60.0))
     button(widget, "fit_ring").click()
-    qtbot.waitUntil(lambda: "Beam at row" in message(widget), timeout=20000)
+    qtbot.waitUntil(lambda: "Beam at row" in message(widget))
     assert beam_of(widget) == pytest.approx(BEAM, abs=0.1)
 
 

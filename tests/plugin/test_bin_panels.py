@@ -50,7 +50,7 @@ def frames(viewer, known):
 def laid(widget, frames, qtbot):
     widget.findChild(QSpinBox, "dq").setValue(8)
     widget.findChild(QPushButton, "lay").click()
-    qtbot.waitUntil(lambda: widget._target is not None, timeout=10000)
+    qtbot.waitUntil(lambda: widget._target is not None)
     return widget
 
 
@@ -87,14 +87,14 @@ def test_typed_edges_that_are_no_numbers_are_told(laid, qtbot):
     line = laid.findChild(QLineEdit, "edges_q")
     line.setText("0.001 many")
     line.editingFinished.emit()
-    qtbot.waitUntil(lambda: "many" in state(laid), timeout=5000)
+    qtbot.waitUntil(lambda: "many" in state(laid))
 
 
 def test_typed_edges_with_gaps_make_the_bins(laid, qtbot):
     line = laid.findChild(QLineEdit, "edges_q")
     line.setText("0.001:0.0015 0.002:0.0025")
     line.editingFinished.emit()
-    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 2, timeout=10000)
+    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 2)
     assert typed_edges("") is None
 
 
@@ -117,7 +117,7 @@ def test_table_tells_edges_pixels_and_mean_counts(laid, frames, qtbot):
     titles = [model.headerData(i, Qt.Orientation.Horizontal) for i in range(model.columnCount())]
     assert titles == ["bin", "q (1/Å)", "q edges", "pixels", "counts"]
     last = model.columnCount() - 1
-    qtbot.waitUntil(lambda: model.data(model.index(0, last)) != "", timeout=10000)
+    qtbot.waitUntil(lambda: model.data(model.index(0, last)) != "")
     mean = xpcs_layers.layer_frames(frames)[:].mean(axis=0)
     for row in (0, 7):
         inside = partition.dynamic.labels == row + 1
@@ -140,13 +140,13 @@ def test_counts_are_those_of_the_image_that_is_chosen(widget, frames, viewer, kn
     def first_count():
         return model.data(model.index(0, last))
 
-    qtbot.waitUntil(lambda: first_count() not in (None, ""), timeout=10000)
+    qtbot.waitUntil(lambda: first_count() not in (None, ""))
     assert 2.5 < float(first_count()) < 3.5
     brighter = xpcs_layers.layer_frames(frames)[:] * np.uint16(10)
     other = viewer.add_layer(Layer.create(*frames_layer(brighter, known=known)))
     choice = widget.findChild(QComboBox, "image")
     choice.setCurrentIndex(choice.findData(other))
-    qtbot.waitUntil(lambda: float(first_count() or 0) > 25, timeout=10000)
+    qtbot.waitUntil(lambda: float(first_count() or 0) > 25)
 
 
 def test_bin_painted_by_hand_keeps_the_tables_right(laid, qtbot):
@@ -155,7 +155,7 @@ def test_bin_painted_by_hand_keeps_the_tables_right(laid, qtbot):
     layer.mode = "paint"
     layer.brush_size = 6
     layer.paint((24, 32), 9)
-    qtbot.waitUntil(lambda: shown(laid) is not before, timeout=10000)
+    qtbot.waitUntil(lambda: shown(laid) is not before)
     after = shown(laid)
     assert len(after.dynamic) == 9
     np.testing.assert_array_equal(after.dynamic.labels, layer.data)
@@ -205,13 +205,13 @@ def test_read_out_tells_what_is_under_the_cursor(laid, viewer):
 
 def test_ring_and_sector_become_bins_and_are_saved_and_edited_again(laid, viewer, qtbot, tmp_path):
     laid.findChild(QPushButton, "add_ring").click()
-    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 1)
     laid.findChild(QPushButton, "add_sector").click()
-    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 2, timeout=10000)
+    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 2)
     partition = shown(laid)
     assert [region.kind for region in partition.regions] == ["sector", "sector"]
     laid.save(tmp_path / "bins.hdf")
-    qtbot.waitUntil(lambda: "Saved" in state(laid), timeout=10000)
+    qtbot.waitUntil(lambda: "Saved" in state(laid))
     reread = read_partition(tmp_path / "bins.hdf")
     assert reread.regions == partition.regions
     data, arguments, _ = regions_layer(reread.regions, reread.geometry)
@@ -222,7 +222,7 @@ def test_ring_and_sector_become_bins_and_are_saved_and_edited_again(laid, viewer
 
 def test_dragging_a_handle_of_a_ring_changes_its_edge(laid, viewer, qtbot, geometry):
     laid.findChild(QPushButton, "add_sector").click()
-    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 1)
     (layer,) = xpcs_layers.layers_with_role(viewer.layers, "regions")
     (region,) = shown(laid).regions
     vertices = np.array(layer.data[0])
@@ -232,7 +232,7 @@ def test_dragging_a_handle_of_a_ring_changes_its_edge(laid, viewer, qtbot, geome
     layer.events.data(
         value=layer.data, action=ActionType.CHANGED, data_indices=(0,), vertex_indices=((3,),)
     )
-    qtbot.waitUntil(lambda: shown(laid).regions != (region,), timeout=10000)
+    qtbot.waitUntil(lambda: shown(laid).regions != (region,))
     (after,) = shown(laid).regions
     assert after.q_range[1] == pytest.approx(1.2 * region.q_range[1], rel=1e-3)
     assert after.q_range[0] == pytest.approx(region.q_range[0])
@@ -241,7 +241,7 @@ def test_dragging_a_handle_of_a_ring_changes_its_edge(laid, viewer, qtbot, geome
 
 def test_the_bins_follow_the_edge_of_a_ring_while_it_is_dragged(laid, viewer, qtbot, geometry):
     laid.findChild(QPushButton, "add_ring").click()
-    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 1)
     (layer,) = xpcs_layers.layers_with_role(viewer.layers, "regions")
     (bins,) = xpcs_layers.layers_with_role(viewer.layers, "partition")
     before = int((bins.data > 0).sum())
@@ -252,7 +252,7 @@ def test_the_bins_follow_the_edge_of_a_ring_while_it_is_dragged(laid, viewer, qt
     layer._is_moving = True  # what napari does between press and release
     layer._data_view.edit(0, vertices)
     layer.refresh()
-    qtbot.waitUntil(lambda: int((bins.data > 0).sum()) > 1.2 * before, timeout=10000)
+    qtbot.waitUntil(lambda: int((bins.data > 0).sum()) > 1.2 * before)
     layer._is_moving = False
 
 
@@ -273,11 +273,11 @@ def test_shapes_drawn_freely_are_bins_once_they_are_chosen(laid, viewer, qtbot):
     layer = viewer.add_shapes([np.array([[9.5, 9.5], [9.5, 19.5], [14.5, 19.5], [14.5, 9.5]])])
     assert laid._regions.wanted()[0] == ()
     laid._regions.choose(layer)
-    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(shown(laid).dynamic) == 1)
     assert shown(laid).dynamic.pixels[0] == 50
     rule = laid.findChild(QComboBox, "region_bins")
     rule.setCurrentIndex(rule.findData("clip"))
-    qtbot.waitUntil(lambda: len(shown(laid).dynamic) > 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(shown(laid).dynamic) > 1)
     assert shown(laid).dynamic.pixels.sum() == 50
 
 
@@ -295,13 +295,13 @@ def test_recipe_brings_back_what_was_clicked(laid, viewer, qtbot, tmp_path):
     path = tmp_path / "night.yaml"
     laid.findChild(QSpinBox, "min_pixels").setValue(3)
     laid.save_recipe(path)
-    qtbot.waitUntil(lambda: "Saved" in state(laid), timeout=10000)
+    qtbot.waitUntil(lambda: "Saved" in state(laid))
     recipe = read_recipe(path)
     assert recipe.bins == laid._bins.spec()
     assert recipe.geometry["distance_m"] == 8.0
     laid.findChild(QSpinBox, "dq").setValue(5)
     laid.load_recipe(path)
-    qtbot.waitUntil(lambda: laid._bins.spec() == recipe.bins, timeout=10000)
+    qtbot.waitUntil(lambda: laid._bins.spec() == recipe.bins)
     assert laid.known()["distance_m"].origin == "recipe night.yaml"
 
 
@@ -312,12 +312,12 @@ def test_recipe_brings_wedges_and_names_and_takes_regions_away(laid, viewer, qtb
     write_recipe(tmp_path / "regions.yaml", Recipe(regions=(wedge, far, drawn)))
     write_recipe(tmp_path / "plain.yaml", Recipe(bins=PartitionSpec(dq=4, sq=8)))
     laid.load_recipe(tmp_path / "regions.yaml")
-    qtbot.waitUntil(lambda: shown(laid).regions == (wedge, far, drawn), timeout=10000)
+    qtbot.waitUntil(lambda: shown(laid).regions == (wedge, far, drawn))
     assert len(shown(laid).dynamic) == 3
     # What the frames tell of their times is no choice for other runs.
     assert "frame_time_s" not in laid.recipe().geometry
     laid.load_recipe(tmp_path / "plain.yaml")
-    qtbot.waitUntil(lambda: shown(laid).regions == (), timeout=10000)
+    qtbot.waitUntil(lambda: shown(laid).regions == ())
     assert len(shown(laid).dynamic) == 4
 
 
@@ -336,15 +336,15 @@ def test_a_handle_of_a_wedge_turns_its_limit_and_gives_it_no_range_of_q(geometry
 def test_bins_and_recipe_saved_at_once_are_both_there(laid, qtbot, tmp_path):
     laid.save(tmp_path / "bins.hdf")
     laid.save_recipe(tmp_path / "bins.yaml")
-    qtbot.waitUntil(lambda: (tmp_path / "bins.yaml").exists(), timeout=10000)
-    qtbot.waitUntil(lambda: (tmp_path / "bins.hdf").exists(), timeout=10000)
+    qtbot.waitUntil(lambda: (tmp_path / "bins.yaml").exists())
+    qtbot.waitUntil(lambda: (tmp_path / "bins.hdf").exists())
 
 
 def test_recipe_that_is_none_is_told(laid, qtbot, tmp_path):
     path = tmp_path / "other.yaml"
     path.write_text("hello: 1\n")
     laid.load_recipe(path)
-    qtbot.waitUntil(lambda: "no recipe" in state(laid), timeout=10000)
+    qtbot.waitUntil(lambda: "no recipe" in state(laid))
 
 
 def test_preview_of_a_large_detector_is_close_to_its_bins():

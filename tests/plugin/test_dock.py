@@ -81,7 +81,7 @@ def test_last_line_tells_what_is_computed_with(viewer, qtbot):
     widget = CorrelateWidget(viewer)
     qtbot.addWidget(widget)
     line = widget.findChild(QLabel, "backend")
-    qtbot.waitUntil(lambda: line.text().startswith("numpy on"), timeout=10000)
+    qtbot.waitUntil(lambda: line.text().startswith("numpy on"))
     assert "float64" in line.text()
 
 
@@ -94,7 +94,7 @@ def test_last_line_tells_why_there_is_no_backend(viewer, qtbot, monkeypatch):
     widget = CorrelateWidget(viewer)
     qtbot.addWidget(widget)
     line = widget.findChild(QLabel, "backend")
-    qtbot.waitUntil(lambda: "perhaps" in line.text(), timeout=10000)
+    qtbot.waitUntil(lambda: "perhaps" in line.text())
     assert "true" in line.text()
     monkeypatch.delenv("XPCS_USE_JAX")
     DeviceManager.reset()

@@ -31,7 +31,7 @@ def widget(viewer, qtbot):
     widget = FitWidget(viewer)
     qtbot.addWidget(widget)
     widget.resize(420, 800)
-    qtbot.waitUntil(lambda: widget.ready, timeout=20000)
+    qtbot.waitUntil(lambda: widget.ready)
     yield widget
     widget._teardown()
 
@@ -45,7 +45,7 @@ def layer(viewer, partition, known, curves):
 def fit(widget, qtbot):
     before = widget.fitted
     widget.fit_all()
-    qtbot.waitUntil(lambda: widget.fitted is not before, timeout=20000)
+    qtbot.waitUntil(lambda: widget.fitted is not before)
     return widget.fitted
 
 
@@ -62,7 +62,7 @@ def write_curves(path, curves):
 
 def open_curves(widget, path, qtbot):
     widget.open_curves(path)
-    qtbot.waitUntil(lambda: any(one.name == path.name for one in widget._opened), timeout=10000)
+    qtbot.waitUntil(lambda: any(one.name == path.name for one in widget._opened))
 
 
 def mouse(widget, kind, x, button=Qt.MouseButton.LeftButton):
@@ -127,7 +127,7 @@ def test_range_of_one_bin_leaves_the_others(widget, layer, qtbot):
     before = widget.fitted.n_points.copy()
     widget.select(3)
     widget.findChild(QCheckBox, "only_this_bin").setChecked(True)
-    qtbot.waitUntil(lambda: not widget._job.runner.running, timeout=10000)
+    qtbot.waitUntil(lambda: not widget._job.runner.running)
     widget._range.set_range(0.01, 1.0)
     after = fit(widget, qtbot).n_points
     assert after[2] < before[2]
@@ -139,18 +139,18 @@ def test_dragging_a_line_fits_the_bin_at_once_and_all_when_let_go(widget, layer,
     first = fit(widget, qtbot)
     widget.select(2)
     plot = widget._pages.curve_plot
-    qtbot.waitUntil(lambda: plot._axes() is not None and not plot._runner.running, timeout=10000)
+    qtbot.waitUntil(lambda: plot._axes() is not None and not plot._runner.running)
     low, _ = plot.ends()
     x = plot._at(plot._axes(), [low], [1.0])[0].x()
     mouse(plot, QMouseEvent.Type.MouseButtonPress, x)
     mouse(plot, QMouseEvent.Type.MouseMove, x + 60)
     started = time.perf_counter()
-    qtbot.waitUntil(lambda: plot._live is not None, timeout=5000)
+    qtbot.waitUntil(lambda: plot._live is not None)
     assert time.perf_counter() - started < 1.0
     assert plot._live.bins.label.tolist() == [2]
     assert widget.fitted is first
     mouse(plot, QMouseEvent.Type.MouseButtonRelease, x + 60)
-    qtbot.waitUntil(lambda: widget.fitted is not first, timeout=10000)
+    qtbot.waitUntil(lambda: widget.fitted is not first)
     assert widget.fitted.record.options.range_of(1)[0] > low
     assert (widget.fitted.n_points[:-1] < first.n_points[:-1]).all()
 
@@ -209,10 +209,10 @@ def test_figure_script_and_table_are_written(widget, curves, tmp_path, qtbot, ca
     fitted = fit(widget, qtbot)
     for name in ("figure.pdf", "figure.svg", "figure.png"):
         widget._export.save_figure(tmp_path / name)
-        qtbot.waitUntil((tmp_path / name).exists, timeout=10000)
+        qtbot.waitUntil((tmp_path / name).exists)
     assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
     widget._export.save_script(tmp_path / "again.py")
-    qtbot.waitUntil((tmp_path / "again.py").exists, timeout=5000)
+    qtbot.waitUntil((tmp_path / "again.py").exists)
     # The curves of a CSV are named by their path, so the script finds them.
     assert str(tmp_path / "curves.csv") in (tmp_path / "again.py").read_text()
     again = runpy.run_path(str(tmp_path / "again.py"))["fit"]
@@ -298,7 +298,7 @@ def test_click_on_a_small_picture_chooses_the_bin(widget, layer, qtbot):
         )
     )
     assert layer.selected_label == 5
-    qtbot.waitUntil(lambda: grid.plot.figure is not None, timeout=10000)
+    qtbot.waitUntil(lambda: grid.plot.figure is not None)
 
 
 # -- posteriors
@@ -309,7 +309,7 @@ def test_instant_posterior_has_a_verdict_for_every_bin(widget, layer, qtbot):
     panel = widget._sampling
     panel.findChild(QComboBox, "how").setCurrentIndex(1)
     panel.sample()
-    qtbot.waitUntil(lambda: not panel._job.runner.running, timeout=30000)
+    qtbot.waitUntil(lambda: not panel._job.runner.running)
     assert panel.posterior.method == "laplace"
     np.testing.assert_allclose(panel.posterior.mean()[0], fitted.value[0], rtol=0.01)
     widget.select(2)
@@ -320,7 +320,7 @@ def test_nuts_refuses_without_jax_and_leaves_the_instant_posterior(widget, layer
     fit(widget, qtbot)
     panel = widget._sampling
     panel.sample()
-    qtbot.waitUntil(lambda: not panel._job.runner.running, timeout=30000)
+    qtbot.waitUntil(lambda: not panel._job.runner.running)
     assert "NUTS needs JAX" in panel._job.message.text()
     assert panel.posterior.method == "laplace"
 
@@ -332,11 +332,11 @@ def test_typed_prior_is_used_and_a_wrong_one_is_told(widget, layer, qtbot):
     field = panel.findChild(QLineEdit, "prior_contrast")
     field.setText("lots")
     panel.sample()
-    qtbot.waitUntil(lambda: not panel._job.runner.running, timeout=10000)
+    qtbot.waitUntil(lambda: not panel._job.runner.running)
     assert "'lots' is no prior" in panel._job.message.text()
     field.setText("normal(0.3, 1e-4)")
     panel.sample()
-    qtbot.waitUntil(lambda: panel.posterior is not None and panel.posterior.ok.any(), timeout=30000)
+    qtbot.waitUntil(lambda: panel.posterior is not None and panel.posterior.ok.any())
     assert str(panel.posterior.priors["contrast"]) == "normal(0.3, 0.0001)"
 
 
@@ -351,7 +351,7 @@ def test_models_are_compared_for_every_bin(widget, layer, qtbot):
     fit(widget, qtbot)
     panel = widget._sampling
     panel.models.compare()
-    qtbot.waitUntil(lambda: not panel.models._job.runner.running, timeout=60000)
+    qtbot.waitUntil(lambda: not panel.models._job.runner.running)
     told = panel.models._job.message.text()
     assert "single" in told
     assert panel.models._table.rows.rowCount() == 6

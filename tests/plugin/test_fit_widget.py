@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("numpy_backend")
 def widget(viewer, qtbot):
     widget = FitWidget(viewer)
     qtbot.addWidget(widget)
-    qtbot.waitUntil(lambda: widget.ready, timeout=20000)
+    qtbot.waitUntil(lambda: widget.ready)
     yield widget
     widget._teardown()
 
@@ -34,7 +34,7 @@ def layer(viewer, partition, known, curves):
 
 def fit(widget, qtbot):
     widget.fit_all()
-    qtbot.waitUntil(lambda: widget.fitted is not None, timeout=20000)
+    qtbot.waitUntil(lambda: widget.fitted is not None)
 
 
 def drawn_axes(widget, title, qtbot):
@@ -45,7 +45,7 @@ def drawn_axes(widget, title, qtbot):
         axes = [] if figure is None else figure.axes
         return bool(axes) and axes[0].get_title().startswith(title)
 
-    qtbot.waitUntil(is_drawn, timeout=10000)
+    qtbot.waitUntil(is_drawn)
     assert not widget._pages.curve_plot.pixmap().isNull()
     return widget._pages.curve_plot.figure.axes
 
@@ -115,7 +115,7 @@ def test_fit_of_curves_that_were_replaced_is_dropped(widget, layer, curves, view
 def test_table_is_saved_as_csv(widget, layer, tmp_path, qtbot):
     fit(widget, qtbot)
     widget._export.save(tmp_path / "fit.csv")
-    qtbot.waitUntil((tmp_path / "fit.csv").exists, timeout=5000)
+    qtbot.waitUntil((tmp_path / "fit.csv").exists)
     lines = (tmp_path / "fit.csv").read_text().splitlines()
     assert lines[0].startswith("bin,q_inv_angstrom,phi_deg,model,status")
     assert len(lines) == 1 + len(layer.features)

@@ -42,7 +42,7 @@ def expected(frames, begin, end):
 def test_sum_is_that_of_the_frames_from_the_slider_on(widget, viewer, frames, qtbot):
     viewer.dims.set_current_step(0, 5)
     widget.findChild(QSpinBox, "frame_sum").setValue(40)
-    qtbot.waitUntil(lambda: len(sums(viewer)) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(sums(viewer)) == 1)
     np.testing.assert_array_equal(sums(viewer)[0].data, expected(frames, 5, 45))
     viewer.dims.set_current_step(0, 90)
     last = expected(frames, 90, 100)
@@ -53,9 +53,9 @@ def test_sum_is_that_of_the_frames_from_the_slider_on(widget, viewer, frames, qt
 def test_one_frame_needs_no_sum(widget, viewer, qtbot):
     count = widget.findChild(QSpinBox, "frame_sum")
     count.setValue(10)
-    qtbot.waitUntil(lambda: len(sums(viewer)) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(sums(viewer)) == 1)
     count.setValue(1)
-    qtbot.waitUntil(lambda: sums(viewer) == [], timeout=5000)
+    qtbot.waitUntil(lambda: sums(viewer) == [])
 
 
 def test_events_are_summed_as_events(widget, viewer, frames, known, qtbot, tmp_path):
@@ -65,5 +65,5 @@ def test_events_are_summed_as_events(widget, viewer, frames, known, qtbot, tmp_p
     viewer.dims.set_current_step(0, 3)
     widget.findChild(QSpinBox, "frame_sum").setValue(80)
     total = np.where(frames[3:83] == 65535, 0, frames[3:83]).sum(axis=0)
-    qtbot.waitUntil(lambda: len(sums(viewer)) == 1, timeout=5000)
-    qtbot.waitUntil(lambda: np.array_equal(sums(viewer)[0].data, total), timeout=5000)
+    qtbot.waitUntil(lambda: len(sums(viewer)) == 1)
+    qtbot.waitUntil(lambda: np.array_equal(sums(viewer)[0].data, total))

@@ -41,7 +41,7 @@ def test_result_and_progress_arrive_in_the_gui_thread(runner, qtbot):
     threads, progress = [], []
     runner.progressed.connect(lambda step: progress.append(step.done))
     runner.finished.connect(lambda _: threads.append(threading.current_thread()))
-    with qtbot.waitSignal(runner.finished, timeout=5000) as got:
+    with qtbot.waitSignal(runner.finished) as got:
         runner.start(counting("result"))
     assert got.args == ["result"]
     assert progress == sorted(set(progress))
@@ -59,7 +59,7 @@ def test_busy_window_is_told_the_newest_progress_and_the_newest_result_so_far(ru
         over.set()
 
     runner.progressed.connect(lambda step: told.append((step.done, step.partial)))
-    with qtbot.waitSignal(runner.finished, timeout=5000):
+    with qtbot.waitSignal(runner.finished):
         runner.start(steps)
         assert over.wait(5)  # the window does nothing else meanwhile
     assert told == [(900, 900), (999, None)]
@@ -69,10 +69,10 @@ def test_jobs_do_not_wait_for_each_other(qtbot):
     gate, runners = threading.Event(), [Runner() for _ in range(12)]
     for runner in runners[1:]:
         runner.start(counting("long", gate))
-    with qtbot.waitSignal(runners[0].finished, timeout=2000):
+    with qtbot.waitSignal(runners[0].finished):
         runners[0].start(counting("plot"))
     gate.set()
-    qtbot.waitUntil(lambda: not any(runner.running for runner in runners), timeout=5000)
+    qtbot.waitUntil(lambda: not any(runner.running for runner in runners))
 
 
 def test_runner_that_nobody_holds_ends_its_job(qtbot):
@@ -86,11 +86,11 @@ def test_runner_that_nobody_holds_ends_its_job(qtbot):
             ended.set()
 
     runner = Runner()
-    with qtbot.waitSignal(runner.progressed, timeout=5000):
+    with qtbot.waitSignal(runner.progressed):
         runner.start(steps)
     del runner
     gc.collect()
-    qtbot.waitUntil(ended.is_set, timeout=5000)
+    qtbot.waitUntil(ended.is_set)
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
@@ -107,10 +107,10 @@ def test_full_walks_pass_over_what_was_there_before_a_long_job_until_it_ends(run
 
     runner.progressed.connect(lambda _: gate.set())
     runner.start(steps, "Correlate")
-    qtbot.waitUntil(gate.is_set, timeout=5000)
+    qtbot.waitUntil(gate.is_set)
     if end == "cancelled":
         runner.cancel()
-    qtbot.waitUntil(lambda: runner.ended, timeout=5000)
+    qtbot.waitUntil(lambda: runner.ended)
     assert frozen[0] > 10_000
     assert gc.get_freeze_count() == 0
 
@@ -119,7 +119,7 @@ def test_replaced_job_never_reports(runner, qtbot):
     gate, results = threading.Event(), []
     runner.finished.connect(results.append)
     runner.start(counting("old", gate))
-    with qtbot.waitSignal(runner.finished, timeout=5000):
+    with qtbot.waitSignal(runner.finished):
         runner.start(counting("new"))
     gate.set()
     qtbot.wait(100)
@@ -141,10 +141,10 @@ def test_what_a_cancelled_job_kept_arrives_unless_another_was_started(runner, qt
     runner.kept.connect(kept.append)
     runner.finished.connect(finished.append)
     for result in ("replaced", "last"):
-        with qtbot.waitSignal(runner.progressed, timeout=5000):
+        with qtbot.waitSignal(runner.progressed):
             runner.start(keeping(result))
     runner.cancel()
-    qtbot.waitUntil(lambda: kept == ["last"], timeout=5000)
+    qtbot.waitUntil(lambda: kept == ["last"])
     assert finished == []
 
 
@@ -156,9 +156,9 @@ def test_a_fault_in_what_a_cancelled_job_keeps_is_told(runner, qtbot):
         except GeneratorExit:
             raise FitError("Nothing could be kept.") from None
 
-    with qtbot.waitSignal(runner.progressed, timeout=5000):
+    with qtbot.waitSignal(runner.progressed):
         runner.start(steps)
-    with qtbot.waitSignal(runner.failed, timeout=5000) as told:
+    with qtbot.waitSignal(runner.failed) as told:
         runner.cancel()
     assert told.args == ["Nothing could be kept."]
     assert not runner.running
@@ -177,17 +177,17 @@ def test_cancelled_job_ends_at_its_next_step_and_reports_nothing(runner, qtbot):
 
     runner.finished.connect(results.append)
     runner.failed.connect(results.append)
-    with qtbot.waitSignal(runner.progressed, timeout=5000):
+    with qtbot.waitSignal(runner.progressed):
         runner.start(steps)
     runner.cancel()
     gate.set()
-    qtbot.waitUntil(ended.is_set, timeout=5000)
+    qtbot.waitUntil(ended.is_set)
     assert not runner.running
     assert results == []
 
 
 def test_expected_fault_is_told_in_its_own_words(runner, qtbot):
-    with qtbot.waitSignal(runner.failed, timeout=5000) as got:
+    with qtbot.waitSignal(runner.failed) as got:
         runner.start(failing(FitError("g2 needs at least 4 delays, got 3.")))
     assert got.args == ["g2 needs at least 4 delays, got 3."]
 
@@ -198,7 +198,7 @@ def test_runtime_error_is_a_fault_not_a_result(runner, qtbot, monkeypatch):
     told, results = [], []
     monkeypatch.setattr(notification_manager, "receive_error", lambda *args: told.append(args[1]))
     runner.finished.connect(results.append)
-    with qtbot.waitSignal(runner.failed, timeout=5000) as got:
+    with qtbot.waitSignal(runner.failed) as got:
         runner.start(failing(RuntimeError("out of memory")))
     assert "out of memory" in got.args[0]
     assert isinstance(told[0], RuntimeError)
@@ -266,7 +266,7 @@ def test_window_with_a_running_job_asks_and_stays_if_told_to(window, qtbot, tmp_
     job.start(steps)
     guard, answers, asked = window.findChild(CloseGuard), [False, True], []
     guard.ask = lambda names: asked.append(names) or answers.pop(0)
-    qtbot.waitUntil(kept.exists, timeout=5000)
+    qtbot.waitUntil(kept.exists)
     window.show()
     assert not window.close()
     assert job.runner.running
@@ -278,7 +278,7 @@ def test_window_with_a_running_job_asks_and_stays_if_told_to(window, qtbot, tmp_
 def test_window_with_nothing_to_lose_closes_without_a_question(window, qtbot):
     job = JobButton("Correlate", window)
     job.start(counting("result"))
-    qtbot.waitUntil(lambda: not job.runner.running, timeout=5000)
+    qtbot.waitUntil(lambda: not job.runner.running)
     window.findChild(CloseGuard).ask = pytest.fail
     window.show()
     assert window.close()
@@ -297,9 +297,9 @@ def test_job_of_a_window_that_is_gone_ends_in_silence(qtbot):
 
     window = QWidget()
     runner = Runner(window)
-    with qtbot.waitSignal(runner.progressed, timeout=5000):
+    with qtbot.waitSignal(runner.progressed):
         runner.start(steps)
     window.deleteLater()
-    qtbot.waitUntil(lambda: not isalive(window), timeout=5000)
+    qtbot.waitUntil(lambda: not isalive(window))
     gate.set()
-    qtbot.waitUntil(ended.is_set, timeout=5000)
+    qtbot.waitUntil(ended.is_set)

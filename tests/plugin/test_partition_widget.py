@@ -57,11 +57,11 @@ def test_empty_window_says_what_to_do(widget):
 def test_bins_appear_over_the_frames_and_follow_the_numbers(widget, viewer, known, qtbot):
     add_frames(viewer, known)
     lay(widget)
-    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1)
     (layer,) = partition_layers(viewer)
     assert len(layer.features) == 36
     widget.findChild(QSpinBox, "dq").setValue(7)
-    qtbot.waitUntil(lambda: len(layer.features) == 7, timeout=10000)
+    qtbot.waitUntil(lambda: len(layer.features) == 7)
     assert layer.data.max() == 7
     assert partition_layers(viewer) == [layer]
     assert "7 dynamic and" in state(widget)
@@ -78,13 +78,11 @@ def test_form_shows_the_file_in_the_units_of_its_labels(widget, viewer, known):
 def test_typed_value_wins_and_the_file_is_still_told(widget, viewer, known, qtbot):
     add_frames(viewer, known)
     lay(widget)
-    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1)
     (layer,) = partition_layers(viewer)
     q_before = xpcs_layers.layer_partition(layer).table().q
     type_into(widget.findChild(QLineEdit, "distance_m"), "4")
-    qtbot.waitUntil(
-        lambda: xpcs_layers.layer_known(layer)["distance_m"].value == 4.0, timeout=10000
-    )
+    qtbot.waitUntil(lambda: xpcs_layers.layer_known(layer)["distance_m"].value == 4.0)
     sourced = xpcs_layers.layer_known(layer)["distance_m"]
     assert sourced.origin == TYPED
     assert sourced.others == ((8.0, "test file"),)
@@ -100,17 +98,17 @@ def test_unknown_value_is_empty_and_named_until_it_is_typed(widget, viewer, know
     assert field.text() == ""
     assert "Energy (keV)" in widget.findChild(QLabel, "origin").text()
     lay(widget)
-    qtbot.waitUntil(lambda: "energy_kev unknown" in state(widget), timeout=10000)
+    qtbot.waitUntil(lambda: "energy_kev unknown" in state(widget))
     assert partition_layers(viewer) == []
     type_into(field, "10")
-    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1)
 
 
 def test_mask_layer_takes_pixels_out_of_the_bins(widget, viewer, known, partition, qtbot):
     viewer.add_layer(Layer.create(*mask_layer(partition.mask)))
     add_frames(viewer, known)
     lay(widget)
-    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1)
     np.testing.assert_array_equal(partition_layers(viewer)[0].data > 0, partition.mask)
 
 
@@ -140,16 +138,16 @@ def test_bins_of_a_file_stay_until_something_is_edited(
     numbers = [widget.findChild(QSpinBox, name).value() for name in ("dq", "sq", "dp", "sp")]
     assert numbers == [6, 12, 1, 1]
     widget.findChild(QSpinBox, "dq").setValue(5)
-    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 2, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 2)
     assert xpcs_layers.layer_curves(layer) is curves
 
 
 def test_saved_file_holds_the_bins_on_the_screen(widget, viewer, known, tmp_path, qtbot):
     add_frames(viewer, known)
     lay(widget)
-    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1)
     widget.save(tmp_path / "bins.hdf")
-    qtbot.waitUntil(lambda: "Saved" in state(widget), timeout=10000)
+    qtbot.waitUntil(lambda: "Saved" in state(widget))
     saved = read_partition(tmp_path / "bins.hdf")
     np.testing.assert_array_equal(saved.dynamic.labels, partition_layers(viewer)[0].data)
 
@@ -157,33 +155,33 @@ def test_saved_file_holds_the_bins_on_the_screen(widget, viewer, known, tmp_path
 def test_impossible_numbers_are_told(widget, viewer, known, qtbot):
     add_frames(viewer, known)
     type_into(widget.findChild(QLineEdit, "distance_m"), "-1")
-    qtbot.waitUntil(lambda: "distance_m must lie between" in state(widget), timeout=10000)
+    qtbot.waitUntil(lambda: "distance_m must lie between" in state(widget))
 
 
 def test_reversed_range_of_q_is_told(widget, viewer, known, qtbot):
     add_frames(viewer, known)
     type_into(widget.findChild(QLineEdit, "q_min"), "0.003")
     type_into(widget.findChild(QLineEdit, "q_max"), "0.001")
-    qtbot.waitUntil(lambda: "0.003" in state(widget), timeout=10000)
+    qtbot.waitUntil(lambda: "0.003" in state(widget))
     assert partition_layers(viewer) == []
 
 
 def test_range_of_q_with_one_end_is_told(widget, viewer, known, qtbot):
     add_frames(viewer, known)
     type_into(widget.findChild(QLineEdit, "q_min"), "0.001")
-    qtbot.waitUntil(lambda: "two ends" in state(widget), timeout=10000)
+    qtbot.waitUntil(lambda: "two ends" in state(widget))
 
 
 def test_painting_the_mask_takes_pixels_out_of_the_bins(widget, viewer, known, partition, qtbot):
     mask = viewer.add_layer(Layer.create(*mask_layer(partition.mask)))
     add_frames(viewer, known)
     lay(widget)
-    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1)
     (layer,) = partition_layers(viewer)
     assert layer.data[30, 30] > 0
     mask.brush_size = 5
     mask.paint((30, 30), 1)
-    qtbot.waitUntil(lambda: layer.data[30, 30] == 0, timeout=10000)
+    qtbot.waitUntil(lambda: layer.data[30, 30] == 0)
 
 
 def test_another_image_gets_no_bins_that_were_asked_for_the_last(widget, viewer, known, qtbot):
@@ -201,19 +199,19 @@ def test_layers_of_other_kinds_do_no_harm(widget, viewer, known, partition, qtbo
     viewer.add_points([[1, 1]])
     add_frames(viewer, known)
     lay(widget)
-    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1)
 
 
 def test_mask_of_the_other_polarity_can_be_inverted(widget, viewer, known, partition, qtbot):
     mask = viewer.add_layer(Layer.create(*mask_layer(~partition.mask)))
     add_frames(viewer, known)
     lay(widget)
-    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1)
     (layer,) = partition_layers(viewer)
     np.testing.assert_array_equal(layer.data > 0, ~partition.mask)
     widget.findChild(QPushButton, "invert").click()
     np.testing.assert_array_equal(xpcs_layers.layer_mask(mask), partition.mask)
-    qtbot.waitUntil(lambda: np.array_equal(layer.data > 0, partition.mask), timeout=10000)
+    qtbot.waitUntil(lambda: np.array_equal(layer.data > 0, partition.mask))
 
 
 def test_bins_opened_after_the_frames_show_their_numbers(widget, viewer, known, partition):

@@ -25,7 +25,7 @@ def plot(qtbot):
     def drawn(show, *arguments):
         plot.figure = None
         show(plot, *arguments)
-        qtbot.waitUntil(lambda: plot.figure is not None, timeout=20_000)
+        qtbot.waitUntil(lambda: plot.figure is not None)
         return plot.figure
 
     return drawn

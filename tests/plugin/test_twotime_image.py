@@ -43,7 +43,7 @@ def test_map_of_a_file_without_curves_is_shown_and_read_in_a_thread(maps, viewer
     read_in = []
     layer.data.loaded.connect(lambda: read_in.append(threading.current_thread()))
     assert np.isnan(layer.data[:5, :5]).all()
-    qtbot.waitUntil(lambda: layer.data.is_loaded, timeout=5000)
+    qtbot.waitUntil(lambda: layer.data.is_loaded)
     off = ~np.eye(FRAMES, dtype=bool)
     shown = layer.data[:]
     assert np.isnan(shown[~off]).all()

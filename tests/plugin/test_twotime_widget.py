@@ -85,12 +85,9 @@ def test_cut_at_the_age_is_that_of_the_kernel(widget, maps, qtbot):
     widget.findChild(QDoubleSpinBox, "window_s").setValue(4.0)
     widget.findChild(QDoubleSpinBox, "age_s").setValue(20.0)
     wanted = curves_at_ages(MapsOfTest().upper(1), [20.0], 4.0, frame_time_s=STEP_S)
-    qtbot.waitUntil(
-        lambda: bool(cuts) and np.array_equal(cuts[-1].g2, wanted.g2, equal_nan=True),
-        timeout=10000,
-    )
+    qtbot.waitUntil(lambda: bool(cuts) and np.array_equal(cuts[-1].g2, wanted.g2, equal_nan=True))
     np.testing.assert_array_equal(cuts[-1].delay_s, wanted.delay_s)
-    qtbot.waitUntil(lambda: widget._plot.plot is not None, timeout=20000)
+    qtbot.waitUntil(lambda: widget._plot.plot is not None)
     assert "q = " in widget.findChild(QLabel, "about").text()
 
 
@@ -102,10 +99,10 @@ def test_map_of_a_repeated_run_is_looked_at_anew(widget, maps, partition, qtbot)
     shown = widget.findChild(QComboBox, "map").currentData()
     assert shown is maps[0]
     cuts = cuts_of(widget)
-    qtbot.waitUntil(lambda: len(cuts) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(cuts) == 1)
     shown.data, shown.scale = data, arguments["scale"]
     xpcs_layers.attach_values(shown, arguments)
-    qtbot.waitUntil(lambda: len(cuts) == 2, timeout=10000)
+    qtbot.waitUntil(lambda: len(cuts) == 2)
     assert cuts[1].delay_s[0] == pytest.approx(2 * cuts[0].delay_s[0])
     assert "frames of 1 s" in widget.findChild(QLabel, "about").text()
 
@@ -118,7 +115,7 @@ def test_map_alone_hides_the_detector_and_brings_it_back(widget, viewer, maps, q
     shown = widget._map.layer()
     assert shown.visible
     assert not image.visible
-    qtbot.waitUntil(lambda: shown.data.is_loaded, timeout=5000)
+    qtbot.waitUntil(lambda: shown.data.is_loaded)
     low, high = shown.contrast_limits
     assert 1.0 <= low < high <= 1.4
     other = next(layer for layer in maps if layer is not shown)
@@ -137,9 +134,7 @@ def test_cuts_at_ages_are_curves_of_bands_that_the_fit_dock_takes(widget, viewer
     widget.findChild(QDoubleSpinBox, "window_s").setValue(6.0)
     widget.findChild(QPushButton, "alone").click()
     widget._job.button.click()
-    qtbot.waitUntil(
-        lambda: bool(xpcs_layers.layers_with_role(viewer.layers, "ages")), timeout=10000
-    )
+    qtbot.waitUntil(lambda: bool(xpcs_layers.layers_with_role(viewer.layers, "ages")))
     (bands,) = xpcs_layers.layers_with_role(viewer.layers, "ages")
     curves, ages = xpcs_layers.layer_curves(bands), widget.ages_s()
     map_layer = widget._map.layer()
@@ -151,7 +146,7 @@ def test_cuts_at_ages_are_curves_of_bands_that_the_fit_dock_takes(widget, viewer
     np.testing.assert_allclose(bands.features["age (s)"], ages, atol=1e-6)
     assert fit.curves() is curves
     widget._job.button.click()
-    qtbot.waitUntil(lambda: not widget._job.runner.running, timeout=10000)
+    qtbot.waitUntil(lambda: not widget._job.runner.running)
     assert len(xpcs_layers.layers_with_role(viewer.layers, "ages")) == 1
     fit._teardown()
 
@@ -174,13 +169,11 @@ def test_long_run_has_delays_over_age(widget, viewer, partition, qtbot):
     widget.findChild(QPushButton, "alone").click()
     (line,) = xpcs_layers.layers_with_role(viewer.layers, "age")
     assert len(set(line.data[0][:, 1])) == 1
-    qtbot.waitUntil(lambda: bool(cuts), timeout=10000)
+    qtbot.waitUntil(lambda: bool(cuts))
     np.testing.assert_allclose(
         cuts[-1].g2[:, 0], 1.0 + 0.2 * np.exp(-cuts[-1].delay_s / (10.0 * STEP_S)), rtol=1e-6
     )
     widget._job.button.click()
-    qtbot.waitUntil(
-        lambda: bool(xpcs_layers.layers_with_role(viewer.layers, "ages")), timeout=10000
-    )
+    qtbot.waitUntil(lambda: bool(xpcs_layers.layers_with_role(viewer.layers, "ages")))
     (bands,) = xpcs_layers.layers_with_role(viewer.layers, "ages")
     assert bands.get_value((1.0, widget.ages_s()[2]), world=True) == 3

@@ -17,7 +17,7 @@ from napari_xpcs.plugin.window import DOCKS, add_docks
 def window(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
     docks = add_docks(viewer)
-    qtbot.waitUntil(lambda: docks[FitWidget].ready, timeout=20000)
+    qtbot.waitUntil(lambda: docks[FitWidget].ready)
     return viewer, docks
 
 
@@ -41,7 +41,7 @@ def test_real_result_is_shown_and_fitted_honestly(window, shared_data, qtbot, na
     assert colors_of(viewer) > bins
     fit = docks[FitWidget]
     fit.fit_all()
-    qtbot.waitUntil(lambda: fit.fitted is not None, timeout=60000)
+    qtbot.waitUntil(lambda: fit.fitted is not None)
     statuses = fit.fitted.status
     assert len(statuses) == bins
     assert sum(status == "ok" for status in statuses) < bins / 2
