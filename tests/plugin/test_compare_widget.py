@@ -1,7 +1,9 @@
 """The dock that compares runs, driven as a user drives it."""
 
+import csv
 import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -22,10 +24,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xpcs.io.open import open_path
-from napari_xpcs.plugin.compare_widget import EMPTY, PAGES, SELECT, CompareWidget
+from napari_xpcs.plugin.compare_widget import PAGES, SELECT, CompareWidget
 from napari_xpcs.plugin.dock_placing import dock_of
 from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.layers import layers_with_role
+from napari_xpcs.plugin.run_list_panel import EMPTY
 from napari_xpcs.plugin.window import show_files
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -70,9 +73,9 @@ def listed(widget, folder, qtbot):
 
 def wait_for_list(widget, qtbot, rows):
     def there():
-        return table(widget).model().rowCount() == rows and not widget._listing.runner.running
+        return table(widget).model().rowCount() == rows and not widget._list.listing.runner.running
 
-    qtbot.waitUntil(there, timeout=10000)
+    qtbot.waitUntil(there)
 
 
 def table(widget):
@@ -90,13 +93,13 @@ def column(widget, number):
 
 def select(widget, *names):
     """Select runs by the end of their names; all without names."""
-    paths = [path for path in widget._listed if not names or path.name.endswith(names)]
+    paths = [path for path in widget._list.listed if not names or path.name.endswith(names)]
     table(widget).select_paths(paths)
 
 
 def drawn(widget, qtbot):
     """Wait for the plot, and return (x, y) of what it shows."""
-    qtbot.waitUntil(widget.is_drawn, timeout=20000)
+    qtbot.waitUntil(widget.is_drawn)
     (axes,) = widget._plot.plot.figure.axes
     found = [line.get_data() for line in axes.get_lines()]
     return [(x, y) for x, y in found if len(x) > 2]
@@ -133,17 +136,17 @@ def test_runs_are_listed_sorted_and_filtered(listed, qtbot):
 
 def test_new_damaged_and_foreign_files(listed, folder, one_result, qtbot):
     select(listed, "r00001_results.hdf")
-    kept = listed._listed[folder / "B0147_r00001_results.hdf"]
+    kept = listed._list.listed[folder / "B0147_r00001_results.hdf"]
     shutil.copy(one_result, folder / "C_results.hdf")
     (folder / "cut_results.hdf").write_bytes(one_result.read_bytes()[:5000])
     with h5py.File(folder / "other.h5", "w") as file:
         file["temperature"] = [300.0]
-    listed.look_again()
+    listed._list.look_again()
     wait_for_list(listed, qtbot, RUNS + 2)
-    assert listed._listed[kept.path] is kept
+    assert listed._list.listed[kept.path] is kept
     assert table(listed).paths() == [kept.path]
-    assert "8 result files; 1 of them cannot be read" in listed._listing.message.text()
-    assert "1 other file not shown" in listed._listing.message.text()
+    assert "8 result files; 1 of them cannot be read" in listed._list.listing.message.text()
+    assert "1 other file not shown" in listed._list.listing.message.text()
     model = table(listed).model()
     (row,) = table(listed).runs.rows_of([folder / "cut_results.hdf"])
     cell = model.index(row, 0)
@@ -155,14 +158,14 @@ def test_a_cancelled_list_stays_and_goes_on_with_refresh(widget, one_result, tmp
     for number in range(400):
         (tmp_path / f"r{number:03d}_results.hdf").symlink_to(one_result)
     widget.look_at([tmp_path])
-    qtbot.waitUntil(lambda: table(widget).model().rowCount() > 0, timeout=20000)
-    widget._listing.button.click()
-    assert widget._listing.message.text() == "Cancelled."
-    kept = dict(widget._listed)
+    qtbot.waitUntil(lambda: table(widget).model().rowCount() > 0)
+    widget._list.listing.button.click()
+    assert widget._list.listing.message.text() == "Cancelled."
+    kept = dict(widget._list.listed)
     assert 0 < len(kept) <= 400
-    widget.look_again()
+    widget._list.look_again()
     wait_for_list(widget, qtbot, 400)
-    assert all(widget._listed[path] is one for path, one in kept.items())
+    assert all(widget._list.listed[path] is one for path, one in kept.items())
 
 
 def test_a_drop_of_files_adds_them_and_a_folder_replaces(widget, folder, one_result, qtbot):
@@ -297,7 +300,7 @@ def test_a_double_click_opens_the_run_and_a_button_its_frames(
     qtbot.waitUntil(lambda: len(layers_with_role(viewer.layers, "partition")) == 1)
     select(listed, "r00002_results.hdf")
     listed.findChild(QPushButton, "open_frames").click()
-    qtbot.waitUntil(lambda: len(layers_with_role(viewer.layers, "frames")) == 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(layers_with_role(viewer.layers, "frames")) == 1)
     assert layers_with_role(viewer.layers, "frames")[0].data.shape == (160, 40, 40)
 
 
@@ -309,10 +312,8 @@ def test_maps_of_a_run_come_one_by_one(widget, viewer, shared_data, qtbot):
     between.start()
     widget._opener.open_results(shared_data / "synthetic" / "Z0001_twotime_results.hdf")
     maps = open_path(shared_data / "synthetic" / "Z0001_twotime_results.hdf").twotime.bins
-    qtbot.waitUntil(
-        lambda: len(layers_with_role(viewer.layers, "twotime")) == len(maps), timeout=10000
-    )
-    qtbot.waitUntil(lambda: not widget._opener._next_layer.isActive())
+    qtbot.waitUntil(lambda: len(layers_with_role(viewer.layers, "twotime")) == len(maps))
+    qtbot.waitUntil(lambda: not widget._opener._adder._next.isActive())
     between.stop()
     assert not any(one is not None and other is not None for one, other in pairwise(added))
 
@@ -345,3 +346,67 @@ def test_a_folder_is_opened_and_curves_go_to_its_one_fit_dock(window, folder, qt
     qtbot.waitUntil(lambda: fit.curves() is not before)
     qtbot.waitUntil(lambda: not listed._opener._fitting.running)
     assert sources.count() == 2, "a run that is read again takes the place of the first reading"
+
+
+def test_a_folder_that_fills_is_looked_at_by_itself_and_the_selection_stays(
+    listed, folder, one_result, qtbot
+):
+    watched = listed._list
+    select(listed, "r00001_results.hdf")
+    before = dict(watched.listed)
+    shutil.copy(one_result, folder / "C_results.hdf")
+    watched.findChild(QCheckBox, "watch").setChecked(True)
+    wait_for_list(listed, qtbot, RUNS + 1)
+    assert [path.name for path in table(listed).paths()] == ["B0147_r00001_results.hdf"]
+    assert all(watched.listed[path] is one for path, one in before.items())
+    assert watched.listing.message.text().startswith("7 result files")
+    assert watched._next_look.isActive()
+    qtbot.waitUntil(lambda: not watched.watching.running)
+    listed.hide()
+    watched.look_quietly()
+    assert not watched.watching.running
+    listed._teardown()
+    assert not watched._next_look.isActive()
+
+
+def csv_rows(path):
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def test_the_curves_and_the_table_are_saved_as_csv(listed, folder, qtbot, tmp_path):
+    curves = listed.findChild(QPushButton, "save_curves")
+    runs = listed.findChild(QPushButton, "save_table")
+    assert not curves.isEnabled()
+    assert runs.isEnabled()
+    select(listed, "r00001_results.hdf", "r00002_results.hdf")
+    shown = drawn(listed, qtbot)
+    assert curves.isEnabled()
+    path = tmp_path / "compared.csv"
+    listed._export.save_curves(path)
+    qtbot.waitUntil(lambda: text(listed, "export_message").startswith("Saved"))
+    rows = csv_rows(path)
+    names = [path.name for path in table(listed).paths()]
+    assert [Path(row["file"]).name for row in rows][:: len(rows) - 1] == names
+    assert rows[0]["shown"].startswith("bin 1, q = ")
+    points = [(float(row["delay (s)"]), float(row["g2"])) for row in rows]
+    assert points == [pair for x, y in shown for pair in zip(x, y, strict=True)]
+    assert all(float(row["error"]) > 0 for row in rows)
+    page(listed, "I(q)")
+    drawn(listed, qtbot)
+    listed._export.save_curves(path)
+    qtbot.waitUntil(lambda: text(listed, "export_message").startswith("Saved"))
+    first = csv_rows(path)[0]
+    assert float(first["counts per pixel and frame"]) > 0
+    assert first["error"] == ""
+    listed._export.save_curves(folder / names[0])
+    qtbot.waitUntil(lambda: "is read by this job" in text(listed, "export_message"))
+    listed.findChild(QLineEdit, "filter").setText("00003")
+    assert not curves.isEnabled()
+    listed._export.save_table(tmp_path / "runs.csv")
+    qtbot.waitUntil(lambda: "runs.csv" in text(listed, "export_message"))
+    (row,) = csv_rows(tmp_path / "runs.csv")
+    assert row["file"].endswith("B0147_r00003_results.hdf")
+    assert row["frames"] == "160"
+    assert row["time"] == "2026-01-01 12:03:00"
+    listed.findChild(QLineEdit, "filter").setText("no such run")
+    assert not runs.isEnabled()

@@ -64,7 +64,7 @@ def compare_g2(runs: Runs, label: int, *, errors: bool = True) -> Comparison:
     lines, other_bins, other_delays, absent = [], Said(), Said(), []
     title = ""
     first: G2Curves | None = None
-    for _, name, curves in kept:
+    for run, name, curves in kept:
         if first is None:
             first = curves
         found = np.flatnonzero(first.bins.label == label)
@@ -84,7 +84,7 @@ def compare_g2(runs: Runs, label: int, *, errors: bool = True) -> Comparison:
             shown = f"{name}, {bin_text(curves.bins, column)}"
         for difference in delay_differences(first.delay_s, curves.delay_s):
             other_delays.add(difference, name)
-        line = _g2_line(shown, curves, column, errors)
+        line = _g2_line(shown, run.path, curves, column, errors)
         if len(line.x):
             lines.append(line)
         else:
@@ -105,11 +105,11 @@ def compare_g2(runs: Runs, label: int, *, errors: bool = True) -> Comparison:
     )
 
 
-def _g2_line(name: str, curves: G2Curves, column: int, errors: bool) -> Line:
+def _g2_line(name: str, path: Path, curves: G2Curves, column: int, errors: bool) -> Line:
     g2 = curves.g2[:, column]
     counted = np.isfinite(g2) & (curves.delay_s > 0)
     error = np.nan_to_num(curves.error[:, column][counted]) if errors else None
-    return Line(name=name, x=curves.delay_s[counted], y=g2[counted], error=error)
+    return Line(name=name, path=path, x=curves.delay_s[counted], y=g2[counted], error=error)
 
 
 def compare_profiles(runs: Runs) -> Comparison:
@@ -117,7 +117,8 @@ def compare_profiles(runs: Runs) -> Comparison:
     kept, remarks = runs_having(runs, lambda run: run.profile, PROFILE)
     remarks += other_exposures([run for run, _, _ in kept])
     lines = tuple(
-        Line(name=name, x=profile.q, y=_above_zero(profile.intensity)) for _, name, profile in kept
+        Line(name=name, path=run.path, x=profile.q, y=_above_zero(profile.intensity))
+        for run, name, profile in kept
     )
     return Comparison(
         lines=lines,

@@ -23,9 +23,13 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Line:
-    """One curve: its name, and numbers in the units of the axes; ``error`` where it is known."""
+    """One curve: its name, the file it is of, and numbers in the units of the axes.
+
+    ``error`` is one standard deviation, where it is known.
+    """
 
     name: str
+    path: Path
     x: Float[np.ndarray, " point"]
     y: Float[np.ndarray, " point"]
     error: Float[np.ndarray, " point"] | None = None

@@ -38,13 +38,14 @@ def compare_times(runs: Runs, *, relative: bool = False) -> Comparison:
     kept, remarks = runs_having(runs, lambda run: run.intensity, TIMES)
     alone = len(kept) == 1
     lines = []
-    for _, name, series in kept:
+    for run, name, series in kept:
         unit = float(series.mean.mean()) if relative else 1.0
         if not unit > 0:
             remarks.append(f"{name}: nothing was counted, so that there is no mean to divide by.")
             continue
         error = series.error / unit if alone else None
-        lines.append(Line(name=name, x=series.time_s, y=series.mean / unit, error=error))
+        y = series.mean / unit
+        lines.append(Line(name=name, path=run.path, x=series.time_s, y=y, error=error))
     if not relative:
         remarks += other_exposures([run for run, _, _ in kept])
     long = [(name, series) for _, name, series in kept if len(series.mean) >= TIME_PARTS]
@@ -93,13 +94,19 @@ def compare_segments(runs: Runs) -> Comparison:
             relative = segments / segments.mean(axis=0)
         number = len(segments)
         lines = tuple(
-            Line(name=f"segment {k + 1} of {number}", x=_q(run), y=row)
+            Line(name=f"segment {k + 1} of {number}", path=run.path, x=_q(run), y=row)
             for k, row in enumerate(relative)
         )
         title, label, level = f"{name}, segments in time", "I(q) / mean of the segments", 1.0
     else:
         lines = tuple(
-            Line(name=name, x=_q(run), y=100 * change.change, error=100 * change.error)
+            Line(
+                name=name,
+                path=run.path,
+                x=_q(run),
+                y=100 * change.change,
+                error=100 * change.error,
+            )
             for change, (run, name, _) in zip(changes, kept, strict=True)
         )
         title, label, level = "first to last segment", "change of I(q) (%)", 0.0
@@ -143,7 +150,8 @@ def compare_drift(runs: Runs) -> Comparison:
         with np.errstate(invalid="ignore", divide="ignore"):
             relative = profiles / profiles.mean(axis=0)
         lines = tuple(
-            Line(name=name, x=q, y=row) for (name, _), row in zip(same, relative, strict=True)
+            Line(name=name, path=run.path, x=q, y=row)
+            for run, (name, _), row in zip(compared, same, relative, strict=True)
         )
         findings = (
             _finding("I(q) of the runs", drift(profiles), _at(q), f"{len(same)} runs"),

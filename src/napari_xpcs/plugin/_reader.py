@@ -12,6 +12,7 @@ from napari_xpcs.io.hdf5_frames import SeveralFramesError
 from napari_xpcs.io.open import open_path, open_series, sniff
 
 if TYPE_CHECKING:
+    from napari_xpcs.io.files import XpcsFile
     from napari_xpcs.plugin.layers import LayerData
 
 Path_ = str | Sequence[str]
@@ -39,9 +40,34 @@ def read_layers(path: Path_) -> list[LayerData]:
     FileFormatError
         The file cannot be read or holds nothing of XPCS; the message says what was looked for.
     """
+    from napari_xpcs.io.files import GeometryFile
+
+    paths = [Path(path)] if isinstance(path, str) else sorted(map(Path, path))
+    try:
+        file = open_path(paths[0]) if len(paths) == 1 else open_series(paths)
+    except SeveralFramesError as choice:
+        chosen = ask_which(paths[0].name, choice) if len(paths) == 1 else None
+        if chosen is None:
+            raise
+        file = open_path(paths[0], chosen)
+    if isinstance(file, GeometryFile):
+        return _calibrate_open_layers(file.path)
+    return layers_of(file)
+
+
+def layers_of(file: XpcsFile) -> list[LayerData]:
+    """Return the layers of a file that is no calibration, and tell what is wrong with it.
+
+    It touches no layer that there is, so that a thread may call it.
+
+    Raises
+    ------
+    FileFormatError
+        The file holds nothing that could be shown.
+    """
     from napari.utils.notifications import show_info, show_warning
 
-    from napari_xpcs.io.files import FramesFile, GeometryFile, MaskFile, PartitionFile
+    from napari_xpcs.io.files import FramesFile, MaskFile, PartitionFile, ResultFile
     from napari_xpcs.io.multitau_parts import parts_text, read_parts
     from napari_xpcs.plugin.file_layers import (
         frames_file_to_layers,
@@ -50,14 +76,7 @@ def read_layers(path: Path_) -> list[LayerData]:
     )
     from napari_xpcs.plugin.mask_layers import mask_layer
 
-    paths = [Path(path)] if isinstance(path, str) else sorted(map(Path, path))
-    try:
-        file = open_path(paths[0]) if len(paths) == 1 else open_series(paths)
-    except SeveralFramesError as choice:
-        chosen = _ask_which(paths[0].name, choice) if len(paths) == 1 else None
-        if chosen is None:
-            raise
-        file = open_path(paths[0], chosen)
+    found: list[LayerData] = []
     if isinstance(file, FramesFile):
         found = frames_file_to_layers(file)
     elif isinstance(file, PartitionFile):
@@ -65,17 +84,15 @@ def read_layers(path: Path_) -> list[LayerData]:
     elif isinstance(file, MaskFile):
         found = [mask_layer(file.mask, source=str(file.path))]
         show_warning(f"{file.path.name}: {file}")
-    elif isinstance(file, GeometryFile):
-        return _calibrate_open_layers(file.path)
-    else:
+    elif isinstance(file, ResultFile):
         found = result_file_to_layers(file)
         parts = read_parts(file.path) if file.layout == "aps-results" else None
         if parts is not None:
             show_info(f"{file.path.name} also holds {parts_text(parts)}; see XPCS: Correlate.")
     if file.problems:
-        show_warning(f"{paths[0].name}: " + " ".join(file.problems))
+        show_warning(f"{file.path.name}: " + " ".join(file.problems))
     if not found:
-        msg = f"{path} is an XPCS file, but holds no image, mask or bins that could be shown."
+        msg = f"{file.path} is an XPCS file, but holds no image, mask or bins that could be shown."
         raise FileFormatError(msg)
     return found
 
@@ -96,7 +113,7 @@ def _calibrate_open_layers(path: Path) -> list[LayerData]:
     return [(None,)]  # type: ignore[list-item]  # npe2: nothing to add, and nothing is wrong
 
 
-def _ask_which(name: str, choice: SeveralFramesError) -> str | None:
+def ask_which(name: str, choice: SeveralFramesError) -> str | None:
     """Let the user choose between stacks of frames; ``None`` without a window or a choice."""
     from qtpy.QtWidgets import QApplication, QInputDialog
 

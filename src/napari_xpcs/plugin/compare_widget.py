@@ -10,15 +10,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFileDialog,
     QHBoxLayout,
-    QLineEdit,
-    QPushButton,
     QTabBar,
 )
 
 from napari_xpcs.backends import get_backend
-from napari_xpcs.io.run_list import Listed, list_runs
 from napari_xpcs.io.run_summary import RunSummary
 from napari_xpcs.kernels.curves import G2Curves, bin_text
 from napari_xpcs.pipeline.compare import compare_g2, compare_profiles, read_runs
@@ -30,11 +26,11 @@ from napari_xpcs.plugin.controls import NarrowComboBox, WrappedLabel
 from napari_xpcs.plugin.dock import Dock
 from napari_xpcs.plugin.job import JobButton, Runner
 from napari_xpcs.plugin.plot_area import PlotArea
+from napari_xpcs.plugin.run_export import RunExport
+from napari_xpcs.plugin.run_list_panel import EMPTY, RunListPanel
 from napari_xpcs.plugin.run_opening import RunOpener
-from napari_xpcs.plugin.run_table import RunsView
 from napari_xpcs.progress import Progress, Steps
 
-EMPTY = "Choose a folder of result files, or drop a folder or some files here."
 SELECT = "Select a run in the table, or several (Ctrl or Shift + click), to compare them."
 PAGES = ("g2", "I(q)", "I(t)", "Stability")
 SETTLE_MS = 200
@@ -51,25 +47,16 @@ class CompareWidget(Dock):
     """
 
     def _build(self) -> None:
-        self._places: list[Path] = []
-        self._listed: Listed = {}
         self._read: Read = {}
         self._runs: list[RunSummary] = []
         self._bins: G2Curves | None = None
         self.setAcceptDrops(True)
-        self._folder = QPushButton("Folder ...", objectName="folder")
-        self._folder.setToolTip("Look at the result files of a folder; or drop one on this dock.")
-        self._place = WrappedLabel(EMPTY, objectName="place")
-        self._listing = JobButton("Refresh", guarded=False)
-        self._listing.button.setToolTip("Look for new files; only these are read.")
-        self._filter = QLineEdit(objectName="filter", clearButtonEnabled=True)
-        self._filter.setAcceptDrops(False)  # a file that is dropped here is a file for the dock
-        self._filter.setPlaceholderText("Filter: words of the name")
-        self._filter.setToolTip("Shows the runs whose name holds every word that is typed.")
-        self._table = RunsView(objectName="runs")
+        self._list = RunListPanel()
+        self._table = self._list.table
         self._opener = RunOpener(self._viewer, self._table.paths)
         self._average = AveragePanel()
         self._plot = PlotArea(self._viewer, height=300)
+        self._export = RunExport(self._table.runs.table)
         self._reading = JobButton("Read the selected runs", guarded=False)
         self._comparing = Runner(self)
         self._reading.button.setObjectName("read_runs")
@@ -77,15 +64,10 @@ class CompareWidget(Dock):
         self._remarks = WrappedLabel(objectName="remarks")
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._build_choices()
-        top = QHBoxLayout()
-        top.addWidget(self._folder)
-        top.addWidget(self._filter, 1)
-        self.column.addWidget(self._place)
-        self.column.addLayout(top)
-        for widget in (self._listing, self._table, self._opener, self._reading, self._pages):
+        for widget in (self._list, self._opener, self._reading, self._pages):
             self.column.addWidget(widget)
         self.column.addLayout(self._choices)
-        for widget in (self._plot, self._findings, self._remarks, self._average):
+        for widget in (self._plot, self._findings, self._remarks, self._export, self._average):
             self.column.addWidget(widget)
         self.column.addStretch(1)
 
@@ -114,11 +96,7 @@ class CompareWidget(Dock):
         self._choices.addWidget(self._kind, 1)
 
     def _connect(self) -> None:
-        self._folder.clicked.connect(self._on_folder_clicked)
-        self._listing.clicked.connect(self.look_again)
-        self._listing.runner.progressed.connect(self._on_listing_told)
-        self._listing.finished.connect(self._on_listed)
-        self._filter.textChanged.connect(self._table.filter)
+        self._list.relisted.connect(self._on_relisted)
         self._table.chosen.connect(self._on_chosen)
         self._table.opened.connect(self._opener.open_results)
         self._settle.timeout.connect(self._read_chosen)
@@ -134,17 +112,17 @@ class CompareWidget(Dock):
         self._average.written.connect(self._on_average_written)
         self._average.wanted.connect(self._on_average_wanted)
         self._on_chosen()
-        self._show_place()
 
     def _refresh(self, event: object = None) -> None:
         """Nothing here depends on the layers."""
 
     def _teardown(self) -> None:
         self._settle.stop()
-        for job in (self._listing, self._reading):
-            job.cancel()
+        self._list.stop()
+        self._reading.cancel()
         self._comparing.cancel()
         self._average.stop()
+        self._export.stop()
         self._opener.stop()
         self._plot.stop()
 
@@ -152,18 +130,7 @@ class CompareWidget(Dock):
 
     def look_at(self, places: Sequence[Path]) -> None:
         """Show the runs of folders, or single files, in place of what was shown."""
-        self._places = list(places)
-        self._listed = {}
-        self._read = {}
-        self._table.show_runs([])
-        self._show_place()
-        self._compare()
-        self.look_again()
-
-    def look_again(self) -> None:
-        """Look for files that are new or have changed."""
-        if self._places:
-            self._listing.start(partial(_list_steps, tuple(self._places), dict(self._listed)))
+        self._list.look_at(places)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - the name is Qt's
         """Take files and folders."""
@@ -175,50 +142,18 @@ class CompareWidget(Dock):
         dropped = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
         if dropped:
             event.acceptProposedAction()
-            self.take(dropped)
+            self._list.take(dropped)
 
-    def take(self, places: Sequence[Path]) -> None:
-        """Show folders; single files are added to what is shown."""
-        if any(place.is_dir() for place in places):
-            self.look_at(places)
-            return
-        self._places += [place for place in places if place not in self._places]
-        self._show_place()
-        self.look_again()
-
-    def _on_folder_clicked(self) -> None:
-        before = next((str(place) for place in self._places if place.is_dir()), "")
-        chosen = QFileDialog.getExistingDirectory(self, "Folder of result files", before)
-        if chosen:
-            self.look_at([Path(chosen)])
-
-    def _show_place(self) -> None:
-        self._listing.allow("" if self._places else EMPTY)
-        self._listing.message.setText("")
-        folders = [str(place) for place in self._places if place.is_dir()]
-        files = len(self._places) - len(folders)
-        added = [f"{files} file{'s' * (files > 1)}"] if files else []
-        self._place.setText(" and ".join((*folders, *added)) or EMPTY)
-
-    def _on_listing_told(self, progress: Progress) -> None:
-        """Show what was read so far beside what was known: a list that is cancelled stays."""
-        if progress.partial is not None:
-            so_far: Listed = progress.partial  # type: ignore[assignment]  # as list_runs says
-            self._take({**self._listed, **so_far})
-
-    def _on_listed(self, listed: Listed) -> None:
-        self._take(listed)
-        self._listing.message.setText(_count_text(listed))
-
-    def _take(self, listed: Listed) -> None:
-        """Show a list; what was read of files that have changed since is forgotten."""
-        changed = [path for path in self._read if listed.get(path) is not self._listed.get(path)]
-        self._listed = listed
-        for path in changed:
+    def _on_relisted(self, changed: Sequence[Path]) -> None:
+        """Forget what was read of files that have changed since."""
+        read = [path for path in changed if path in self._read]
+        for path in read:
             del self._read[path]
-        self._table.show_runs(listed.values())
-        if changed:
+        self._export.show_count(self._table.runs.rowCount())
+        if read:
             self._on_chosen()
+        if not self._list.listed:
+            self._compare()  # other places are looked at: another hint
 
     # -- what is selected
 
@@ -272,14 +207,15 @@ class CompareWidget(Dock):
         """Compare what is selected, in a thread: hundreds of runs take a while."""
         page = PAGES[self._pages.currentIndex()]
         for control in (self._bin, self._errors):
-            control.setVisible(page == "g2")
+            control.setVisible(page == "g2" and bool(self._runs))
         self._relative.setVisible(page == "I(t)")
         self._kind.setVisible(page == "Stability")
+        self._export.show_comparison(None)
         if not self._runs:
             self._comparing.cancel()
             self._findings.setText("")
             self._remarks.setText("")
-            self._plot.show_hint(SELECT if self._places else EMPTY)
+            self._plot.show_hint(SELECT if self._list.places else EMPTY)
             return
         self._comparing.start(partial(_compare_steps, tuple(self._runs), self._asked(page)))
 
@@ -302,6 +238,7 @@ class CompareWidget(Dock):
         self._remarks.setText("\n".join(compared.remarks))
         if any(np.isfinite(line.y).any() for line in compared.lines):
             self._plot.ask(partial(draw_comparison, comparison=compared))
+            self._export.show_comparison(compared)
         else:
             self._plot.show_hint("Nothing to draw for the selected runs; the text below says why.")
 
@@ -315,29 +252,10 @@ class CompareWidget(Dock):
         self._opener.fit([path])
 
     def _on_average_written(self, path: Path) -> None:
-        if not any(path.parent == place for place in self._places) and path not in self._places:
-            self._places.append(path)
-            self._show_place()
-        self.look_again()
-
-
-def _count_text(listed: Listed) -> str:
-    """Return how many runs there are, and what else."""
-    headers = [one.header for one in listed.values()]
-    runs = sum(header is not None for header in headers)
-    bad = sum(header is not None and bool(header.problem) for header in headers)
-    parts = [f"{runs} result file{'s' * (runs != 1)}"]
-    if bad:
-        parts.append(f"{bad} of them cannot be read (red: rest the mouse on it)")
-    if others := len(headers) - runs:
-        parts.append(f"{others} other file{'s' * (others != 1)} not shown")
-    return "; ".join(parts) + "."
-
-
-def _list_steps(places: Sequence[Path], before: Listed) -> Steps[Listed]:
-    """List runs; runs in the thread."""
-    with collection_paused():
-        return (yield from list_runs(places, before))
+        if path.parent in self._list.places:
+            self._list.look_again()
+        else:
+            self._list.take([path])
 
 
 def _read_steps(paths: Sequence[Path], before: Read) -> Steps[Read]:

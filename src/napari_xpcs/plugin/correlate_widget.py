@@ -61,6 +61,7 @@ class CorrelateWidget(Dock):
         self._shown: tuple[G2Curves, str] | None = None
         self._kept: Progress | None = None
         self._result: Correlated | None = None
+        self._frames_per_s = 0.0
         self._pixels_per_s: float | None = None
         self._images: Iterator[None] = iter(())
         self._next_image = QTimer(self, singleShot=True, interval=0)
@@ -133,8 +134,6 @@ class CorrelateWidget(Dock):
         self._bins.changed.connect(self._refresh)
         self._options.changed.connect(self._refresh)
         self._range.changed.connect(self._refresh)
-        for row in self._rows:
-            row.failed.connect(self._summary.setText)
         self._job.clicked.connect(self._on_job_clicked)
         self._job.runner.progressed.connect(self._on_job_progressed)
         self._job.finished.connect(self._on_job_finished)
@@ -198,6 +197,8 @@ class CorrelateWidget(Dock):
 
     def _teardown(self) -> None:
         self._job.cancel()
+        for row in self._rows:
+            row.stop()
         self._next_image.stop()
         self._frame_sum.stop()
         self._bins.stop()
@@ -266,13 +267,14 @@ class CorrelateWidget(Dock):
         if frames is None or bins is None or request is None:
             return
         self._asked = (frames, bins, request)
+        self._frames_per_s = 0.0
         self._before = (xpcs_layers.layer_curves(bins), self._result)
         self._shown, self._kept = None, None
         self._summary.clear()
         self._forget.setVisible(False)
         self._plot.setVisible(request.wants_multitau)
         if request.wants_multitau:
-            self._plot.show_hint("g2 of the first frames comes in a second or two ...")
+            self._plot.show_hint("g2 of the frames so far comes here as the run goes on ...")
         bins.events.selected_label.connect(self._draw)
         self._job.start(partial(correlation_steps, request))
 
@@ -282,6 +284,7 @@ class CorrelateWidget(Dock):
         _, bins, request = self._asked
         so_far = f"first {progress.done} of {progress.total} frames"
         self._kept = progress
+        self._frames_per_s = self._job.rate
         curves = replace(progress.partial, source=f"{so_far} of {request.source}")
         self._shown = (curves, so_far)
         if self._is_unchanged(bins, request):
@@ -385,9 +388,11 @@ class CorrelateWidget(Dock):
             )
             said += result.multitau.remarks()
             said.append("Engine {engine} on {device}.".format_map(result.multitau.engine))
+            if request.kind == "multitau":
+                self._frames_per_s = self._job.rate  # which compiling is no part of
+            seconds = max(float(result.multitau.engine["seconds"]), 1e-3)
             pixels = int(request.partition.dynamic.pixels.sum())
-            seconds = float(result.multitau.engine["seconds"])
-            self._pixels_per_s = pixels * request.used_frames() / max(seconds, 1e-3)
+            self._pixels_per_s = pixels * (self._frames_per_s or request.used_frames() / seconds)
         if result.twotime is not None:
             number = bins_text(len(result.twotime.processed_bins))
             said.append(f"Two-time maps of {number}: see XPCS: Two-time.")

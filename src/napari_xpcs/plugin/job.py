@@ -232,6 +232,8 @@ class JobButton(QWidget):
     ----------
     guarded
         Ask before a window is closed while the job runs; off where nothing would be lost.
+    tip
+        What the button says under the mouse, where nothing keeps it from being pressed.
     """
 
     clicked = Signal()
@@ -241,19 +243,23 @@ class JobButton(QWidget):
     cancelled = Signal()
     """The user cancelled; what the job told in its last Progress is all there is."""
 
-    def __init__(self, text: str, parent: QWidget | None = None, *, guarded: bool = True) -> None:
+    def __init__(
+        self, text: str, parent: QWidget | None = None, *, guarded: bool = True, tip: str = ""
+    ) -> None:
         super().__init__(parent)
-        self._text = text
+        self._text, self._tip = text, tip
         self._guarded = guarded
         self._started_at = self._told_at = 0.0
         self._told = ""
         self._reason = ""
+        self._pace = Pace()
         self._build()
         self._connect()
 
     def _build(self) -> None:
         self.runner = Runner(self)
         self.button = QPushButton(self._text, objectName="run")
+        self.button.setToolTip(self._tip)
         self.bar = QProgressBar(objectName="progress")
         self.bar.setVisible(False)
         self.message = WrappedLabel(objectName="message")
@@ -268,13 +274,18 @@ class JobButton(QWidget):
         self.runner.finished.connect(self._on_runner_finished)
         self.runner.failed.connect(self._end)
 
+    @property
+    def rate(self) -> float:
+        """What the newest job does in a second of its present task, 0 where that is not known."""
+        return self._pace.rate
+
     def allow(self, reason: str = "") -> None:
         """Enable the button, or disable it and show the ``reason``."""
         if self.runner.running or reason == self._reason:
             return
         self._reason = reason
         self.button.setEnabled(not reason)
-        self.button.setToolTip(reason)
+        self.button.setToolTip(reason or self._tip)
         self.message.setText(reason)
 
     def start(self, job: Job) -> None:
@@ -315,7 +326,9 @@ class JobButton(QWidget):
         self.message.setText(text)
 
     def _on_runner_finished(self, result: Any) -> None:
-        self._end(f"Done in {time.monotonic() - self._started_at:.1f} s.")
+        now = time.monotonic()
+        self._pace.end(now)
+        self._end(f"Done in {now - self._started_at:.1f} s.")
         self.finished.emit(result)
 
     def _end(self, text: str) -> None:

@@ -39,6 +39,22 @@ class Pace:
             f"{time_text(left)} left"
         )
 
+    def end(self, now: float) -> None:
+        """Take the rate of all that was done last; a short job may have told nothing between.
+
+        >>> pace = Pace()
+        >>> pace.text(Progress(0, 1000, "compiling"), 0.0)
+        'compiling ...'
+        >>> pace.text(Progress(0, 1000, "frames"), 20.0)
+        'frames ...'
+        >>> pace.end(22.0)
+        >>> pace.rate
+        500.0
+        """
+        done, seconds = self._last.total - self._from.done, now - self._since
+        if done > 0 and seconds > 0:
+            self.rate = done / seconds
+
 
 def time_text(seconds: float) -> str:
     """Return a duration as people say it.

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.components.viewer_model import ViewerModel
-from napari.layers import Layer
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_xpcs.errors import FileFormatError
@@ -21,6 +19,7 @@ from napari_xpcs.plugin.dock_placing import dock_of
 from napari_xpcs.plugin.file_layers import frames_file_to_layers, result_file_to_layers
 from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.layer_adding import LayerAdder
 from napari_xpcs.progress import Progress, Steps
 
 if TYPE_CHECKING:
@@ -42,9 +41,8 @@ class RunOpener(QWidget):
         self._viewer = napari_viewer
         self._selected = selected
         self._loading, self._fitting = Runner(self), Runner(self)
-        self._waiting: list[LayerData] = []
         self._said, self._fits = "", False
-        self._next_layer = QTimer(self, singleShot=True, interval=0)
+        self._adder = LayerAdder(napari_viewer, self)
         self._message = WrappedLabel(objectName="opening")
         self._message.hide()
         row = QHBoxLayout()
@@ -80,7 +78,7 @@ class RunOpener(QWidget):
         column.addLayout(row)
         column.addWidget(self._message)
         self._loading.finished.connect(self._on_loaded)
-        self._next_layer.timeout.connect(self._on_next_layer)
+        self._adder.done.connect(self._on_layers_added)
         self._fitting.finished.connect(self._on_curves_read)
         for runner in (self._loading, self._fitting):
             runner.progressed.connect(self._on_told)
@@ -97,7 +95,7 @@ class RunOpener(QWidget):
         """Let go of the threads."""
         self._loading.cancel()
         self._fitting.cancel()
-        self._next_layer.stop()
+        self._adder.stop()
 
     def open_results(self, path: Path) -> None:
         """Add the layers of a result, and show the fit dock, which takes its g2."""
@@ -129,16 +127,10 @@ class RunOpener(QWidget):
 
     def _on_loaded(self, loaded: "tuple[list[LayerData], str, bool]") -> None:
         found, said, fits = loaded
-        self._waiting += found
         self._said, self._fits = said, fits
-        self._next_layer.start()
+        self._adder.add(found)
 
-    def _on_next_layer(self) -> None:
-        """Add one layer; of many two-time maps together the window would stand still."""
-        self._viewer.add_layer(Layer.create(*self._waiting.pop(0)))
-        if self._waiting:
-            self._next_layer.start()
-            return
+    def _on_layers_added(self) -> None:
         self._viewer.reset_view()
         self._say(self._said)
         if self._fits:

@@ -148,6 +148,12 @@ class RunsModel(QAbstractTableModel):
         """Return the run in a row."""
         return self._shown[row].run
 
+    def table(self) -> tuple[list[str], list[dict[str, str]]]:
+        """Return the titles and the texts of all that is shown, with the whole path as "file"."""
+        titles = [*(column.title for column in COLUMNS), "file"]
+        rows = [[*(one.text(line) for one in COLUMNS), str(line.path)] for line in self._shown]
+        return titles, [dict(zip(titles, row, strict=True)) for row in rows]
+
     def rows_of(self, paths: Iterable[Path]) -> list[int]:
         """Return in which rows files are shown."""
         wanted = set(paths)

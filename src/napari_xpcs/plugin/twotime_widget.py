@@ -96,7 +96,6 @@ class TwoTimeWidget(Dock):
 
     def _connect(self) -> None:
         self._map.currentIndexChanged.connect(self._refresh)
-        self._row.failed.connect(self._summary.setText)
         self._alone.toggled.connect(self._on_alone_toggled)
         self._slider.valueChanged.connect(self._on_slider_moved)
         self._age.valueChanged.connect(self._on_age_changed)
@@ -122,6 +121,7 @@ class TwoTimeWidget(Dock):
     def _teardown(self) -> None:
         self._job.cancel()
         self._cutter.cancel()
+        self._row.stop()
         self._settle.stop()
         self._plot.stop()
 
