@@ -196,8 +196,8 @@ class MaskWidget(Dock):
         if tuple(steps) == self._steps:
             return
         self._history.change(steps)
-        self._show_list()
         self._compute()
+        self._show_list()
 
     def undo(self) -> None:
         """Go back to the list before the last change."""
@@ -214,8 +214,8 @@ class MaskWidget(Dock):
         step()
         if self._steps != before:
             self._editor.close_form()
-            self._show_list()
             self._compute()
+            self._show_list()
 
     def _take_strokes(self) -> None:
         """Put what was painted since the last time, or given by somebody else, into the list."""
@@ -228,8 +228,8 @@ class MaskWidget(Dock):
             self._history.change(self._mask.take_strokes(self._steps, self._result, shown))
         else:
             return
-        self._show_list()
         self._compute()
+        self._show_list()
 
     # -- doing the steps
 
@@ -257,6 +257,7 @@ class MaskWidget(Dock):
 
     def _on_failed(self, text: str) -> None:
         self._show_waiting(False)
+        self._show_list()
         self._say(text)
 
     def _on_cancel_clicked(self) -> None:
@@ -373,7 +374,7 @@ class MaskWidget(Dock):
     def _show_list(self) -> None:
         result = self._result
         outcomes = [None] * len(self._steps) if result is None else list(result.outcomes)
-        self._editor.show_steps(self._steps, outcomes)
+        self._editor.show_steps(self._steps, outcomes, working=self._runner.running)
         made = self._mask.made
         if made is None:
             self._total.setText("")

@@ -64,11 +64,15 @@ class StepEditor(QWidget):
         self._form.shapes_wanted.connect(self.shapes_wanted)
 
     def show_steps(
-        self, steps: tuple[MaskStep, ...], outcomes: Sequence[StepOutcome | None]
+        self,
+        steps: tuple[MaskStep, ...],
+        outcomes: Sequence[StepOutcome | None],
+        *,
+        working: bool = False,
     ) -> None:
-        """Show ``steps``; ``None`` stands for a step that is not done yet."""
+        """Show ``steps``; ``None`` stands for one that is not done yet, or not known."""
         self._shown = steps
-        self._list.show_steps(steps, outcomes)
+        self._list.show_steps(steps, outcomes, working=working)
         self._list.setVisible(bool(steps))
         self._enable()
 

@@ -24,8 +24,14 @@ class StepList(QListWidget):
         self.setToolTip("Done from the top down. Tick or untick a step; click it to change it.")
         self.itemChanged.connect(self._on_item_changed)
 
-    def show_steps(self, steps: Sequence[MaskStep], outcomes: Sequence[StepOutcome | None]) -> None:
-        """Show ``steps``; ``None`` stands for a step that is not done yet.
+    def show_steps(
+        self,
+        steps: Sequence[MaskStep],
+        outcomes: Sequence[StepOutcome | None],
+        *,
+        working: bool = False,
+    ) -> None:
+        """Show ``steps``; ``None`` stands for one that is being done, or of which nothing is told.
 
         Items are changed in place: the one that was just ticked must outlive its signal.
         """
@@ -36,7 +42,8 @@ class StepList(QListWidget):
             self.addItem(QListWidgetItem())
         for row, (step, outcome) in enumerate(zip(steps, outcomes, strict=True)):
             item = self.item(row)
-            item.setText(f"{step_text(step)}\n{outcome_text(step, outcome)}")
+            told = outcome_text(step, outcome, working=working)
+            item.setText("\n".join(filter(None, (step_text(step), told))))
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Checked if step.enabled else Qt.CheckState.Unchecked)
             item.setToolTip(item.text())

@@ -4,23 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_xpcs.kernels import mask_steps
 from napari_xpcs.kernels.axis_request import AXIS_UNITS
 from napari_xpcs.kernels.mask_of_steps import StepOutcome
 from napari_xpcs.kernels.mask_parameters import Condition
-from napari_xpcs.kernels.mask_steps import (
-    BeamStopStep,
-    ConstraintStep,
-    DefectsStep,
-    FileStep,
-    GapsStep,
-    MaskStep,
-    MorphologyStep,
-    OutliersStep,
-    PaintedStep,
-    ShapesStep,
-    SymmetryStep,
-    ThresholdStep,
-)
+from napari_xpcs.kernels.mask_steps import MaskStep
 
 
 def step_text(step: MaskStep) -> str:
@@ -28,12 +16,12 @@ def step_text(step: MaskStep) -> str:
     return _TEXTS[type(step)](step)
 
 
-def outcome_text(step: MaskStep, outcome: StepOutcome | None) -> str:
-    """Return what ``step`` did, or why it did nothing."""
+def outcome_text(step: MaskStep, outcome: StepOutcome | None, *, working: bool = False) -> str:
+    """Return what ``step`` did, or why it did nothing; empty where that is not known."""
     if not step.enabled:
         return "off"
     if outcome is None:
-        return "..."
+        return "..." if working else ""
     if outcome.fault:
         return f"left out: {outcome.fault}"
     text = f"{thousands(outcome.removed)} px masked"
@@ -62,7 +50,7 @@ def _condition(condition: Condition) -> str:
     return f"not ({text})" if condition.negate else text
 
 
-def _conditions(step: ConstraintStep) -> str:
+def _conditions(step: mask_steps.ConstraintStep) -> str:
     first, *others = step.conditions
     return " ".join(["Keep", _condition(first), *(f"{c.join} {_condition(c)}" for c in others)])
 
@@ -71,38 +59,38 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _threshold(step: ThresholdStep) -> str:
+def _threshold(step: mask_steps.ThresholdStep) -> str:
     name = "counts" if step.of == "mean" else "maximum"
     return f"Keep {_limits(step.low, name, step.high, '<')}"
 
 
-def _defects(step: DefectsStep) -> str:
+def _defects(step: mask_steps.DefectsStep) -> str:
     names = [name for name, on in (("dead", step.dead), ("hot", step.hot)) if on]
     frames = f"{step.frames} frames" if step.frames else "all frames"
     return f"{' and '.join(names).capitalize() or 'No'} pixels in {frames}"
 
 
-def _outliers(step: OutliersStep) -> str:
+def _outliers(step: mask_steps.OutliersStep) -> str:
     where = f"{step.rings} q rings" if step.within == "ring" else f"tiles of {step.tile_px} px"
     return f"Outliers in {where}, {step.rule} {step.cutoff:g}"
 
 
-def _morphology(step: MorphologyStep) -> str:
+def _morphology(step: mask_steps.MorphologyStep) -> str:
     group = step.operation.startswith("remove")
     return f"{step.operation.capitalize()} {'below' if group else 'by'} {step.pixels} px"
 
 
-def _disc(step: BeamStopStep) -> str:
+def _disc(step: mask_steps.BeamStopStep) -> str:
     at_beam = step.center_row_px is None or step.center_col_px is None
     place = "" if at_beam else f" at {step.center_row_px:g}, {step.center_col_px:g}"
     return f"Beam stop, radius {step.radius_px:g} px{place}"
 
 
-def _gaps(step: GapsStep) -> str:
+def _gaps(step: mask_steps.GapsStep) -> str:
     return f"Module gaps, margin {step.margin_px} px"
 
 
-def _shapes(step: ShapesStep) -> str:
+def _shapes(step: mask_steps.ShapesStep) -> str:
     return f"{'Keep only' if step.keep else 'Leave out'} {_count(len(step.shapes), 'shape')}"
 
 
@@ -110,20 +98,20 @@ BY_HAND = "by hand"
 """Source of strokes of the brush, among painted steps that come from files."""
 
 
-def _painted(step: PaintedStep) -> str:
+def _painted(step: mask_steps.PaintedStep) -> str:
     return f"Painted {BY_HAND}" if step.source in ("", BY_HAND) else f"Masked {step.source}"
 
 
 _TEXTS: Mapping[type[MaskStep], Callable[[Any], str]] = {
-    FileStep: lambda step: f"File {Path(step.path).name}",
-    ThresholdStep: _threshold,
-    ShapesStep: _shapes,
-    ConstraintStep: _conditions,
-    DefectsStep: _defects,
-    OutliersStep: _outliers,
-    MorphologyStep: _morphology,
-    GapsStep: _gaps,
-    SymmetryStep: lambda _: "Copy to the opposite side of the beam",
-    BeamStopStep: _disc,
-    PaintedStep: _painted,
+    mask_steps.FileStep: lambda step: f"File {Path(step.path).name}",
+    mask_steps.ThresholdStep: _threshold,
+    mask_steps.ShapesStep: _shapes,
+    mask_steps.ConstraintStep: _conditions,
+    mask_steps.DefectsStep: _defects,
+    mask_steps.OutliersStep: _outliers,
+    mask_steps.MorphologyStep: _morphology,
+    mask_steps.GapsStep: _gaps,
+    mask_steps.SymmetryStep: lambda _: "Copy to the opposite side of the beam",
+    mask_steps.BeamStopStep: _disc,
+    mask_steps.PaintedStep: _painted,
 }
