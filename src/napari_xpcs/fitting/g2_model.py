@@ -20,30 +20,25 @@ GridAxis: TypeAlias = float | tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
-    """What is believed of a parameter before a curve is seen.
+class DefaultPrior:
+    """What is believed of a parameter before curves are seen, for any delays and q.
+
+    :func:`~napari_xpcs.fitting.priors.default_priors` puts it on the scale of a measurement.
 
     Parameters
     ----------
     family
-        ``normal``: of the parameter itself.  ``half-normal``: of a positive one, down to 0.
-        ``log-normal``: of its logarithm.  ``uniform``: between its bounds.  ``log-delays``: normal
+        ``normal``: of the parameter itself.  ``halfnormal``: of a positive one, down to 0.
+        ``lognormal``: of its logarithm.  ``uniform``: between its bounds.  ``log-delays``: normal
         in its logarithm, centred on the geometric middle of the delays (or of their inverses) and
         ``width`` wider than half their span in ln(time): wide, yet proper.
     centre, width
-        Of the normal distribution, in ln(value) for ``log-normal``.
+        Of the normal distribution, in ln(value) for ``lognormal``.
     """
 
-    family: Literal["normal", "half-normal", "log-normal", "uniform", "log-delays"]
+    family: Literal["normal", "halfnormal", "lognormal", "uniform", "log-delays"]
     centre: float = 0.0
     width: float = 1.0
-
-    @property
-    def coordinate(self) -> Literal["location", "log", "logit"]:
-        """In what an unbounded walk moves: the value, its logarithm, or the logit in its bounds."""
-        if self.family == "normal":
-            return "location"
-        return "logit" if self.family == "uniform" else "log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +71,7 @@ class Parameter:
     lower: float
     upper: float
     domain: tuple[float, float] = (-np.inf, np.inf)
-    prior: Prior
+    prior: DefaultPrior
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.fitting.g2_model import G2Model, Parameter, Prior
+from napari_xpcs.fitting.g2_model import DefaultPrior, G2Model, Parameter
 
 
 def _single(t: Array, tau: Array, *, xp: BackendProtocol) -> Array:
@@ -74,14 +74,14 @@ def _damped(t: Array, tau: Array, frequency: Array, *, xp: BackendProtocol) -> A
     return (xp.exp(-t / tau) * xp.cos(2 * xp.pi * frequency * t)) ** 2
 
 
-_OF_DELAYS = Prior("log-delays", width=2.0)
+_OF_DELAYS = DefaultPrior("log-delays", width=2.0)
 _BASELINE = Parameter(
     name="baseline",
     unit="",
     meaning="g2 at long delays",
     lower=0.5,
     upper=1.5,
-    prior=Prior("normal", 1.0, 0.1),
+    prior=DefaultPrior("normal", 1.0, 0.1),
 )
 _CONTRAST = Parameter(
     name="contrast",
@@ -90,7 +90,7 @@ _CONTRAST = Parameter(
     lower=0.0,
     upper=1.0,
     domain=(0.0, np.inf),
-    prior=Prior("half-normal", width=0.5),
+    prior=DefaultPrior("halfnormal", width=0.5),
 )
 _POSITIVE = (0.0, np.inf)
 
@@ -117,7 +117,7 @@ def _exponent(name: str, meaning: str) -> Parameter:
         lower=0.2,
         upper=3.0,
         domain=_POSITIVE,
-        prior=Prior("log-normal", 0.0, 0.5),
+        prior=DefaultPrior("lognormal", 0.0, 0.5),
     )
 
 
@@ -129,7 +129,7 @@ def _fraction(meaning: str) -> Parameter:
         lower=0.0,
         upper=1.0,
         domain=(0.0, 1.0),
-        prior=Prior("uniform"),
+        prior=DefaultPrior("uniform"),
     )
 
 
@@ -233,7 +233,7 @@ _TABLE = (
                 lower=0.0,
                 upper=1.0,
                 domain=_POSITIVE,
-                prior=Prior("log-normal", float(np.log(0.1)), 1.0),
+                prior=DefaultPrior("lognormal", float(np.log(0.1)), 1.0),
             ),
         ),
         shape=_cumulant,

@@ -188,9 +188,9 @@ def default_priors(
         believed = parameter.prior
         if believed.family == "normal":
             prior = Prior("normal", believed.centre, believed.width)
-        elif believed.family == "half-normal":
+        elif believed.family == "halfnormal":
             prior = Prior("halfnormal", believed.width)
-        elif believed.family == "log-normal":
+        elif believed.family == "lognormal":
             prior = Prior(
                 "lognormal", float(np.exp(believed.centre)), float(np.exp(believed.width))
             )

@@ -19,7 +19,7 @@ import numpy as np
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.errors import FitError
-from napari_xpcs.fitting.g2_model import G2Model, GridAxis, Parameter, Prior
+from napari_xpcs.fitting.g2_model import DefaultPrior, G2Model, GridAxis, Parameter
 from napari_xpcs.fitting.models import G2_MODELS
 
 FUNCTIONS = (
@@ -255,7 +255,7 @@ def _spec(text: str, name: str, rest: Sequence[str]) -> _Spec:
         lower=low,
         upper=high,
         domain=(low, high),
-        prior=Prior("uniform"),
+        prior=DefaultPrior("uniform"),
     )
     return parameter, tuple(low + (high - low) * part for part in (0.15, 0.5, 0.85))
 

@@ -220,7 +220,7 @@ def _usual(parameter: Parameter) -> float | None:
     if prior.family == "normal":
         return prior.centre
     # An exponent is believed to be about 1.
-    return 1.0 if prior.family == "log-normal" and prior.centre == 0 else None
+    return 1.0 if prior.family == "lognormal" and prior.centre == 0 else None
 
 
 def _number(text: str) -> float | None:
