@@ -200,6 +200,27 @@ def test_tiles_and_scratch_files_change_nothing(
         np.testing.assert_array_equal(getattr(tiled, part), getattr(once, part))
 
 
+@pytest.mark.parametrize("memory_bytes", [4e9, 1.26e6])
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.int64])
+def test_counts_that_outgrow_their_type(rings: Partition, kind: type, memory_bytes: float) -> None:
+    # Counts are kept in as few bytes as those before them needed: these need more halfway, and
+    # more than the memory, where that is small, has left beside the maps.
+    counts = np.random.default_rng(6).poisson(40.0, (300, 12, 20)).astype(kind)
+    counts[:, ~rings.mask] = 3000
+    counts[140, 5, 7] = 300
+    if kind is not np.uint16:
+        counts[130:, 9, 9] += 66_000
+    result = correlate(counts, rings, block=100, memory_bytes=memory_bytes)
+    for label, half in zip(result.processed_bins, result.maps, strict=True):
+        groups = np.unique(rings.static.labels[rings.dynamic.labels == label])
+        of_groups = [counts[:, rings.static.labels == one].astype(float) for one in groups]
+        x = np.concatenate([one / one.mean(axis=1, keepdims=True) for one in of_groups], axis=1)
+        expected = x @ x.T / x.shape[1]
+        np.testing.assert_allclose(half, np.triu(expected), rtol=3e-6)
+    used = counts[:, rings.mask].astype(float)
+    np.testing.assert_allclose(result.intensity_vs_time[1], used.mean(axis=1), rtol=1e-12)
+
+
 def test_a_map_larger_than_the_memory_goes_into_the_file(tmp_path: Path, rings: Partition) -> None:
     counts = np.random.default_rng(9).poisson(4.0, (300, 12, 20)).astype(np.uint16)
     memory = 150_000.0  # a map of 300 x 300 has 360 kB, the counts of the bins 259 kB

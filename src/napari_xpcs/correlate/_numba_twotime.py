@@ -1,121 +1,105 @@
-"""Passes over counts and maps of two-time correlation beside the matrix product, by Numba.
-
-Counts are turned round once, so that the frames of a pixel lie together: what follows goes along
-frames, and the matrices are laid out as the matrix product likes them best.
-"""
+"""Passes over counts and maps of two-time correlation beside the matrix product, by Numba."""
 
 import numpy as np
 
 from napari_xpcs.correlate._numba_compile import compiled
 
-_PLACES = 512
-"""Places that are turned round together: with fewer, reading jumps too often."""
+_FRAMES = 4
+"""Frames that are summed up and sorted together: they are still in the cache for the second."""
+_PLACES = 8192
+"""Places whose sums stay in the cache."""
 
 
 @compiled
-def turn_round(frames, edge, start, stop, rank, chunk, col, sums):  # type: ignore[no-untyped-def]
-    """Write frames as (pixel, frame), for places ``start`` to ``stop``.
+def sort_counts(  # type: ignore[no-untyped-def]
+    frames, edge, places, groups, index, starts, begins, widths, chunk, col, sums, of_groups
+):
+    """Write the counts of groups of pixels one behind the other, and sum up frames and groups.
 
     Parameters
     ----------
     frames
         (frame, place) counts.
-    rank
-        (place) row of a place in ``chunk``, negative for one that is not wanted.
-    chunk
-        (pixel, frame), filled from column ``col`` on.
+    places, groups
+        First one, and the one behind the last, of the places that are summed up and of the groups
+        that are sorted.
+    index, starts
+        Places of the pixels of all groups; (group + 1) the first of each, and the one behind the
+        last.
+    begins, widths
+        (group) where the first frame of the group begins in ``chunk``, and how much further on
+        each of the next ones.
+    chunk, col
+        Where the counts go, and how many frames are there already.
     sums
         (2, place), filled with the sums over the first ``edge`` of the frames and over the rest.
+    of_groups
+        (frame, group), filled with the sums over the pixels.
+
+    Returns the largest of the sorted counts, or 0: what the type of ``chunk`` cannot hold is
+    written there as another number.
     """
-    # A longer row than is used: places of a power of two would fall on each other in the cache.
-    count = len(frames)
-    part = np.empty((count, _PLACES + 8), chunk.dtype)
-    for begin in range(start, stop, _PLACES):
-        places = min(_PLACES, stop - begin)
-        for side in range(2):
-            total = sums[side, begin : begin + places]
-            total[:] = 0
-            for frame in range(edge if side else 0, count if side else edge):
-                line, into = frames[frame, begin : begin + places], part[frame]
-                for p in range(places):
-                    into[p] = line[p]
+    largest = frames.dtype.type(0)
+    sums[:, places[0] : places[1]] = 0
+    for first in range(0, len(frames), _FRAMES):
+        last = min(first + _FRAMES, len(frames))
+        for begin in range(places[0], places[1], _PLACES):
+            end = min(begin + _PLACES, places[1])
+            for frame in range(first, last):
+                line, total = frames[frame, begin:end], sums[int(frame >= edge), begin:end]
+                for p in range(end - begin):
                     total[p] += line[p]
-        for p in range(places):
-            row = rank[begin + p]
-            if row >= 0:
-                series = chunk[row, col : col + count]
-                for frame in range(count):
-                    series[frame] = part[frame, p]
+        for frame in range(first, last):
+            line = frames[frame]
+            for group in range(groups[0], groups[1]):
+                some = index[starts[group] : starts[group + 1]]
+                begin = begins[group] + (col + frame) * widths[group]
+                into = chunk[begin : begin + len(some)]
+                counts = 0
+                for k in range(len(some)):
+                    count = line[some[k]]
+                    into[k] = count
+                    counts += count
+                    largest = max(largest, count)
+                of_groups[frame, group] = counts
+    return largest
 
 
 @compiled
-def add_groups(chunk, starts, col, scale, divide, factors, totals, counts):  # type: ignore[no-untyped-def]
-    """Sum up the pixels of the groups of a bin and store the factors of their counts.
-
-    Parameters
-    ----------
-    chunk
-        (pixel, frame) counts, of which the frames from column ``col`` on are looked at.
-    starts
-        (group + 1) first pixel of each group, and the one behind the last.
-    scale
-        (frame) factor of the counts where they are not divided; its length tells how many frames.
-    divide
-        Whether the counts are divided by their mean over the group in the same frame.  The mean
-        of pixels without a count is taken as 1.
-    factors
-        (group, frame) of these frames, filled.
-    totals, counts
-        (frame) of these frames: the sums over the pixels of counts times their factor, and of
-        counts, are added.
-    """
-    count = len(scale)
-    for group in range(len(starts) - 1):
-        total = np.zeros(count)
-        for pixel in range(starts[group], starts[group + 1]):
-            series = chunk[pixel, col : col + count]
-            for frame in range(count):
-                total[frame] += series[frame]
-        pixels = starts[group + 1] - starts[group]
-        into = factors[group]
-        for frame in range(count):
-            counts[frame] += total[frame]
-            if divide:
-                there = total[frame] > 0.0
-                into[frame] = pixels / total[frame] if there else 1.0
-                totals[frame] += pixels if there else 0
-            else:
-                into[frame] = scale[frame]
-                totals[frame] += total[frame] * scale[frame]
-
-
-@compiled
-def fill_values(chunks, start, starts, factors, centre, out):  # type: ignore[no-untyped-def]
-    """Fill ``out`` with the counts of the pixels from ``start`` on times factor, less centre.
+def fill_values(chunks, start, length, begin, width, starts, factors, centre, pixel, out):  # type: ignore[no-untyped-def]
+    """Fill ``out`` with the counts of a bin times the factor of their group, less ``centre``.
 
     Parameters
     ----------
     chunks
-        (chunk, pixel, frame) counts.
+        (chunk, count) counts, each of ``length`` frames.
+    start
+        Frame of the first row, counted from that of the first chunk.
+    begin, width
+        Where the first frame of the bin begins in a chunk, and how much further on each of the
+        next ones.
     starts
-        (group + 1) first pixel of each group, and the one behind the last.
+        (group + 1) first pixel of each group in the bin, and the one behind the last.
     factors
-        (group, frame) of the frames from those of the first chunk on.
+        (frame, group) of the rows.
+    pixel
+        The first of the wanted pixels in the bin.
     out
-        (pixel, frame) float32.
+        (frame, pixel) float32.
     """
-    pixels, frames = out.shape
-    length, less = chunks.shape[2], np.float32(centre)
-    group = np.searchsorted(starts, start, side="right") - 1
-    for pixel in range(pixels):
-        while start + pixel >= starts[group + 1]:
-            group += 1
-        for first in range(0, frames, length):
-            count = min(length, frames - first)
-            series = chunks[first // length, start + pixel]
-            factor, into = factors[group, first : first + count], out[pixel, first : first + count]
-            for frame in range(count):
-                into[frame] = np.float32(series[frame]) * factor[frame] - less
+    less = np.float32(centre)
+    frames, pixels = out.shape
+    first = np.searchsorted(starts, pixel, side="right") - 1
+    for frame in range(frames):
+        place = begin + (start + frame) % length * width + pixel
+        counts = chunks[(start + frame) // length, place : place + pixels]
+        into, group, done = out[frame], first, 0
+        while done < pixels:
+            end = min(starts[group + 1] - pixel, pixels)
+            factor, some, values = factors[frame, group], counts[done:end], into[done:end]
+            for k in range(len(some)):
+                values[k] = np.float32(some[k]) * factor - less
+            group, done = group + 1, end
 
 
 @compiled

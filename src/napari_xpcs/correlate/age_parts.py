@@ -21,7 +21,7 @@ from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.correlate.run_sums import RunSums, join_sums
-from napari_xpcs.correlate.turned_counts import TurnedCounts, sort_by_bin
+from napari_xpcs.correlate.sorted_counts import SortedCounts, sort_by_bin
 from napari_xpcs.correlate.twotime_run import sums_of_run
 from napari_xpcs.kernels.multitau import multitau_lags
 from napari_xpcs.kernels.multitau_twotime import BAND, AgeLevel, lagged_products
@@ -157,23 +157,22 @@ def part_of_ages(
         sums, done = saved.sums, saved.frames
         reader.without_value |= sums.without_value
     adding = _Adding(run, widths, sums, reader, saved, xp=xp)
-    turned = TurnedCounts(
+    counts = SortedCounts(
         pixels,
         in_order,
         labels,
         run.smoothing,
         frames=run.block,
-        tile=run.block,
         dtype=reader.block_type,
     )
     yield Progress(done, length, "frames")
-    with closing(turned), closing(reader.summed(run.block, begin + done, end)) as blocks:
+    with closing(counts), closing(reader.summed(run.block, begin + done, end)) as blocks:
         for block in blocks:
             count, done = len(block.counts), block.begin + len(block.counts) - begin
-            turned.begin = block.begin
-            turned.add(block, sums)
+            counts.begin = block.begin
+            counts.add(block, sums)
             del block  # its memory is used again
-            bins = adding.bins(turned, count)
+            bins = adding.bins(counts, count)
             try:
                 for _ in bins:
                     yield Progress(done, length, "frames")
@@ -215,12 +214,12 @@ class _Adding:
                 for position, line in enumerate(of_bins):
                     line.take_up(saved, level, position)
 
-    def bins(self, turned: TurnedCounts, count: int) -> Iterator[None]:
+    def bins(self, counts: SortedCounts, count: int) -> Iterator[None]:
         """Add ``count`` frames, bin by bin; the part is whole when all bins are done."""
         for position, above in enumerate(self._above):
             every = slice(0, self._lines[0][position].pixels)
-            values = turned.values(position, slice(0, self._run.block), every, self._run.centre)
-            fresh = np.ascontiguousarray(values[:, :count].T)
+            values = counts.values(position, slice(0, self._run.block), every, self._run.centre)
+            fresh = values[:count].copy()
             for of_bins in self._lines:
                 fresh = of_bins[position].add(fresh)
             above.append(fresh)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from napari_xpcs.backends import BackendProtocol
-from napari_xpcs.correlate.turned_counts import TurnedCounts
+from napari_xpcs.correlate.sorted_counts import SortedCounts
 from napari_xpcs.kernels.twotime import tile_products
 from napari_xpcs.progress import Progress, Steps
 
@@ -68,7 +68,7 @@ class _DenseBin:
         What the values are made of, and which bin it is.
     """
 
-    def __init__(self, counts: TurnedCounts, position: int) -> None:
+    def __init__(self, counts: SortedCounts, position: int) -> None:
         self._counts = counts
         self._position = position
         self._bin = counts.bins[position]
@@ -78,7 +78,7 @@ class _DenseBin:
     @property
     def pixels(self) -> int:
         """Number of pixels."""
-        return int(self._bin.starts[-1] - self._bin.starts[0])
+        return self._bin.pixels
 
     @property
     def centre(self) -> float:
@@ -91,7 +91,7 @@ class _DenseBin:
 
     def _factors(
         self, rows: slice, cols: slice
-    ) -> Iterator[tuple[Float32[np.ndarray, "pixel row"], Float32[np.ndarray, "pixel col"]]]:
+    ) -> Iterator[tuple[Float32[np.ndarray, "row pixel"], Float32[np.ndarray, "col pixel"]]]:
         """Yield the values of both ranges of frames, pixels by pixels, so that Cancel is heard.
 
         Where both are the same it is one array.
@@ -122,9 +122,9 @@ class BlasBin(_DenseBin):
         for left, right in self._factors(rows, cols):
             # Transposed, the arrays are those of Fortran, and BLAS takes them as they are.
             if left is right:
-                ssyrk(1.0, left.T, lower=1, beta=beta, c=room.T, overwrite_c=1)
+                ssyrk(1.0, left.T, trans=1, lower=1, beta=beta, c=room.T, overwrite_c=1)
             else:
-                sgemm(1.0, right.T, left.T, trans_b=1, beta=beta, c=room.T, overwrite_c=1)
+                sgemm(1.0, right.T, left.T, trans_a=1, beta=beta, c=room.T, overwrite_c=1)
             beta = 1.0
             yield progress
 
@@ -132,7 +132,7 @@ class BlasBin(_DenseBin):
 class ArrayBin(_DenseBin):
     """Products by the array backend: on a GPU matrix products are quicker than what brings them."""
 
-    def __init__(self, counts: TurnedCounts, position: int, xp: BackendProtocol) -> None:
+    def __init__(self, counts: SortedCounts, position: int, xp: BackendProtocol) -> None:
         super().__init__(counts, position)
         self._xp = xp
 

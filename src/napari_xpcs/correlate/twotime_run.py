@@ -17,8 +17,8 @@ from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan
 from napari_xpcs.correlate.run_sums import RunSums, empty_sums
+from napari_xpcs.correlate.sorted_counts import SortedCounts, sort_by_bin
 from napari_xpcs.correlate.sparse_bin import SPARSE_BELOW, SparseBin, sparse_values
-from napari_xpcs.correlate.turned_counts import TurnedCounts, sort_by_bin
 from napari_xpcs.correlate.twotime_maps import Diagonals, MapSink, MapsInMemory
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.kernels.partition import Partition
@@ -128,7 +128,7 @@ def correlate_twotime(
             reader = FrameReader(
                 frames, plan.selection, pixels.mask, skipped=plan.skipped, skip_corrupt=skip_corrupt
             )
-            counts = stack.enter_context(closing(run.counts(tile, reader.block_type, room)))
+            counts = stack.enter_context(closing(run.counts(reader.block_type, room)))
             yield from run.read(reader, counts, steps, block)
             corrupt = reader.corrupt
             if choice.name == "array":
@@ -182,21 +182,20 @@ class _Run:
         self._smoothing = "static" if smoothing == "static" else "none"
         self.sums = sums_of_run(pixels, plan.frames)
 
-    def counts(self, tile: int, dtype: np.dtype[Any], memory_bytes: float) -> TurnedCounts:
-        """Return room for the counts of the bins in panels of ``tile`` frames."""
-        return TurnedCounts(
+    def counts(self, dtype: np.dtype[Any], memory_bytes: float) -> SortedCounts:
+        """Return room for the counts of the bins."""
+        return SortedCounts(
             self._pixels,
             self._in_order,
             self._labels,
             self._smoothing,
             frames=self._plan.frames,
-            tile=tile,
             dtype=dtype,
             memory_bytes=memory_bytes,
         )
 
     def read(
-        self, reader: FrameReader, counts: TurnedCounts, steps: int, block: int
+        self, reader: FrameReader, counts: SortedCounts, steps: int, block: int
     ) -> Steps[None]:
         """Read the frames."""
         with closing(reader.summed(reader.block_length(block))) as blocks:

@@ -90,7 +90,7 @@ class TwoTimeResult(RunAverages):
 
 
 def tile_products(
-    rows: Float32[Array, "pixel row"], cols: Float32[Array, "pixel col"], *, xp: BackendProtocol
+    rows: Float32[Array, "row pixel"], cols: Float32[Array, "col pixel"], *, xp: BackendProtocol
 ) -> Float32[Array, "row col"]:
     """Return the sums over pixels of the products of every frame with every other.
 
@@ -103,14 +103,14 @@ def tile_products(
     return products
 
 
-def _square(rows: Float32[Array, "pixel row"], *, xp: BackendProtocol) -> Array:
+def _square(rows: Float32[Array, "row pixel"], *, xp: BackendProtocol) -> Array:
     return _products(rows, rows, xp=xp)
 
 
 def _products(
-    rows: Float32[Array, "pixel row"], cols: Float32[Array, "pixel col"], *, xp: BackendProtocol
+    rows: Float32[Array, "row pixel"], cols: Float32[Array, "col pixel"], *, xp: BackendProtocol
 ) -> Float32[Array, "row col"]:
-    product: Array = xp.matmul(xp.transpose(rows), cols)
+    product: Array = xp.matmul(rows, xp.transpose(cols))
     return product
 
 
