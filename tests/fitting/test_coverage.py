@@ -55,6 +55,10 @@ def test_outliers_count_less_where_that_is_asked_for(model, simulate):
     off = [np.nanstd(np.log(each.value[:, 2] / truth[:, 2])) for each in (fit, plain)]
     assert off[0] < 0.6 * off[1]
     assert set(fit.error_kind) == {"robust"}
+    # The reduced chi2 is that of the errors as they are given, outliers and all.
+    residual = (fit.curve(7, spoiled.delay_s) - spoiled.g2[:, 7]) / spoiled.error[:, 7]
+    freedom = len(residual) - len(fit.names)
+    assert fit.reduced_chi2[7] == pytest.approx(np.sum(residual**2) / freedom)
     coverage = covered(fit, truth)
     assert np.all((coverage > 0.6) & (coverage < 0.76)), coverage
     # Without outliers little is lost.
