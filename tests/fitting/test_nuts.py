@@ -1,7 +1,5 @@
 """NUTS against least squares, against NumPyro's own MCMC, and how it stops."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -54,16 +52,16 @@ def test_a_bad_curve_spoils_no_other(single):
 def test_a_cancelled_sampling_keeps_what_was_drawn(single):
     curves, fit, _ = single
     steps = sample_nuts(curves, fit, draws=20_000, xp=XP)
-    partial, drawn = None, 0
-    while drawn < 200:
+    partial, drawn = None, [0]
+    while drawn[-1] < 200:
         partial = next(steps).partial
-        drawn = int(partial.drawn.max())
-    start = time.perf_counter()
+        drawn.append(int(partial.drawn.max()))
+    # Cancel comes between two of them, so none may hold many draws.
+    assert np.diff(drawn).max() <= 50
     steps.close()
-    assert time.perf_counter() - start < 0.3
     assert partial.status[0].startswith("running: ")
     result = judge(partial)
-    assert result.drawn[0] == drawn
+    assert result.drawn[0] == drawn[-1]
     assert result.status[0] == "ok"
     np.testing.assert_allclose(result.mean()[0], fit.value[0], atol=fit.error[0].max())
 
