@@ -21,8 +21,7 @@ def test_tiles_hold_the_counts_of_the_pixels(pixels: str, dtype: str, room: str)
     found = np.full((6, len(index)), np.nan)
     for slab in cut_slabs(index, tiles, width):
         into = np.zeros((tiles, 6, width), room)
-        total = slab.fill(frames, None, into)
-        np.testing.assert_array_equal(total, expected[:, slab.here].sum(axis=0))
+        slab.fill(frames, None, into)
         for rows, there in slab.pairs(found, into):
             rows[:] = there
         for rows, there in slab.pairs(found.reshape(2, 3, -1), into.reshape(2, 2, 3, -1)):
@@ -30,12 +29,9 @@ def test_tiles_hold_the_counts_of_the_pixels(pixels: str, dtype: str, room: str)
     np.testing.assert_array_equal(found, expected)
 
 
-def test_weights_and_sums_beyond_the_type_of_a_count() -> None:
+def test_counts_are_weighted_frame_by_frame() -> None:
     frames = np.full((3, 5), 60000, np.uint16)
     (slab,) = cut_slabs(np.array([1, 2, 4]), 1, 4)
-    total = slab.fill(frames, None, np.zeros((1, 3, 4), np.uint16))
-    np.testing.assert_array_equal(total, 180000.0)
     room = np.zeros((1, 3, 4))
-    total = slab.fill(frames, np.array([0.5, 0.0, 1.0]), room)
-    np.testing.assert_array_equal(total, 90000.0)
+    slab.fill(frames, np.array([0.5, 0.0, 1.0]), room)
     np.testing.assert_array_equal(room[0, :, :3], np.outer([30000.0, 0.0, 60000.0], np.ones(3)))

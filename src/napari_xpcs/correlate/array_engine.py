@@ -8,7 +8,7 @@ from jaxtyping import Float, Shaped
 
 from napari_xpcs.backends import BackendProtocol, DeviceManager
 from napari_xpcs.correlate.engines import plain
-from napari_xpcs.correlate.pixel_slabs import PixelSlab, cut_slabs
+from napari_xpcs.correlate.pixel_slabs import cut_slabs
 from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.kernels.multitau_rows import TILE_PIXELS, BlockSums, block_sums
 from napari_xpcs.kernels.multitau_state import MultiTauState
@@ -16,7 +16,10 @@ from napari_xpcs.kernels.multitau_state import MultiTauState
 EXACT = 2.0**24
 """Whole numbers below this are exact in float32."""
 
-_MOST_TILES = 32
+_FITTING = 2.0**48
+"""Squares of the sums of a block of smaller counts do not overflow float32."""
+
+_MOST_TILES = 16
 """Tiles of a slab at most: the time to call a program is small beside that to run it."""
 
 _WIDE_TILE = 16 * TILE_PIXELS
@@ -25,7 +28,7 @@ _WIDE_TILE = 16 * TILE_PIXELS
 _DEVICE_TILE = 128 * TILE_PIXELS
 """Pixels of a tile for a GPU, which works on all of them at once."""
 
-Rooms: TypeAlias = tuple[Shaped[np.ndarray, "tile *row pixel"], ...]
+Rooms: TypeAlias = tuple[Shaped[np.ndarray, "tile frame pixel"], ...]
 
 _ALIGNED = 64
 """A compiled program reads memory that starts at a multiple of so many bytes where it lies."""
@@ -34,8 +37,10 @@ _ALIGNED = 64
 class ArrayEngine:
     """Adds blocks of one length on the device of a backend.
 
-    The device works out what a block adds to the levels that lie within it; the state itself
-    stays in the memory of the host, which is written to once and never copied.
+    The device works out what a block adds to the levels that lie within it.  The state stays in
+    the memory of the host; beside it there are the last sums of these levels, tile by tile as a
+    program takes them.  Sums of whole counts are worked out in float32 until those of a slab
+    have become too large to be exact in it.
 
     Parameters
     ----------
@@ -63,9 +68,8 @@ class ArrayEngine:
         # of a block, of which a short run leaves out the highest.
         self._levels = length.bit_length()
         self._kept = [state.kept]
-        last = state.last[: self._levels]
-        self._most = [float(last[..., slab.here].max(initial=0.0)) for slab in self._slabs]
-        self._rooms: dict[tuple[tuple[int, ...], np.dtype[Any]], Rooms] = {}
+        self._last = self._load()
+        self._rooms: Rooms = ()
 
     @property
     def device(self) -> str:
@@ -74,9 +78,8 @@ class ArrayEngine:
 
     def prepare(self, dtype: np.dtype[Any], *, weighted: bool) -> None:
         """Compile for frames of ``dtype``."""
-        room = self._frame_rooms(dtype, weighted=weighted)[0]
-        last = self._last_rooms(narrow=room.dtype.kind == "u")[0]
-        self._xp.block_until_ready(self._sums(last, room, 0))
+        self._make_rooms(dtype, weighted=weighted)
+        self._xp.block_until_ready(self._sums(0, 0))
 
     def add(
         self,
@@ -85,43 +88,35 @@ class ArrayEngine:
     ) -> None:
         """Add the next frames, whole or each times its weight."""
         flat = plain(frames).reshape(len(frames), -1)
+        self._make_rooms(flat.dtype, weighted=weight is not None)
         state, fresh = self._state, len(frames)
-        rooms = self._frame_rooms(flat.dtype, weighted=weight is not None)
-        started: list[tuple[PixelSlab, BlockSums]] = []
+        started: list[BlockSums] = []
         for number, slab in enumerate(self._slabs):
-            room = rooms[number % 2]
-            total = slab.fill(flat, weight, room)
-            state.total[slab.here] += total
-            # No sum of a level that lies within a block is larger than the block's own.
-            most = max(float(total.max()), 1.0)
-            self._most[number] = max(self._most[number], most)
-            narrow = room.dtype.kind == "u" and self._most[number] * most < EXACT
-            last = self._last_rooms(narrow=narrow)[number % 2]
-            for known, into in slab.pairs(state.last[: self._levels], last[:, : state.levels]):
-                into[:] = known
-            started.append((slab, self._sums(last, room, fresh)))
             # While the device works on one room, the next slab is put into the other.
-            if len(started) > 1:
-                self._take(*started.pop(0))
-        for slab, sums in started:
-            self._take(slab, sums)
+            slab.fill(flat, weight, self._rooms[number % 2])
+            started.append(self._sums(number, fresh))
+            if number:
+                self._take(number - 1, started.pop(0), fresh)
+        self._take(len(self._slabs) - 1, started.pop(), fresh)
         self._add_above(fresh)
         self._remember_first(fresh)
         seen, top = state.frames, state.alignment
         if state.begin and seen + fresh >> top > seen >> top:
+            self._show(top)
             self._kept.append(state.last[top, -1:].copy())
         self._state = replace(state, frames=seen + fresh)
 
     def state(self) -> MultiTauState:
         """Return the state; the arrays are those that the next :meth:`add` changes."""
-        if len(self._kept) > 1:
-            self._state = replace(self._state, kept=np.concatenate(self._kept))
-            self._kept = [self._state.kept]
+        for level in range(self._state.levels):
+            self._show(level)
+        self._state = replace(self._state, kept=np.concatenate(self._kept))
+        self._kept = [self._state.kept]
         return self._state
 
     def close(self) -> None:
         """Drop what the engine holds beside the state."""
-        self._rooms = {}
+        self._last, self._rooms = [], ()
 
     def _cut(self, pixels: int) -> tuple[int, int]:
         """Return how many tiles a slab has and how wide they are."""
@@ -133,44 +128,66 @@ class ArrayEngine:
             return 1, _DEVICE_TILE
         return 1, min(pixels, _WIDE_TILE)
 
-    def _frame_rooms(self, dtype: np.dtype[Any], *, weighted: bool) -> Rooms:
-        """Return room for the counts of two slabs."""
-        # Counts of one byte share the program of those of two, and can be added up in it.
+    def _make_rooms(self, dtype: np.dtype[Any], *, weighted: bool) -> None:
+        """Make room for the counts of two slabs."""
+        # Counts of one byte share the program of those of two.
         whole = np.dtype(np.uint16) if dtype == np.uint8 else dtype
         kind = whole if dtype.kind == "u" and not weighted else np.dtype(np.float64)
-        return self._rooms_of((self._length,), kind)
+        if not self._rooms or self._rooms[0].dtype != kind:
+            shape = (self._tiles, self._length, self._width)
+            self._rooms = (_aligned(shape, kind), _aligned(shape, kind))
 
-    def _last_rooms(self, *, narrow: bool) -> Rooms:
-        """Return room for the last sums of two slabs, of the type that the device works in."""
-        shape = (self._levels, 2 * self._state.delays_per_level)
-        return self._rooms_of(shape, np.dtype(np.float32 if narrow else np.float64))
-
-    def _rooms_of(self, rows: tuple[int, ...], dtype: np.dtype[Any]) -> Rooms:
-        if (rows, dtype) not in self._rooms:
-            shape = (self._tiles, *rows, self._width)
-            self._rooms[rows, dtype] = (_aligned(shape, dtype), _aligned(shape, dtype))
-        return self._rooms[rows, dtype]
-
-    def _sums(
-        self,
-        last: Float[np.ndarray, "tile level history pixel"],
-        room: Shaped[np.ndarray, "tile frame pixel"],
-        fresh: int,
-    ) -> BlockSums:
-        return block_sums(last, room, fresh, looped=self._looped, xp=self._xp)
-
-    def _take(self, slab: PixelSlab, sums: BlockSums) -> None:
-        """Put what a block adds to a slab into the state."""
+    def _load(self) -> list[Float[np.ndarray, "tile level history pixel"]]:
+        """Return the last sums of the levels of a block, slab by slab."""
         state = self._state
-        products, last = np.asarray(sums.products), np.asarray(sums.last)
-        inside = state.products[: products.shape[1]]
-        for into, found in slab.pairs(inside, products[:, : len(inside)]):
+        known = state.last[: self._levels]
+        most = float(known.max(initial=1.0))
+        narrow = state.largest_count < _FITTING and most**2 < EXACT
+        tiles = len(self._slabs) * self._tiles
+        shape = (tiles, self._levels, known.shape[1], self._width)
+        every = _aligned(shape, np.dtype(np.float32 if narrow else np.float64))
+        loaded = [every[at : at + self._tiles] for at in range(0, tiles, self._tiles)]
+        for slab, last in zip(self._slabs, loaded, strict=True):
+            for sums, into in slab.pairs(known, last[:, : len(known)]):
+                into[:] = sums
+        self._most = [most] * len(self._slabs)
+        return loaded
+
+    def _sums(self, number: int, fresh: int) -> BlockSums:
+        room = self._rooms[number % 2]
+        return block_sums(self._last[number], room, fresh, looped=self._looped, xp=self._xp)
+
+    def _take(self, number: int, sums: BlockSums, fresh: int) -> None:
+        """Put what a block adds to a slab into the state."""
+        state, slab = self._state, self._slabs[number]
+        last = np.asarray(sums.last)
+        # A block as a whole is in its newest sums of those levels that make up its length.
+        parts = [last[:, level, -1] for level in range(self._levels) if fresh >> level & 1]
+        total = np.sum(parts, axis=0)
+        # No sum of a level that lies within a block is larger than the block's own.
+        self._most[number] = max(self._most[number], float(total.max()))
+        if last.dtype == np.float32 and self._most[number] ** 2 >= EXACT:
+            self._last[number] = self._last[number].astype(np.float64)
+            self._take(number, self._sums(number, fresh), fresh)
+            return
+        self._last[number][:] = last
+        for into, found in slab.pairs(state.total, total):
             into += found
-        for into, found in slab.pairs(state.last[: self._levels], last[:, : state.levels]):
-            into[:] = found
+        # In the order of the rows of the state, which makes this twice as fast.
+        products = np.asarray(sums.products).swapaxes(0, 1).astype(np.float64, order="C")
+        inside = state.products[: len(products)]
+        for into, found in slab.pairs(inside, products.swapaxes(0, 1)[:, : len(inside)]):
+            into += found
         if not state.frames:
             for known, first in zip(state.first, sums.first, strict=False):
                 for into, found in slab.pairs(known, np.asarray(first)):
+                    into[:] = found
+
+    def _show(self, level: int) -> None:
+        """Bring the last sums of a level of the state up to date."""
+        if level < self._levels:
+            for slab, last in zip(self._slabs, self._last, strict=True):
+                for into, found in slab.pairs(self._state.last[level], last[:, level]):
                     into[:] = found
 
     def _add_above(self, fresh: int) -> None:
@@ -179,6 +196,7 @@ class ArrayEngine:
         for level in range(self._levels, state.levels):
             if fresh < self._length or (state.frames + fresh) % (1 << level):
                 return
+            self._show(level - 1)
             for slab in self._slabs:
                 last = state.last[level, :, slab.here]
                 pair = state.last[level - 1, -2:, slab.here].sum(axis=0, dtype=last.dtype)
@@ -194,6 +212,7 @@ class ArrayEngine:
             history, known = len(first), state.frames >> level
             brought = (state.frames + fresh >> level) - known
             if known < history and 0 < brought <= history:
+                self._show(level)
                 room = first[known : known + brought]
                 room[:] = state.last[level, history - brought :][: len(room)]
 

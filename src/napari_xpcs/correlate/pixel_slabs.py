@@ -39,12 +39,11 @@ class PixelSlab:
         frames: Shaped[np.ndarray, "frame place"],
         weight: Float[np.ndarray, " frame"] | None,
         into: Shaped[np.ndarray, "tile frame pixel"],
-    ) -> Float[np.ndarray, " pixel"]:
-        """Put counts, each times the weight of its frame, into tiles; return their sums.
+    ) -> None:
+        """Put counts, each times the weight of its frame, into tiles.
 
         What no pixel of the slab or no frame belongs to is left as it was.
         """
-        total = np.empty(self.pixels)
         for number, parts in enumerate(self.parts):
             tile = into[number, : len(frames)]
             for inside, places in parts:
@@ -56,10 +55,6 @@ class PixelSlab:
                     tile[:, inside] = counts
                 else:
                     np.multiply(counts, weight[:, None], out=tile[:, inside])
-            start = number * self.width
-            used = min(self.width, self.pixels - start)
-            total[start : start + used] = _sums(tile[:, :used])
-        return total
 
     def pairs(
         self, rows: Shaped[np.ndarray, "*row pixel"], tiles: Shaped[np.ndarray, "tile *row pixel"]
@@ -102,12 +97,3 @@ def _parts(
     return tuple(
         (slice(a, b), slice(int(places[a]), int(places[a]) + b - a)) for a, b in pairwise(cuts)
     )
-
-
-def _sums(counts: Shaped[np.ndarray, "frame pixel"]) -> Shaped[np.ndarray, " pixel"]:
-    """Return the sums over frames, exact for whole counts."""
-    kind = counts.dtype
-    # Sums in the type of a count need no conversion, which would take most of the time.
-    if kind.kind == "u" and int(counts.max(initial=0)) * len(counts) <= np.iinfo(kind).max:
-        return np.asarray(counts.sum(axis=0, dtype=kind))
-    return np.asarray(counts.sum(axis=0, dtype=np.float64))
