@@ -136,13 +136,14 @@ def test_ages_go_on_where_they_were(
         np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name), err_msg=name)
 
 
-def test_killed_and_run_again(tmp_path: Path) -> None:
+def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command itself, ended by SIGKILL while it makes g2, and again while it makes ages."""
+    monkeypatch.setenv("XPCS_USE_JAX", "false")  # takes seconds to start
     frames, qmap = tmp_path / "run.h5", tmp_path / "q.hdf"
-    simulation = Simulation(frames=6000, rows=64, cols=64)
-    some = np.random.default_rng(1).poisson(1.0, (300, 64, 64)).astype(np.uint16)
+    simulation = Simulation(frames=8000, rows=64, cols=64)
+    some = np.random.default_rng(1).poisson(1.0, (400, 64, 64)).astype(np.uint16)
     drawn = {"geometry": simulation.geometry, "frame_time_s": simulation.frame_time_s}
-    run(write_raw(frames, (some for _ in range(20)), frames=6000, **drawn))
+    run(write_raw(frames, (some for _ in range(20)), frames=8000, **drawn))
     spec = PartitionSpec(dq=3, sq=6)
     partition_file(qmap, frames=frames, values={}, spec=spec, xp=NumPyBackend())
     whole, again = tmp_path / "whole.hdf", tmp_path / "again.hdf"
@@ -167,7 +168,7 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
     assert not of_ages.exists()
     killed(of_ages)
     with np.load(of_g2) as finished:
-        assert finished["state.levels.frames"] == 6000
+        assert finished["state.levels.frames"] == 8000
     subprocess.run(command(again), check=True, capture_output=True)
     assert not of_g2.exists()
     assert not of_ages.exists()
