@@ -146,7 +146,11 @@ def test_no_result_depends_on_the_block(xp: BackendProtocol, rings: Partition) -
 
 
 @pytest.mark.parametrize(
-    "dtype", [np.uint8, np.int16, np.uint16, np.uint32, np.int32, np.float32, ">u2"]
+    "dtype",
+    [
+        *(np.uint8, np.int16, np.uint16, np.uint32, np.int32, np.int64, ">u2"),
+        *(np.float16, np.float32, np.longdouble),
+    ],
 )
 def test_types_of_counts(rings: Partition, dtype: str) -> None:
     counts = np.random.default_rng(7).poisson(2.0, (40, 12, 20))

@@ -165,10 +165,10 @@ class FrameReader:
 
     @property
     def block_type(self) -> np.dtype[Any]:
-        """The smallest type that holds a used frame."""
+        """The smallest type that holds a used frame and that compiled loops know."""
         stored = np.dtype(self._frames.dtype)
         average = self.selection.average
-        if average == 1:
+        if average == 1 and (stored.kind != "f" or stored.itemsize in (4, 8)):
             return stored
         whole = stored.kind in "ui" and int(np.iinfo(stored).max) * average < 2**32
         return np.dtype(np.uint32 if whole else np.float64)
@@ -178,6 +178,7 @@ class FrameReader:
         average = self.selection.average
         if average == 1:
             counts, there = self._read_raw(start, stop, rooms)
+            counts = counts.astype(self.block_type, copy=False)
             return FrameBlock(begin=start, counts=counts, raw_frames=there.astype(np.int64))
         sums = np.zeros((stop - start, *self._used.shape), self.block_type)
         number = np.zeros(stop - start, np.int64)
