@@ -198,6 +198,16 @@ def test_drifts_that_differ_from_bin_to_bin_are_no_law():
     assert np.mean([run(fit_g2(drifting(many, seed), xp=XP)).ok.mean() for seed in range(8)]) > 0.02
 
 
+def test_times_of_a_law_are_not_held_by_the_bounds_of_single_curves():
+    curves, bounds = series(contrast=0.2), {"tau_s": (0.05, 100.0)}
+    assert run(fit_g2(curves, bounds=bounds, xp=XP)).status[-1].startswith("at_bound: tau_s")
+    fit = run(fit_global(curves, law="diffusion", bounds=bounds, xp=XP))
+    assert fit.ok.all()
+    assert fit.value[-1, 2] < 0.01
+    value, error = value_of(fit, "D_m2_per_s")
+    assert abs(value - D) < 3 * error
+
+
 def test_many_bins_tell_what_none_of_them_tells():
     curves = series(seed=11, noise=0.05, contrast=0.06, q=np.linspace(1.5e-3, 8e-3, 60))
     alone = run(fit_g2(curves, xp=XP))

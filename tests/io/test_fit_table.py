@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from napari_xpcs.errors import FileFormatError
-from napari_xpcs.fitting.results import G2Fit
-from napari_xpcs.io.fit_table import append_fit, fit_rows, write_fit_csv
+from napari_xpcs.fitting.results import G2Fit, Shared
+from napari_xpcs.io.fit_table import append_fit, fit_columns, fit_rows, write_fit_csv
 from napari_xpcs.kernels.curves import BinTable
 
 FIT = G2Fit(
@@ -62,6 +62,29 @@ def test_rows_hold_plain_values_and_none() -> None:
         str,
         type(None),
     }
+
+
+def test_parameters_of_a_law_stand_in_every_row_of_their_file() -> None:
+    shared = [
+        Shared(name="tau_s", unit="s", value=2e-3, error=1e-4, status="ok", n_bins=2),
+        Shared(
+            name="D_m2_per_s", unit="m²/s", value=4e-14, error=1e-15, status="ok", n_bins=1,
+            source="a.hdf",
+        ),
+        Shared(
+            name="D_m2_per_s", unit="m²/s", value=np.nan, error=np.nan, n_bins=1, source="b.hdf",
+            status="not_identifiable: all bins together show no decay within the delays",
+        ),
+    ]  # fmt: skip
+    fit = replace(FIT, shared=tuple(shared), sources=("a.hdf", "b.hdf"))
+    of_law = ["D_m2_per_s", "D_m2_per_s_err"]
+    assert fit_columns(fit) == ["file", *COLUMNS.split(","), *of_law]
+    first, second = fit_rows(fit)
+    assert list(first) == fit_columns(fit)
+    assert [first[name] for name in ("file", "bin", *of_law)] == ["a.hdf", 4, 4e-14, 1e-15]
+    assert [second[name] for name in ("file", "bin", *of_law)] == ["b.hdf", 7, None, None]
+    # What all files have in common is a parameter of the model here: no second column.
+    assert first["tau_s"] == 2e-3
 
 
 def test_csv_is_exact_and_empty_where_undetermined(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def fit_global(
         Of one file, or of several.
     model
         As for :func:`napari_xpcs.fitting.least_squares.fit_g2`, as are ``fixed``, ``bounds``
-        and ``options``.
+        and ``options``.  Times that follow a law are not held by the bounds of single curves.
     share
         Parameters of the model that have one value in all bins of all files, and parameters of
         the law (``D``, ``tau0``, ``n``, ``v``) that have one value in all files; without it, each
