@@ -8,7 +8,8 @@ from qtpy.compat import isalive
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_xpcs.errors import FitError
-from napari_xpcs.plugin.job import CloseGuard, JobButton, Runner
+from napari_xpcs.plugin.job import CloseGuard, Runner
+from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.pace import Pace
 from napari_xpcs.progress import Progress
 

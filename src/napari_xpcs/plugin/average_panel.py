@@ -15,7 +15,8 @@ from napari_xpcs.io.average import AverageReport, JudgedFiles, Verdict, judge_fi
 from napari_xpcs.kernels.average import LAST_DELAYS
 from napari_xpcs.pipeline.comparison import Said, short_names
 from napari_xpcs.plugin.controls import NumberEdit, SaveButton, WrappedLabel
-from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.rows_model import Column, RowsView
 from napari_xpcs.plugin.section import Section
 from napari_xpcs.progress import Steps

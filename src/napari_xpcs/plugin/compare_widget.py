@@ -24,7 +24,8 @@ from napari_xpcs.plugin.average_panel import AveragePanel
 from napari_xpcs.plugin.collection import collection_paused
 from napari_xpcs.plugin.controls import NarrowComboBox, WrappedLabel
 from napari_xpcs.plugin.dock import Dock
-from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.plot_area import PlotArea
 from napari_xpcs.plugin.run_export import RunExport
 from napari_xpcs.plugin.run_list_panel import EMPTY, RunListPanel

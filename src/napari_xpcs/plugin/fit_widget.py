@@ -34,7 +34,8 @@ from napari_xpcs.plugin.fit_pages import FitPages
 from napari_xpcs.plugin.fit_parameters import ParameterTable
 from napari_xpcs.plugin.fit_request import FitRequest, compile_steps, fit_steps
 from napari_xpcs.plugin.fit_table import fit_summary, row_of
-from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.map_layers import show_fit_features
 from napari_xpcs.plugin.map_panel import MapPanel
 from napari_xpcs.plugin.model_choice import ModelChoice

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_xpcs.fitting.information import akaike
 from napari_xpcs.plugin.fit_request import FitRequest
-from napari_xpcs.plugin.job import JobButton
+from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.rows_model import Column, RowsView
 from napari_xpcs.plugin.sampling_job import ModelComparison, comparison_steps
 

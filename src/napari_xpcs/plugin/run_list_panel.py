@@ -18,7 +18,8 @@ from qtpy.QtWidgets import (
 from napari_xpcs.io.run_list import Listed, list_runs
 from napari_xpcs.plugin.collection import collection_paused
 from napari_xpcs.plugin.controls import WrappedLabel
-from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.run_table import RunsView
 from napari_xpcs.progress import Progress, Steps
 
@@ -132,6 +133,7 @@ class RunListPanel(QWidget):
 
     def _show_place(self) -> None:
         self.listing.allow("" if self.places else EMPTY)
+        self._watch.setEnabled(bool(self.places))
         self.listing.message.setText("")
         folders = [str(place) for place in self.places if place.is_dir()]
         files = len(self.places) - len(folders)

@@ -28,7 +28,8 @@ from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin.controls import NarrowComboBox, SaveButton, WrappedLabel
 from napari_xpcs.plugin.fit_export import write_steps
 from napari_xpcs.plugin.fit_request import FitRequest
-from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.model_comparison import ModelComparisonPanel
 from napari_xpcs.plugin.sampling_job import (
     SamplingRequest,

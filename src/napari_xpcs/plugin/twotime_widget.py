@@ -21,7 +21,8 @@ from napari_xpcs.plugin.age_cuts import ages_of, cut_steps
 from napari_xpcs.plugin.controls import WrappedLabel
 from napari_xpcs.plugin.curve_family import draw_family
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
-from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.layer_row import LayerRow
 from napari_xpcs.plugin.plot_area import PlotArea
 from napari_xpcs.plugin.twotime_image import TwoTimeImage, show_loaded
