@@ -220,3 +220,27 @@ def test_bins_opened_after_the_frames_show_their_numbers(widget, viewer, known, 
     numbers = [widget.findChild(QSpinBox, name).value() for name in ("dq", "sq", "dp", "sp")]
     assert numbers == [6, 12, 1, 1]
     assert "There are bins" in state(widget)
+
+
+def test_typed_geometry_of_a_foreign_image_outlives_other_layers(widget, viewer):
+    viewer.add_image(np.zeros((48, 64), np.uint16), name="screen dump")
+    type_into(widget.findChild(QLineEdit, "energy_kev"), "10.9")
+    viewer.add_image(np.zeros((5, 5)), name="notes", rgb=False)
+    viewer.layers["notes"].name = "other notes"
+    widget.findChild(QComboBox, "image").setCurrentText("screen dump")
+    assert widget.findChild(QLineEdit, "energy_kev").text() == "10.9"
+
+
+def test_nothing_is_told_of_what_was_removed(widget, viewer, known, qtbot):
+    frames = add_frames(viewer, known)
+    lay(widget)
+    qtbot.waitUntil(lambda: "dynamic" in state(widget))
+    viewer.layers.remove(partition_layers(viewer)[0])
+    assert state(widget) == "Press the button, or change a number, and the bins appear."
+    viewer.layers.remove(frames)
+    assert "Open a frames or result file" in state(widget)
+    assert widget.findChild(QLineEdit, "energy_kev").text() == ""
+    assert widget.known() == {}
+    add_frames(viewer, known)
+    assert widget.findChild(QLineEdit, "energy_kev").text() == "10"
+    assert state(widget) == "Press the button, or change a number, and the bins appear."

@@ -89,7 +89,7 @@ class Dispersion:
             D = f"D = ({self.D_m2_per_s:.4g} ± {self.D_m2_per_s_err:.2g}) m²/s"
             parts.append(f"{D} from {self.n_bins} bins")
         if np.isfinite(self.exponent):
-            parts.append(f"τ ∝ q^-n with n = {self.exponent:.2f} ± {self.exponent_err:.2f}")
+            parts.append(f"τ ∝ q^-n with n = {self.exponent:.4g} ± {self.exponent_err:.2g}")
         if solvent is not None and np.isfinite(self.D_m2_per_s):
             radius, error = self.radius_m(solvent)
             parts.append(f"R_h = ({radius * 1e9:.4g} ± {error * 1e9:.2g}) nm")

@@ -32,7 +32,8 @@ from napari_xpcs.plugin.curve_family import columns_to_show, draw_family
 from napari_xpcs.plugin.dock import Dock, LayerComboBox
 from napari_xpcs.plugin.frame_range import FrameRange
 from napari_xpcs.plugin.frame_sum import FrameSum
-from napari_xpcs.plugin.job import JobButton, Runner
+from napari_xpcs.plugin.job import Runner
+from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.layer_row import LayerRow
 from napari_xpcs.plugin.parts_panel import PartsPanel
 from napari_xpcs.plugin.plot_area import PlotArea
@@ -59,6 +60,7 @@ class CorrelateWidget(Dock):
         self._asked: tuple[Layer, Labels, Request] | None = None
         self._before: tuple[G2Curves | None, Correlated | None] = (None, None)
         self._shown: tuple[G2Curves, str] | None = None
+        self._carrier: Labels | None = None
         self._kept: Progress | None = None
         self._result: Correlated | None = None
         self._frames_per_s = 0.0
@@ -164,6 +166,7 @@ class CorrelateWidget(Dock):
         self._form.setRowVisible(self._bins, self._kind.currentData() != "multitau")
         self._save.setEnabled(self._result is not None)
         if not self._job.runner.running:
+            self._leave_removed_bins()
             self._job.allow(self._why_not())
 
     def _why_not(self) -> str:
@@ -221,13 +224,26 @@ class CorrelateWidget(Dock):
         """Take the curves of other frames out of sight; that run can still be saved."""
         if self._job.runner.running or self._asked is None or self._asked[0] is frames:
             return
-        self._shown = None
-        self._plot.setVisible(False)
-        self._forget.setVisible(False)
-        self._summary.clear()
+        self._put_out_of_sight()
         if self._result is not None:
             name = Path(self._result.request.source).name
             self._summary.setText(f"The last result is of {name}; it can still be saved.")
+
+    def _leave_removed_bins(self) -> None:
+        """Take curves out of sight whose bins are gone, and which the fit dock has no more."""
+        if self._carrier is None or self._carrier in self._viewer.layers:
+            return
+        self._put_out_of_sight()
+        if self._result is not None:
+            self._summary.setText(
+                "The bins of the last result are no longer open; it can still be saved."
+            )
+
+    def _put_out_of_sight(self) -> None:
+        self._shown = self._carrier = None
+        self._plot.setVisible(False)
+        self._forget.setVisible(False)
+        self._summary.clear()
 
     def request(self) -> Request | None:
         """Return what the controls ask for, ``None`` while something is missing.
@@ -269,7 +285,7 @@ class CorrelateWidget(Dock):
         self._asked = (frames, bins, request)
         self._frames_per_s = 0.0
         self._before = (xpcs_layers.layer_curves(bins), self._result)
-        self._shown, self._kept = None, None
+        self._shown = self._carrier = self._kept = None
         self._summary.clear()
         self._forget.setVisible(False)
         self._plot.setVisible(request.wants_multitau)
@@ -288,6 +304,7 @@ class CorrelateWidget(Dock):
         curves = replace(progress.partial, source=f"{so_far} of {request.source}")
         self._shown = (curves, so_far)
         if self._is_unchanged(bins, request):
+            self._carrier = bins
             xpcs_layers.attach_curves(bins, curves)
         self._draw()
 
@@ -347,6 +364,7 @@ class CorrelateWidget(Dock):
         curves = result.multitau.curves(request.partition, f"{so_far} of {request.source}")
         self._shown = (curves, so_far)
         if self._is_unchanged(bins, request):
+            self._carrier = bins
             xpcs_layers.attach_curves(bins, curves)
         self._draw()
         self._summary.setText(
@@ -360,10 +378,8 @@ class CorrelateWidget(Dock):
         curves, self._result = self._before
         if self._asked is not None and self._is_unchanged(*self._asked[1:]):
             xpcs_layers.attach_curves(self._asked[1], curves)
-        self._shown = self._kept = None
-        self._summary.clear()
-        self._forget.setVisible(False)
-        self._plot.setVisible(False)
+        self._kept = None
+        self._put_out_of_sight()
         self._refresh()
 
     def _on_job_finished(self, result: Correlated) -> None:
@@ -372,13 +388,15 @@ class CorrelateWidget(Dock):
         frames, bins, request = self._asked
         self._result = result
         self._parts.follow(None)  # what the file of these bins holds is of another run now
-        curves = show_curves(self._viewer, result, frames, bins)
+        self._carrier = None
+        g2 = show_curves(self._viewer, result, frames, bins)
         for _ in self._images:
             pass  # what is left of the last result
         self._images = show_images(self._viewer, result, frames, bins)
         self._next_image.start()
         said = []
-        if result.multitau is not None and curves is not None:
+        if result.multitau is not None and g2 is not None:
+            curves, self._carrier = g2
             self._shown = (curves, f"all {result.multitau.selection.count()} frames")
             self._draw()
             said.append(

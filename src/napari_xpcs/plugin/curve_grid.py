@@ -134,7 +134,6 @@ def draw_grid(
             corner[1] + 0.16,
             _cell_title(curves, cell, fit, row),
             fontsize=6,
-            color="gray",
             va="center",
             clip_on=True,
         )

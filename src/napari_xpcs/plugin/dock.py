@@ -19,6 +19,9 @@ from napari_xpcs.plugin.controls import NarrowComboBox, WrappedLabel
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.progress import Progress, Steps
 
+OPEN_FIRST = (
+    "Open a frames or result file (File > Open), or a simulated run (File > Open Sample > XPCS)."
+)
 BACKEND_AFTER_MS = 1000
 """Importing JAX takes seconds of the processor; what a panel does at once comes first."""
 

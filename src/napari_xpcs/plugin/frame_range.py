@@ -30,7 +30,9 @@ class FrameRange(QWidget):
         ):
             spin.setRange(low, 2_000_000_000)
             spin.setToolTip(tip)
-            spin.setStyleSheet("QSpinBox { min-width: 40px; }")  # four abreast in 300 px
+            # Two abreast in 300 px: digits take the place of the arrows; keys and wheel stay.
+            spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+            spin.setStyleSheet("QSpinBox { min-width: 40px; padding: 1px 4px; }")
             spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             spin.valueChanged.connect(self.changed)
             row, side = divmod(place, 2)

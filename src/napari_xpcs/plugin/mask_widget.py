@@ -22,7 +22,7 @@ from napari_xpcs.kernels.mask_steps import MaskStep, ThresholdStep, saturated
 from napari_xpcs.kernels.regions import Region
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
-from napari_xpcs.plugin.dock import Dock, LayerComboBox
+from napari_xpcs.plugin.dock import OPEN_FIRST, Dock, LayerComboBox
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mask_jobs import MaskSource, mask_job, save_job
 from napari_xpcs.plugin.mask_layers import mask_layer, mask_shapes_layer
@@ -34,9 +34,6 @@ from napari_xpcs.plugin.step_text import thousands
 from napari_xpcs.progress import Progress
 
 BRUSH_PX = 10
-EMPTY = (
-    "Open a frames or result file (File > Open), or a simulated run (File > Open Sample > XPCS)."
-)
 NO_STEPS = "Every pixel is used. Add a step, or paint on the image: Add a step > Paint by hand."
 
 
@@ -113,7 +110,7 @@ class MaskWidget(Dock):
         if source is None:
             self._source = None
             self._show_list()
-            self._say(EMPTY)
+            self._say(OPEN_FIRST)
             return
         before, self._source = self._source, source
         if before is None or before.layer is not source.layer or before.shape != source.shape:

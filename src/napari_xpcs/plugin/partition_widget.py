@@ -36,7 +36,7 @@ from napari_xpcs.plugin.bin_preview import BinPreview
 from napari_xpcs.plugin.bin_table import BinTable
 from napari_xpcs.plugin.bins_form import NARROW_PX, BinsForm
 from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
-from napari_xpcs.plugin.dock import Dock, LayerComboBox
+from napari_xpcs.plugin.dock import OPEN_FIRST, Dock, LayerComboBox
 from napari_xpcs.plugin.geometry_form import GeometryForm
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.mask_choice import MaskChoice
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 SETTLE_MS = 150
 """Typing pauses this long before the bins are computed."""
+LAY = "Press the button, or change a number, and the bins appear."
+NOTHING_KNOWN: KnownGeometry = {}
+"""Of an image of another program; always the same, so that it is not taken for news."""
 
 
 class PartitionWidget(Dock):
@@ -139,6 +142,7 @@ class PartitionWidget(Dock):
     def _refresh(self, event: object = None) -> None:
         if self._target is not None and self._target not in self._viewer.layers:
             self._follow(None)
+            self._say(LAY)
         self._image.show_layers(list(self._viewer.layers))
         self._mask.offer(list(self._viewer.layers), self._shape())
         self._beam.refresh()
@@ -148,10 +152,7 @@ class PartitionWidget(Dock):
         self._save.setEnabled(self._shown_bins() is not None)
         self._lay.setEnabled(self._image.layer() is not None)
         if self._image.layer() is None:
-            self._say(
-                "Open a frames or result file (File > Open), or a simulated run "
-                "(File > Open Sample > XPCS)."
-            )
+            self._say(OPEN_FIRST)
 
     def _teardown(self) -> None:
         self._settle.stop()
@@ -230,7 +231,6 @@ class PartitionWidget(Dock):
 
     def _on_image_changed(self) -> None:
         layer = self._image.layer()
-        self._shown_known = None
         self._show_known_if_new()
         self._refresh()
         if layer is None:
@@ -240,14 +240,14 @@ class PartitionWidget(Dock):
             running.cancel()
         self._follow(None)
         self._opened = None
-        self._say("Press the button, or change a number, and the bins appear.")
+        self._say(LAY)
         self._show_opened()
 
     def _show_known_if_new(self) -> None:
         """Show the geometry of the image when the image, or what is known of it, is another."""
         layer = self._image.layer()
         ours = layer is not None and bool(xpcs_layers.layer_role(layer))
-        known = xpcs_layers.layer_known(layer) if ours else {}
+        known = xpcs_layers.layer_known(layer) if ours else NOTHING_KNOWN
         before = self._shown_known
         if layer is None:
             self._shown_known = None

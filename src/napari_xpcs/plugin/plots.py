@@ -192,6 +192,8 @@ def _dress(axes: Axes, ink: str, paper: str) -> None:
     for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
         text.set_color(ink)
         text.set_fontsize(8)
+    for text in axes.texts:
+        text.set_color(ink)
     for spine in axes.spines.values():
         spine.set_color(ink)
     legend = axes.get_legend()

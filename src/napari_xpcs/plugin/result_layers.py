@@ -17,8 +17,8 @@ from napari_xpcs.plugin.image_layers import scattering_layer
 
 def show_curves(
     viewer: ViewerModel, result: Correlated, frames: Layer, bins: Labels
-) -> G2Curves | None:
-    """Give the bins their g2, and return it, ``None`` where there is none.
+) -> tuple[G2Curves, Labels] | None:
+    """Give the bins their g2, and return it and the layer that has it now, if there is any.
 
     Parameters
     ----------
@@ -32,11 +32,10 @@ def show_curves(
     curves = result.multitau.curves(partition, source)
     if bins in viewer.layers and xpcs_layers.layer_partition(bins) is partition:
         xpcs_layers.attach_curves(bins, curves)
-    else:
-        known = xpcs_layers.layer_known(frames)
-        data, arguments, _ = partition_layer(partition, known=known, curves=curves, source=source)
-        viewer.add_labels(data, **arguments)
-    return curves
+        return curves, bins
+    known = xpcs_layers.layer_known(frames)
+    data, arguments, _ = partition_layer(partition, known=known, curves=curves, source=source)
+    return curves, viewer.add_labels(data, **arguments)
 
 
 def show_images(

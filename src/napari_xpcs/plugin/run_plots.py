@@ -52,6 +52,8 @@ def draw_comparison(figure: "Figure", *, comparison: Comparison) -> None:
         _show_around(axes, comparison, comparison.level)
     if comparison.x_label.startswith("q"):
         plain_log_axis(axes.xaxis)
+    if "y" in comparison.log:
+        plain_log_axis(axes.yaxis)
     if len(lines) > 1:
         all_named = len(lines) <= MOST_NAMED
         figure.legend(
