@@ -163,16 +163,7 @@ def judge(
     gain = newton_gain(model, gradient, normal, free)
     converged = finite & (gain <= UNFINISHED * np.maximum(1, reduced))
 
-    # Without errors of their own the points weigh alike and their scatter is the only error.
-    noise = excess_noise(problem, reduced)
-    if robust_noise is not None:
-        noise = robust_noise
-    noise = np.maximum(noise, np.finfo(float).tiny)
-    of_errors = noise
-    if robust_noise is None and errors != "auto":
-        of_errors = np.ones_like(noise) if errors == "stated" else reduced
-        of_errors = np.where(problem.scale_from_scatter, noise, of_errors)
-
+    noise, of_errors = _noise(problem, reduced, errors, robust_noise)
     margin = AT_BOUND * (problem.upper - problem.lower)
     fixed = problem.upper <= problem.lower
     low = ~fixed & (x <= problem.lower + margin)
@@ -195,33 +186,12 @@ def judge(
         ratio = _noise_of_contrast(normal, spread, ~fixed[:, 0])
         noise = np.where(correlated, np.maximum(ratio, np.finfo(float).tiny), noise)
         too_wide |= inside & (_error_in_limits(model, x, covariance) > 1)
-    kinds: tuple[ErrorKind, ...] = tuple(
-        "covariance"
-        if joint
-        else "robust"
-        if robust_noise is not None
-        else "scatter"
-        if alone
-        else "stated"
-        if value == 1
-        else "scaled"
-        for joint, alone, value in zip(
-            correlated, problem.scale_from_scatter, of_errors, strict=True
-        )
-    )
-
     gain_over_constant = (_chi2_of_constant(problem) - chi2) / noise
     level_and_size_free = ~fixed[:, 0] & ~fixed[:, 1]
     if joint is not None and np.any(joint.common):
         # Other curves tell the level, the size or the time: the window of one is no limit.
         level_and_size_free[:] = False
     at_first, at_last = decay_seen(model, problem, x).T
-    log = np.array([parameter.log for parameter in model.parameters])
-    log_error = np.sqrt(np.max(np.where(log, _variance(covariance), 0), axis=1))
-    slow = (at_last < MIN_DECAY_SEEN) | (
-        (at_last < MOST_OF_DECAY) & (log_error > MAX_LOG_ERROR_OF_PART)
-    )
-    slow |= (at_last < NEARLY_ALL_OF_DECAY) & (log_error > MAX_LOG_ERROR_OF_NEARLY_ALL)
     fast = (at_first > ALL_OF_DECAY) & np.any(low | high | too_wide, axis=1)
     first_s, last_s = (delay * first_delay_s for delay in _usable_delays(problem))
     value = np.stack([v[:, 0] for v in natural(model, x, xp=NumPyBackend())], axis=1) * scale
@@ -236,7 +206,7 @@ def judge(
         no_contrast=low[:, 1] & (problem.lower[:, 1] == 0),
         gain_over_constant=gain_over_constant,
         least_gain=MIN_GAIN_OVER_CONSTANT,
-        slow=level_and_size_free & slow,
+        slow=level_and_size_free & _too_slow(model, at_last, covariance),
         fast=level_and_size_free & fast,
         first_delay_s=first_s,
         last_delay_s=last_s,
@@ -250,8 +220,59 @@ def judge(
         determined=fixed | (inside & ~too_wide & usable[:, None]),
         covariance=covariance,
         reduced_chi2=np.where(problem.scale_from_scatter | ~finite, np.nan, reduced),
-        error_kind=kinds,
+        error_kind=_error_kinds(problem, of_errors, correlated, robust=robust_noise is not None),
     )
+
+
+def _noise(
+    problem: Problem,
+    reduced_chi2: Float[np.ndarray, " curve"],
+    errors: Literal["auto", "stated", "scaled"],
+    robust_noise: Float[np.ndarray, " curve"] | None,
+) -> tuple[Float[np.ndarray, " curve"], Float[np.ndarray, " curve"]]:
+    """Return how much more points vary than their errors say, and what errors are widened by.
+
+    Both in square.  Without errors of their own the points of a curve weigh alike, and their
+    scatter is the only error.
+    """
+    noise = excess_noise(problem, reduced_chi2) if robust_noise is None else robust_noise
+    noise = np.maximum(noise, np.finfo(float).tiny)
+    if robust_noise is not None or errors == "auto":
+        return noise, noise
+    wanted = np.ones_like(noise) if errors == "stated" else reduced_chi2
+    return noise, np.where(problem.scale_from_scatter, noise, wanted)
+
+
+def _error_kinds(
+    problem: Problem,
+    of_errors: Float[np.ndarray, " curve"],
+    correlated: Bool[np.ndarray, " curve"],
+    *,
+    robust: bool,
+) -> tuple[ErrorKind, ...]:
+    """Return what the errors of each curve rest on."""
+    own: list[ErrorKind] = [
+        "scatter" if alone else "stated" if widened == 1 else "scaled"
+        for alone, widened in zip(problem.scale_from_scatter, of_errors, strict=True)
+    ]
+    return tuple(
+        "covariance" if joint else "robust" if robust else kind
+        for joint, kind in zip(correlated, own, strict=True)
+    )
+
+
+def _too_slow(
+    model: G2Model,
+    at_last: Float[np.ndarray, " curve"],
+    covariance: Float[np.ndarray, "curve param param"],
+) -> Bool[np.ndarray, " curve"]:
+    """Return which decays end so far behind the last delay that their time is not known."""
+    log = np.array([parameter.log for parameter in model.parameters])
+    log_error = np.sqrt(np.max(np.where(log, _variance(covariance), 0), axis=1))
+    slow = at_last < MIN_DECAY_SEEN
+    slow |= (at_last < MOST_OF_DECAY) & (log_error > MAX_LOG_ERROR_OF_PART)
+    slow |= (at_last < NEARLY_ALL_OF_DECAY) & (log_error > MAX_LOG_ERROR_OF_NEARLY_ALL)
+    return np.asarray(slow)
 
 
 def spread_of_gradient(
