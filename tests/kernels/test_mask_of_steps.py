@@ -9,7 +9,7 @@ from napari_xpcs.backends import NumPyBackend, ensure_numpy
 from napari_xpcs.errors import MaskError
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.mask_inputs import MaskInputs
-from napari_xpcs.kernels.mask_of_steps import do_steps, mask_of_steps
+from napari_xpcs.kernels.mask_of_steps import do_steps, mask_of_steps, needs_geometry
 from napari_xpcs.kernels.mask_outliers import outlier_pixels
 from napari_xpcs.kernels.mask_painting import paint
 from napari_xpcs.kernels.mask_parameters import (
@@ -387,3 +387,35 @@ def test_what_the_first_steps_made_is_not_made_again():
     second = run(do_steps((*steps, MorphologyStep()), inputs, xp=NUMPY, previous=first))
     assert second.after[0] is first.after[0]
     assert (~second.mask).sum() == 13
+
+
+SECTOR = Region(kind="sector", q_range=(0.001, 0.01), phi_range_deg=(0.0, 90.0))
+SQUARE = Region(kind="rectangle", vertices=((0.0, 0.0), (0.0, 5.0), (5.0, 5.0), (5.0, 0.0)))
+
+
+@pytest.mark.parametrize(
+    ("step", "needed"),
+    [
+        (ConstraintStep(conditions=(Condition(axis="x", low=1.0, high=2.0),)), False),
+        (
+            ConstraintStep(
+                conditions=(
+                    Condition(axis="y", low=1.0, high=2.0),
+                    Condition(axis="phi", low=0.0, high=9.0),
+                )
+            ),
+            True,
+        ),
+        (OutliersStep(within="ring"), True),
+        (OutliersStep(within="tile"), False),
+        (ShapesStep(shapes=(SQUARE,)), False),
+        (ShapesStep(shapes=(SQUARE, SECTOR)), True),
+        (SymmetryStep(), True),
+        (SymmetryStep(center_row_px=3.0, center_col_px=4.0), False),
+        (BeamStopStep(radius_px=3.0, center_row_px=3.0), True),
+        (BeamStopStep(radius_px=3.0, center_row_px=3.0, center_col_px=4.0), False),
+        (ThresholdStep(high=9.0), False),
+    ],
+)
+def test_which_steps_a_new_geometry_changes(step, needed):
+    assert needs_geometry(step) is needed
