@@ -68,6 +68,21 @@ def test_a_run_goes_on_where_it_was(
         np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name), err_msg=name)
 
 
+@pytest.mark.parametrize("engine", ["numba", "array"])
+def test_a_run_before_two_time_is_kept_to_its_end(
+    tmp_path: Path, rings: Partition, engine: str
+) -> None:
+    counts = np.random.default_rng(4).poisson(2.0, (300, 12, 20)).astype(np.uint16)
+    checkpoint = Checkpoint(path=tmp_path / "out.hdf.part", key="one", at_end=True)
+    options = {"frame_time_s": 1e-3, "xp": NumPyBackend(), "engine": engine, "partials": 3}
+    whole = run(correlate_multitau(counts, rings, checkpoint=checkpoint, **options))
+    assert checkpoint.load()["state"]["levels"]["frames"] == 300
+    nothing_to_read = Breaking(counts, 0)
+    again = run(correlate_multitau(nothing_to_read, rings, checkpoint=checkpoint, **options))
+    for name in ("g2", "g2_err", "mean_frame", "partial_g2"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name), err_msg=name)
+
+
 def test_what_is_not_of_this_run_is_not_used(tmp_path: Path, rings: Partition) -> None:
     counts = np.ones((64, 12, 20), np.uint16)
     path = tmp_path / "part"

@@ -205,6 +205,11 @@ def test_a_run_that_is_stopped_at_any_time_is_taken_up_again(
         for name in ("g2", "g2_err", "mean_frame", "scattering_1d_segments", "intensity_vs_time"):
             np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
     assert taken_up >= 2
+    finished = Checkpoint(path=tmp_path / "finished.part", key="one", at_end=True)
+    for _ in range(2):
+        again = run(correlate_multitau(listed, rings, checkpoint=finished, **options))
+        np.testing.assert_array_equal(again.g2, whole.g2)
+        assert finished.load()["state"]["levels"]["frames"] == 300
 
 
 @pytest.mark.parametrize(
