@@ -268,6 +268,6 @@ def test_cancel_is_heard_within_a_tile(rings: Partition) -> None:
         counts, rings, frame_time_s=1e-3, xp=NumPyBackend(), memory_bytes=1.6e6
     )
     told = [next(steps) for _ in range(8)]
-    assert [step.what for step in told] == [READING] * 3 + [MAKING_MAPS] * 5
+    assert [step.what for step in told] == [READING] * 4 + [MAKING_MAPS] * 4
     assert all(before.done <= after.done <= after.total for before, after in pairwise(told))
     steps.close()

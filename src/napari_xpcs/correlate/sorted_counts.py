@@ -1,6 +1,7 @@
 """Counts of the pixels of bins, those of a bin together."""
 
 import math
+import mmap
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -169,7 +170,8 @@ class SortedCounts:
         self._types.append(counted if counted in _WHOLE else np.dtype(np.float32))
         self._memory_bytes = memory_bytes
         shape = -(-frames // self._length), int(edges[-1]) * self._length
-        self._stretches = [_room(shape, self._types[0], memory_bytes)]
+        self._scratch: list[mmap.mmap] = []
+        self._stretches = [self._room(shape, self._types[0], memory_bytes)]
         small = counted.kind == "u" and counted.itemsize <= 2
         self._sums = np.empty((2, pixels.mask.size), np.uint32 if small else np.float64)
         self._rooms: list[Float32[np.ndarray, " value"]] = [np.empty(0, np.float32)] * 2
@@ -199,6 +201,7 @@ class SortedCounts:
             self._divide_by(of_groups, block.raw_frames[here], begin - self.begin)
             sums.add(self._pixels, begin, counts, block.raw_frames[here], self._sum_of)
             first += count
+        self._leave_to_the_file()
 
     def values(
         self,
@@ -239,6 +242,7 @@ class SortedCounts:
                 )  # fmt: skip
 
         list(self._map(share, self._shares(len(out))))
+        self._leave_to_the_file()
         return out
 
     def _shares(self, length: int) -> Iterator[tuple[int, int]]:
@@ -336,33 +340,40 @@ class SortedCounts:
         count = sum(map(len, self._stretches)) - begin // self._length
         kind = next(kind for kind in self._types if _holds(kind, largest))
         left = self._memory_bytes - sum(chunks.nbytes for chunks in earlier)
-        wide = _room((count, len(narrow)), kind, left)
+        wide = self._room((count, len(narrow)), kind, left)
         wide[0] = narrow
         self._stretches = [*earlier, wide]
+
+    def _room(
+        self, shape: tuple[int, int], dtype: np.dtype[Any], memory_bytes: float
+    ) -> Shaped[np.ndarray, "chunk count"]:
+        """Return room for counts, in memory or in a scratch file.
+
+        In one piece: the system gives it in large pages, far quicker than in many small ones.
+        """
+        needed = math.prod(shape) * dtype.itemsize
+        if needed <= memory_bytes:
+            return np.empty(shape, dtype)
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        if needed > free:
+            msg = (
+                f"The counts of {shape[1] // self._length} pixels need {needed / 1e9:.3g} GB in "
+                f"{tempfile.gettempdir()}, {free / 1e9:.3g} GB are free there; "
+                "choose fewer bins or frames, or name a larger folder in TMPDIR."
+            )
+            raise CorrelationError(msg)
+        with tempfile.TemporaryFile(prefix="napari-xpcs-") as file:
+            file.truncate(needed)
+            self._scratch.append(mmap.mmap(file.fileno(), needed))
+        return np.frombuffer(self._scratch[-1], dtype).reshape(shape)
+
+    def _leave_to_the_file(self) -> None:
+        """Give back the memory in which a scratch file was looked at; what it holds stays."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for pages in self._scratch:
+                pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _holds(kind: np.dtype[Any], count: float) -> bool:
     """Return whether a type has room for a count."""
     return kind.kind == "f" or int(count) <= int(np.iinfo(kind).max)
-
-
-def _room(
-    shape: tuple[int, int], dtype: np.dtype[Any], memory_bytes: float
-) -> Shaped[np.ndarray, "chunk count"]:
-    """Return room for counts, in memory or in a scratch file.
-
-    In one piece: the system gives it in large pages, far quicker than in many small ones.
-    """
-    needed = math.prod(shape) * dtype.itemsize
-    if needed <= memory_bytes:
-        return np.empty(shape, dtype)
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    if needed > free:
-        msg = (
-            f"The counts of a run need {needed / 1e9:.3g} GB in "
-            f"{tempfile.gettempdir()}, {free / 1e9:.3g} GB are free there; "
-            "choose fewer bins or frames, or name a larger folder in TMPDIR."
-        )
-        raise CorrelationError(msg)
-    with tempfile.TemporaryFile(prefix="napari-xpcs-") as file:
-        return np.memmap(file, dtype, "w+", shape=shape).view(np.ndarray)

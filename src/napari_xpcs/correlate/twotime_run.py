@@ -32,6 +32,9 @@ MEAN_SEGMENTS = 10
 TILE_FRAMES = 2048
 """Frames along a side of a tile, fewer where memory is short."""
 
+COUNTS_IN_MEMORY = 5e8
+"""Bytes of counts above which these lie in a scratch file: memory does not grow with a run."""
+
 _SMALLEST_TILE = 64
 
 _TILE_COPIES = 4
@@ -64,7 +67,7 @@ def correlate_twotime(
     skip_corrupt: bool = False,
     smoothing: str = "static",
     engine: str = "auto",
-    block: int = 256,
+    block: int = 128,
     memory_bytes: float = 4e9,
     sink: MapSink | None = None,
 ) -> Steps[TwoTimeResult]:
@@ -128,7 +131,9 @@ def correlate_twotime(
             reader = FrameReader(
                 frames, plan.selection, pixels.mask, skipped=plan.skipped, skip_corrupt=skip_corrupt
             )
-            counts = stack.enter_context(closing(run.counts(reader.block_type, room)))
+            counts = stack.enter_context(
+                closing(run.counts(reader.block_type, min(room, COUNTS_IN_MEMORY)))
+            )
             yield from run.read(reader, counts, steps, block)
             corrupt = reader.corrupt
             if choice.name == "array":

@@ -14,7 +14,7 @@ from napari_xpcs.correlate.multitau_twotime_run import (
     correlate_multitau_twotime,
 )
 from napari_xpcs.correlate.reading import BLOCK_BYTES, Frames
-from napari_xpcs.correlate.twotime_run import correlate_twotime
+from napari_xpcs.correlate.twotime_run import COUNTS_IN_MEMORY, correlate_twotime
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.io.atomic import refuse_input_as_output
 from napari_xpcs.io.correlate_choices import CorrelateChoices, command_options
@@ -241,7 +241,7 @@ def estimate(request: Request, pixels_per_s: float | None) -> str:
             said.append(f"two-time ages of {bins_text(len(chosen))}, as for all long runs")
         else:
             size = float(np.dtype(request.frames.dtype).itemsize)
-            memory += min(size * frames * float(np.sum(chosen)), TWOTIME_BYTES)
+            memory += min(size * frames * float(np.sum(chosen)), COUNTS_IN_MEMORY)
             memory += 4.0 * frames**2 * len(chosen)
             said.append(f"two-time maps of {bins_text(len(chosen))}")
     said.append(f"memory about {memory_text(memory)}")
