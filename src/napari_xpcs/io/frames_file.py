@@ -18,6 +18,8 @@ from napari_xpcs.io.poni import poni_to_known, read_poni
 from napari_xpcs.kernels.geometry import KnownGeometry, Sourced
 from napari_xpcs.kernels.mask import not_counted, pixel_mask_to_mask
 
+_UNKNOWN = Sourced(value=None, unit="", origin="")
+
 
 def frames_file(
     path: Path,
@@ -69,9 +71,6 @@ def frames_file(
         problems=(*frames.remarks, *doubts, *calibration_problems, *report.problems),
         missing=(*missing, *needed),
     )
-
-
-_UNKNOWN = Sourced(value=None, unit="", origin="")
 
 
 def never_counting(frames: LazyFrames) -> Mask | None:

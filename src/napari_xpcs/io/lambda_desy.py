@@ -21,6 +21,7 @@ POSITION = f"{DETECTOR}/translation/distance"
 
 _MODULE_AND_PART = re.compile(r"(?P<run>.*)_m(?P<module>\d+)(?P<part>_part(?P<number>\d+))?$")
 _NO_VALUE = -1
+_LARGEST_CANVAS = 20_000
 
 
 def open_modules(path: Path, file: h5py.File) -> FramesFile:
@@ -107,9 +108,6 @@ def _corner(path: Path, file: h5py.File) -> tuple[int, int]:
         msg = f"{path.name} places the module at {col:g}, {row:g}, far outside any detector."
         raise FileFormatError(msg)
     return int(row), int(col)
-
-
-_LARGEST_CANVAS = 20_000
 
 
 def _mask(file: h5py.File, shape: tuple[int, int], problems: list[str]) -> np.ndarray:
