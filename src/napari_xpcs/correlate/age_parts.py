@@ -121,7 +121,9 @@ class AgePart:
 
     def __sizeof__(self) -> int:
         # What dask knows of its size: it moves small things and spills when memory is short.
-        rows = [each for kept in (*self.first, *self.last, self.above) for each in kept]
+        rows = [
+            each for kept in (*self.first, *self.last, *self.waiting, self.above) for each in kept
+        ]
         return sum(each.nbytes for each in (*self.c2, *rows, self.sums.total))
 
 
