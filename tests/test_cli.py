@@ -184,6 +184,12 @@ def test_unknown_model_names_the_known_ones(xpcs, synthetic):
     assert_one_sentence(outcome, "triple", "stretched")
 
 
+def test_what_the_system_refuses_is_a_sentence(xpcs):
+    name = "a" * 300 + ".h5"
+    outcome = xpcs("info", name)
+    assert (outcome.status, outcome.err) == (1, f"napari-xpcs: {name}: File name too long.\n")
+
+
 def test_system_report_names_backend_and_device(xpcs, both_backends):
     facts = xpcs("info", "--system", "--json").json()
     assert facts["backend"] in ("jax", "numpy")

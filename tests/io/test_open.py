@@ -1,5 +1,7 @@
 """Every file gets the right kind or one clear sentence."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.files import FramesFile, PartitionFile, ResultFile
+from napari_xpcs.io.hdf5 import reading
 from napari_xpcs.io.open import open_path, open_series, sniff
 
 FRAMES = np.arange(4 * 3 * 5, dtype=np.uint16).reshape(4, 3, 5)
@@ -61,6 +64,14 @@ def test_sniff_never_raises(tmp_path: Path) -> None:
     assert sniff(cut) == "unknown"
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     assert sniff(tmp_path / "table.csv") is None
+
+
+def test_what_the_system_says_is_told_in_words(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileFormatError, match=r"The signature in run\.h5 .* Permission denied\."),
+        reading(tmp_path / "run.h5", "The signature"),
+    ):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "run.h5")
 
 
 def test_sniff_loads_neither_jax_nor_napari() -> None:

@@ -102,6 +102,8 @@ def print_json(facts: Any) -> None:
 
 
 def print_fault(error: Exception | str) -> None:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        error = f"{error.filename}: {error.strerror}."
     err.print(f"napari-xpcs: {error}", markup=False, highlight=False, soft_wrap=True)
 
 

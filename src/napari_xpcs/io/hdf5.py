@@ -52,6 +52,9 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     try:
         is_hdf5 = h5py.is_hdf5(path)
         file = _open_beside_a_writer(path) if is_hdf5 else None
+    except PermissionError as fault:
+        msg = f"{path} cannot be read: you have no permission to."
+        raise FileFormatError(msg) from fault
     except OSError as fault:
         reason = next((said for sign, said in _REASONS.items() if sign in str(fault)), f"{fault}")
         msg = f"{path.name} is HDF5 but cannot be opened: {reason}. Copy or write it again."
@@ -89,6 +92,8 @@ def reading(path: Path, what: str) -> Iterator[None]:
 
 
 def _first_line(fault: BaseException) -> str:
+    if isinstance(fault, OSError) and fault.strerror:
+        return fault.strerror
     text = str(fault.args[0]) if fault.args else type(fault).__name__
     return (text.splitlines() or [type(fault).__name__])[0].rstrip(".")
 
