@@ -6,8 +6,8 @@
 CPU time for each pair of frames and pixel on one core, from frames in memory to the maps with
 their diagonals, medians over rounds in which programs take turns.  The limit is that of the matrix
 product, which the line "NumPy X X^T" shows.  scikit-beam correlates 32 of the frames;
-xpcs-correlator runs its reference for dense frames.  All make one map after another and let it
-go, as for a file; in "maps kept" ours keeps them in memory.
+xpcs-correlator runs its reference for dense frames.  As it and boost_corr do, ours makes one map
+after another and lets it go; in "maps kept" it keeps them in memory.
 """
 
 import argparse
