@@ -1,6 +1,7 @@
 """Numba as this program uses it: without the lock of Python, compiled once for each computer."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from platformdirs import user_cache_path
 
 config: Any = numba.config
 
+_one_at_a_time = threading.Lock()
+
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile ``function`` on its first call and keep the machine code in the user's cache.
@@ -18,7 +21,8 @@ def compiled(function: Callable[..., Any]) -> Any:
     Sums may be put into another order (of whole numbers that stay exact) and multiplications
     joined with additions; NaN and infinity keep their meaning.
     """
-    with _user_cache() as kept:
+    # Modules are imported in threads, and the folder is a setting of the whole process.
+    with _one_at_a_time, _user_cache() as kept:
         return numba.njit(
             nogil=True,
             cache=kept,
