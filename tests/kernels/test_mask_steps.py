@@ -136,3 +136,8 @@ def test_damaged_pixels_are_told():
         unpack_pixels("é" + text, (40, 40))
     with pytest.raises(MaskError, match="damaged"):
         unpack_pixels("AAAA" + text, (40, 40))
+
+
+def test_steps_are_dicts_of_lists_and_no_tuples():
+    dicts = steps_to_dicts(EVERY_KIND)
+    assert json.loads(json.dumps(dicts)) == dicts
