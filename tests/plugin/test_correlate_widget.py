@@ -365,9 +365,9 @@ def test_two_time_maps_of_the_chosen_bins_become_layers(widget, viewer, frames, 
     choose_kind(widget, "both")
     chosen = widget.findChild(QLineEdit, "bins")
     assert chosen.placeholderText() == "1 (selected)"
-    widget._bins.toggle(2)
-    widget._bins.toggle(5)
-    widget._bins.toggle(2)
+    widget._form._bins.toggle(2)
+    widget._form._bins.toggle(5)
+    widget._form._bins.toggle(2)
     assert chosen.text() == "5"
     qtbot.keyClicks(chosen, ",3")
     run_button(widget).click()
@@ -558,7 +558,7 @@ def test_parts_and_pixels_of_a_result_file_are_shown(
     assert part.itemText(1) == f"first {result.partial_frames[0]} frames"
     part.setCurrentIndex(1)
     part.activated.emit(1)
-    opened = widget._partition.layer()
+    opened = widget._form._partition.layer()
     curves = xpcs_layers.layer_curves(opened)
     np.testing.assert_allclose(curves.g2, result.partial_g2[0], rtol=1e-6)
     part.setCurrentIndex(0)

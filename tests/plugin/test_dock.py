@@ -6,13 +6,29 @@ import weakref
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QSlider,
+    QTabBar,
+    QTableView,
+)
 
 from napari_xpcs.backends import reset_backend
 from napari_xpcs.plugin.collection import old_objects_passed_over
+from napari_xpcs.plugin.compare_widget import CompareWidget
 from napari_xpcs.plugin.controls import NumberEdit
 from napari_xpcs.plugin.correlate_widget import CorrelateWidget
 from napari_xpcs.plugin.dock import LayerComboBox
+from napari_xpcs.plugin.job_button import JobButton
+from napari_xpcs.plugin.section import Section
+from napari_xpcs.plugin.window import DOCKS
+
+WITH_TITLES = (QAbstractSpinBox, QLineEdit, QTabBar, QTableView, Section, JobButton)
+"""Parents of controls whose text is all there is to say."""
 
 
 def images(layer):
@@ -121,3 +137,20 @@ def test_what_lived_before_a_long_job_is_freed_within_it_when_a_layer_is_removed
 
 class Layers:
     """Refers to itself, as many objects of napari do."""
+
+
+@pytest.mark.parametrize("kind", [*DOCKS.values(), CompareWidget])
+def test_every_control_says_under_the_mouse_what_it_does(kind, viewer, qtbot):
+    dock = kind(viewer)
+    qtbot.addWidget(dock)
+    kinds = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QSlider)
+    silent = [
+        control.objectName()
+        for one in kinds
+        for control in dock.findChildren(one)
+        if not control.toolTip()
+        and not control.objectName().startswith("qt_")
+        and not isinstance(control.parent(), WITH_TITLES)
+    ]
+    dock._teardown()
+    assert silent == []

@@ -21,6 +21,7 @@ from napari_xpcs.plugin.bin_layers import partition_layer
 from napari_xpcs.plugin.fit_request import FitRequest, compile_steps, fit_steps
 from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.map_layers import STATUSES
+from napari_xpcs.plugin.shown_curves import shown_curves
 from napari_xpcs.progress import run
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
@@ -194,12 +195,13 @@ def test_another_run_is_drawn_over_and_fitted_together(widget, layer, curves, tm
     others = widget.findChild(QListWidget, "other_runs")
     others.item(0).setCheckState(Qt.CheckState.Checked)
     widget.select(3)
-    shown = widget._shown_curves(curves, 2)
+    shown = shown_curves(curves, 2, widget._others.curves(), widget.fitted)
     assert [one.curves.bins.label[one.column] for one in shown] == [3, 3]
     choose_law(widget, "τ = 1/(D q²)")
     fitted = fit(widget, qtbot)
     assert [one.value for one in fitted.shared] == pytest.approx([5e-14, 2.5e-14], rel=0.02)
-    assert widget._shown_curves(curves, 2)[1].row == len(curves.bins) + 2
+    _, below = shown_curves(curves, 2, widget._others.curves(), widget.fitted)
+    assert below.row == len(curves.bins) + 2
 
 
 def test_figure_script_and_table_are_written(widget, curves, tmp_path, qtbot, capsys):

@@ -98,7 +98,7 @@ def test_unknown_value_is_empty_and_named_until_it_is_typed(widget, viewer, know
     assert field.text() == ""
     assert "Energy (keV)" in widget.findChild(QLabel, "origin").text()
     lay(widget)
-    qtbot.waitUntil(lambda: "energy_kev unknown" in state(widget))
+    qtbot.waitUntil(lambda: state(widget) == "Unknown, please type: Energy (keV).")
     assert partition_layers(viewer) == []
     type_into(field, "10")
     qtbot.waitUntil(lambda: len(partition_layers(viewer)) == 1)

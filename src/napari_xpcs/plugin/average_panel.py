@@ -56,6 +56,7 @@ class AveragePanel(Section):
         self._write = SaveButton(
             "Write average ...", self._suggested, "HDF5 (*.hdf)", objectName="write_average"
         )
+        self._write.setToolTip("One result file of the runs that are not left out.")
         self._fit = QPushButton("Fit it", objectName="fit_average")
         self._fit.setToolTip("Open g2 of the average in XPCS: Fit g2.")
         self._message = WrappedLabel(objectName="average_message")
@@ -63,6 +64,7 @@ class AveragePanel(Section):
         self._command.setReadOnly(True)
         self._command.setMaximumHeight(70)
         self._copy = QPushButton("Copy the command", objectName="copy_average_command")
+        self._copy.setToolTip("Copy the command to the clipboard.")
         self._build_column()
         self._writing = Runner(self)
         self._connect()

@@ -105,6 +105,7 @@ class BeamPanel(QWidget):
         self._source = QComboBox(objectName="ring_source")
         self._source.addItems(["drawn ellipse", "picked points"])
         self._source.setMinimumContentsLength(8)
+        self._source.setToolTip("Where the ring is: an ellipse over it, or points on it.")
         self._message = WrappedLabel(objectName="beam_message")
         self._message.setVisible(False)
         first, second = QHBoxLayout(), QHBoxLayout()

@@ -80,6 +80,7 @@ class BinsForm(QWidget):
         for position, box in enumerate(self._axes):
             for name, word in AXIS_WORDS.items():
                 box.addItem(f"{word} ({AXIS_UNITS[name]})", name)
+            box.setToolTip("What is divided along this axis of the bins.")
             grid.addWidget(box, 1, 1 + position)
         grid.addWidget(QLabel("dynamic"), 2, 1)
         grid.addWidget(QLabel("static"), 2, 2)

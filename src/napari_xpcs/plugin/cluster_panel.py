@@ -40,9 +40,11 @@ class ClusterPanel(Section):
             "must see the same folders."
         )
         self._ask = QPushButton("Show the command", objectName="show_command")
+        self._ask.setToolTip("The command line that does the same, with all that is chosen.")
         self._save = SaveButton(
             "Save bins ...", self._suggested, "HDF5 (*.hdf)", objectName="save_bins"
         )
+        self._save.setToolTip("The command reads the bins from this file.")
         self._recipe = SaveButton("Save recipe ...", "recipe.yaml", FILTER, objectName="recipe")
         self._recipe.setToolTip(
             "Options and, where they can be told, geometry, mask and bins: for other runs, with "
@@ -53,6 +55,7 @@ class ClusterPanel(Section):
         self._text.setMaximumHeight(110)
         self._text.setVisible(False)
         self._copy = QPushButton("Copy", objectName="copy_command")
+        self._copy.setToolTip("Copy the command to the clipboard.")
         self._copy.setVisible(False)
         self._message = WrappedLabel(objectName="cluster_message")
         row = QHBoxLayout()

@@ -8,33 +8,26 @@ from typing import TYPE_CHECKING
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QFormLayout,
     QPushButton,
 )
 
 from napari_xpcs.errors import XpcsError
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.plugin import layers as xpcs_layers
-from napari_xpcs.plugin.bin_choice import BinChoice
 from napari_xpcs.plugin.cluster_panel import ClusterPanel
-from napari_xpcs.plugin.controls import NarrowComboBox, NumberEdit, SaveButton, WrappedLabel
-from napari_xpcs.plugin.correlate_options import CorrelateOptions
+from napari_xpcs.plugin.controls import SaveButton, WrappedLabel
+from napari_xpcs.plugin.correlate_form import CorrelateForm
 from napari_xpcs.plugin.correlation import (
-    KINDS,
     Correlated,
     Request,
     bins_text,
     correlation_steps,
-    estimate,
     saving_steps,
 )
 from napari_xpcs.plugin.curve_family import columns_to_show, draw_family
-from napari_xpcs.plugin.dock import Dock, LayerComboBox
-from napari_xpcs.plugin.frame_range import FrameRange
-from napari_xpcs.plugin.frame_sum import FrameSum
+from napari_xpcs.plugin.dock import Dock
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.job_button import JobButton
-from napari_xpcs.plugin.layer_row import LayerRow
 from napari_xpcs.plugin.parts_panel import PartsPanel
 from napari_xpcs.plugin.plot_area import PlotArea
 from napari_xpcs.plugin.result_layers import show_curves, show_images
@@ -42,11 +35,6 @@ from napari_xpcs.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-KIND_NAMES = ("g2 (multi-tau)", "two-time maps", "g2 and two-time")
-
-
-LAY_BINS = "Lay bins over the frames with XPCS: Geometry & partition, or open a Q-map file."
 
 
 class CorrelateWidget(Dock):
@@ -67,36 +55,7 @@ class CorrelateWidget(Dock):
         self._pixels_per_s: float | None = None
         self._images: Iterator[None] = iter(())
         self._next_image = QTimer(self, singleShot=True, interval=0)
-        self._frames = LayerComboBox("no frames", _is_frames, objectName="frames")
-        self._partition = LayerComboBox("no bins", _is_partition, objectName="partition")
-        self._frame_time = NumberEdit(objectName="frame_time_s")
-        self._frame_time.setToolTip("Time from the start of one raw frame to the next, s.")
-        self._kind = NarrowComboBox(6, objectName="kind")
-        for name, kind in zip(KIND_NAMES, KINDS, strict=True):
-            self._kind.addItem(name, kind)
-        self._bins = BinChoice(self._viewer)
-        self._form = QFormLayout()
-        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._rows = [
-            LayerRow(self._frames, self._viewer, "frames"),
-            LayerRow(self._partition, self._viewer, "bins"),
-        ]
-        for name, row in zip(("Frames", "Bins"), self._rows, strict=True):
-            self._form.addRow(name, row)
-        self._form.addRow("Frame time (s)", self._frame_time)
-        self._form.addRow("Compute", self._kind)
-        self._form.addRow("Two-time bins", self._bins)
-        for box in (self._frames, self._partition):
-            box.setMinimumContentsLength(6)
-        self._frame_sum = FrameSum(self._viewer)
-        self.column.addLayout(self._form)
-        self._range = FrameRange()
-        self.column.addWidget(self._range)
-        sums = QFormLayout()
-        sums.addRow("Show sums of", self._frame_sum)
-        self.column.addLayout(sums)
-        self._options = CorrelateOptions()
-        self._estimate = WrappedLabel(objectName="estimate")
+        self._form = CorrelateForm(self._viewer)
         self._job = JobButton("Correlate")
         self._plot = PlotArea(self._viewer)
         self._summary = WrappedLabel(objectName="summary")
@@ -113,8 +72,7 @@ class CorrelateWidget(Dock):
         self._cluster = ClusterPanel()
         self._parts = PartsPanel(self._viewer)
         for widget in (
-            self._options,
-            self._estimate,
+            self._form,
             self._job,
             self._plot,
             self._summary,
@@ -129,13 +87,8 @@ class CorrelateWidget(Dock):
         self.column.addStretch()
 
     def _connect(self) -> None:
-        self._frames.currentIndexChanged.connect(self._on_frames_changed)
-        self._partition.currentIndexChanged.connect(self._refresh)
-        self._frame_time.value_changed.connect(self._refresh)
-        self._kind.currentIndexChanged.connect(self._refresh)
-        self._bins.changed.connect(self._refresh)
-        self._options.changed.connect(self._refresh)
-        self._range.changed.connect(self._refresh)
+        self._form.frames_changed.connect(self._leave_result)
+        self._form.changed.connect(self._refresh)
         self._job.clicked.connect(self._on_job_clicked)
         self._job.runner.progressed.connect(self._on_job_progressed)
         self._job.finished.connect(self._on_job_finished)
@@ -152,76 +105,22 @@ class CorrelateWidget(Dock):
         self._cluster.recipe_wanted.connect(self.save_recipe)
 
     def _refresh(self, event: object = None) -> None:
-        self._frames.show_layers(list(self._viewer.layers))
-        frames = self._frames.layer()
-        same = [
-            layer
-            for layer in self._viewer.layers
-            if _is_partition(layer)
-            and (frames is None or tuple(layer.data.shape[-2:]) == tuple(frames.data.shape[-2:]))
-        ]
-        self._partition.show_layers(same)
-        self._bins.follow(self._partition.layer())
-        self._parts.follow(self._partition.layer())
-        self._form.setRowVisible(self._bins, self._kind.currentData() != "multitau")
+        self._form.show_layers()
+        self._parts.follow(self._form.partition())
         self._save.setEnabled(self._result is not None)
         if not self._job.runner.running:
             self._leave_removed_bins()
-            self._job.allow(self._why_not())
-
-    def _why_not(self) -> str:
-        """Return why there is nothing to start, and show what the job would take."""
-        self._estimate.clear()
-        if self._frames.layer() is None:
-            return "Open a frames file, or a simulated run (File > Open Sample > XPCS)."
-        if self._partition.layer() is None:
-            return self._other_bins() + LAY_BINS
-        if not self._frame_time.value():
-            return "The file does not tell the frame time: type it, in s."
-        try:
-            request = self.request()
-            if request is not None:
-                self._estimate.setText(estimate(request, self._pixels_per_s))
-        except XpcsError as fault:
-            return str(fault)
-        return ""
-
-    def _other_bins(self) -> str:
-        """Return what is wrong with the bins that are open, empty where there are none."""
-        others = xpcs_layers.layers_with_role(self._viewer.layers, "partition")
-        frames = self._frames.layer()
-        if not others or frames is None:
-            return ""
-        (rows, cols), (high, wide) = others[0].data.shape[-2:], frames.data.shape[-2:]
-        return (
-            f"The bins '{others[0].name}' are for {rows} x {cols} pixels, these frames have "
-            f"{high} x {wide}. "
-        )
+            self._job.allow(self._form.why_not(self._pixels_per_s))
 
     def _teardown(self) -> None:
         self._job.cancel()
-        for row in self._rows:
-            row.stop()
+        self._form.stop()
         self._next_image.stop()
-        self._frame_sum.stop()
-        self._bins.stop()
         self._plot.stop()
 
-    def _on_frames_changed(self) -> None:
-        layer = self._frames.layer()
-        self._frame_sum.follow(layer)
-        self._leave_result(layer)
-        known = {} if layer is None else xpcs_layers.layer_known(layer)
-        sourced = known.get("frame_time_s")
-        self._frame_time.set_value(None if sourced is None else sourced.value)
-        if sourced is not None:
-            self._frame_time.setToolTip(
-                f"Time from one raw frame to the next, s.\nFrom: {sourced.origin}"
-            )
-        self._refresh()
-
-    def _leave_result(self, frames: Layer | None) -> None:
+    def _leave_result(self) -> None:
         """Take the curves of other frames out of sight; that run can still be saved."""
+        frames = self._form.frames()
         if self._job.runner.running or self._asked is None or self._asked[0] is frames:
             return
         self._put_out_of_sight()
@@ -245,38 +144,12 @@ class CorrelateWidget(Dock):
         self._forget.setVisible(False)
         self._summary.clear()
 
-    def request(self) -> Request | None:
-        """Return what the controls ask for, ``None`` while something is missing.
-
-        Raises
-        ------
-        XpcsError
-            Something is typed that cannot be.
-        """
-        frames, bins = self._frames.layer(), self._partition.layer()
-        frame_time = self._frame_time.value()
-        if frames is None or bins is None or not frame_time:
-            return None
-        kind = self._kind.currentData()
-        return Request(
-            frames=xpcs_layers.layer_frames(frames),
-            partition=xpcs_layers.layer_partition(bins),
-            known=xpcs_layers.layer_known(frames),
-            source=xpcs_layers.layer_source(frames) or frames.name,
-            frame_time_s=frame_time,
-            kind=kind,
-            bins=self._bins.labels() if kind != "multitau" else None,
-            selection=self._range.selection(),
-            multitau=self._options.multitau(),
-            twotime=self._options.twotime(),
-        )
-
     # -- a run
 
     def _on_job_clicked(self) -> None:
-        frames, bins = self._frames.layer(), self._partition.layer()
+        frames, bins = self._form.frames(), self._form.partition()
         try:
-            request = self.request()
+            request = self._form.request()
         except XpcsError as fault:
             self._job.allow(str(fault))
             return
@@ -471,28 +344,20 @@ class CorrelateWidget(Dock):
             self._cluster.save_recipe(path, request)
 
     def _on_command_wanted(self) -> None:
-        bins, request = self._partition.layer(), self._request_or_reason()
+        bins, request = self._form.partition(), self._request_or_reason()
         if request is not None and bins is not None:
             self._cluster.show_command(request, xpcs_layers.layer_source(bins))
 
     def _request_or_reason(self) -> Request | None:
         """Return what the controls ask for, or say under the command why there is none."""
         try:
-            request = self.request()
+            request = self._form.request()
         except XpcsError as fault:
             self._cluster.say(str(fault))
             return None
         if request is None:
-            self._cluster.say(self._why_not())
+            self._cluster.say(self._form.why_not(self._pixels_per_s))
         return request
-
-
-def _is_frames(layer: Layer) -> bool:
-    return xpcs_layers.layer_role(layer) == "frames"
-
-
-def _is_partition(layer: Layer) -> bool:
-    return xpcs_layers.layer_role(layer) == "partition"
 
 
 def _bin_name(curves: G2Curves, column: int) -> str:

@@ -4,7 +4,6 @@ Importing this takes seconds, as :mod:`napari_xpcs.plugin.plots` does: in a thre
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,12 +13,11 @@ from qtpy.QtCore import QPointF, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QWidget
 
-from napari_xpcs.backends.io_adapter import matplotlib_adapter
 from napari_xpcs.fitting.options import EVERYWHERE, Range
 from napari_xpcs.fitting.results import G2Fit
-from napari_xpcs.kernels.curves import G2Curves, bin_text
 from napari_xpcs.plugin.curve_family import short
 from napari_xpcs.plugin.plots import Plot
+from napari_xpcs.plugin.shown_curves import ShownCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,33 +30,6 @@ FIT_COLOR = "tab:orange"
 _GRIP_PX = 7
 _LINE, _LIVE = QColor(160, 160, 160), QColor(255, 215, 0)
 _FINE = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ShownCurve:
-    """One curve: a column of ``curves``, and its row of ``fit`` where it is fitted."""
-
-    curves: G2Curves
-    column: int
-    fit: G2Fit | None = None
-    row: int | None = None
-
-    @property
-    def fitted(self) -> bool:
-        """Whether there is a line to draw."""
-        return (
-            self.fit is not None
-            and self.row is not None
-            and bool(np.isfinite(self.fit.optimum[self.row]).all())
-        )
-
-    def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return delays, g2 and errors that were measured."""
-        g2 = matplotlib_adapter.to_numpy(self.curves.g2[:, self.column])
-        delay = matplotlib_adapter.to_numpy(self.curves.delay_s)
-        counted = np.isfinite(g2) & (delay > 0)
-        error = matplotlib_adapter.to_numpy(self.curves.error[:, self.column])
-        return delay[counted], g2[counted], np.nan_to_num(error[counted])
 
 
 class CurvePlot(Plot):
@@ -250,5 +221,5 @@ def draw_curves(
     elif fitted:
         top.legend(fontsize=7, framealpha=0.6)
     first = shown[0]
-    top.set_title(bin_text(first.curves.bins, first.column))
+    top.set_title(first.title)
     panels[-1].set_xlabel("delay (s)")

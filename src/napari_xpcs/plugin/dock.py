@@ -51,7 +51,7 @@ class Dock(QWidget):
         outer.addWidget(area)
         self._build()
         self._backend = WrappedLabel("Starting the array backend ...", objectName="backend")
-        self._backend.setEnabled(False)
+        self._backend.setStyleSheet("font-size: 10px;")
         outer.addWidget(self._backend)
         self._backend_start = Runner(self)
         self._backend_start.finished.connect(self._backend.setText)

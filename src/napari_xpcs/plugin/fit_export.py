@@ -43,6 +43,7 @@ class ExportPanel(QWidget):
         self._fit: G2Fit | None = None
         self._writing = Runner(self)
         self._table = SaveButton("Table (CSV) ...", "g2_fit.csv", "CSV (*.csv)", objectName="save")
+        self._table.setToolTip("A row a bin: parameters, errors, status.")
         self._append = QPushButton("Into the result file", objectName="append")
         self._append.setToolTip("Beside the g2 it belongs to, with all that is needed to redo it.")
         self._script = SaveButton(
@@ -54,6 +55,7 @@ class ExportPanel(QWidget):
         )
         self._figure.setToolTip("The plot that is shown: PDF, SVG or PNG, black on white.")
         self._width = QComboBox(objectName="figure_width")
+        self._width.setToolTip("Width of the figure on paper.")
         for text, width in WIDTHS_MM.items():
             self._width.addItem(text, width)
         self._message = WrappedLabel(NOTHING, objectName="export_message")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Labels
@@ -19,7 +19,6 @@ from napari_xpcs.fitting.dispersion import Dispersion
 from napari_xpcs.fitting.laws import LAWS, RELAXATION
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.kernels.curves import G2Curves
-from napari_xpcs.kernels.same_bins import same_bin
 from napari_xpcs.plugin import layers as xpcs_layers
 from napari_xpcs.plugin.curve_sources import (
     FileButton,
@@ -33,7 +32,7 @@ from napari_xpcs.plugin.fit_export import ExportPanel
 from napari_xpcs.plugin.fit_pages import FitPages
 from napari_xpcs.plugin.fit_parameters import ParameterTable
 from napari_xpcs.plugin.fit_request import FitRequest, compile_steps, fit_steps
-from napari_xpcs.plugin.fit_table import fit_summary, row_of
+from napari_xpcs.plugin.fit_table import fit_summary
 from napari_xpcs.plugin.job import Runner
 from napari_xpcs.plugin.job_button import JobButton
 from napari_xpcs.plugin.map_layers import show_fit_features
@@ -42,10 +41,8 @@ from napari_xpcs.plugin.model_choice import ModelChoice
 from napari_xpcs.plugin.range_panel import RangePanel
 from napari_xpcs.plugin.sampling_panel import SamplingPanel
 from napari_xpcs.plugin.section import Section
+from napari_xpcs.plugin.shown_curves import shown_curves
 from napari_xpcs.plugin.twotime_layers import layer_age_s
-
-if TYPE_CHECKING:
-    from napari_xpcs.plugin.curve_plot import ShownCurve
 
 NO_CURVES = "Open a result file, or compute g2 with XPCS: Correlate."
 NO_MODEL = "The formula above is not complete yet."
@@ -72,6 +69,7 @@ class FitWidget(Dock):
         self._opened: list[OpenedCurves] = []
         self._compiled: list[tuple[object, ...]] = []
         self._layer = LayerComboBox("no g2 yet", has_curves, objectName="curves")
+        self._layer.setToolTip("Whose g2 is fitted: bins with curves, cuts at ages, or a file.")
         self._open = FileButton("Open ...", objectName="open_curves")
         self._open.setToolTip("A CSV of curves, or the g2 of a result file without its image.")
         self._model = ModelChoice()
@@ -361,31 +359,9 @@ class FitWidget(Dock):
             plot.show_nothing(CLICK_A_BIN)
         else:
             fit_range = self._range.range_of(self._label)
-            plot.show_curves(self._shown_curves(curves, column), fit_range)
-
-    def _shown_curves(self, curves: G2Curves, column: int) -> "list[ShownCurve]":
-        """Return the bin of this run, and the like ones of the others that are ticked."""
-        from napari_xpcs.plugin.curve_plot import ShownCurve
-
-        fit = self._fit
-        row = None if fit is None else row_of(fit, int(curves.bins.label[column]))
-        shown = [ShownCurve(curves=curves, column=column, fit=fit, row=row)]
-        before = len(curves.bins)
-        for other in self._others.curves():
-            like = same_bin(curves, column, other)
-            if like is not None:
-                together = fit is not None and bool(fit.sources)
-                inside = together and fit is not None and before + like < len(fit.status)
-                shown.append(
-                    ShownCurve(
-                        curves=other,
-                        column=like,
-                        fit=fit if inside else None,
-                        row=before + like if inside else None,
-                    )
-                )
-            before += len(other.bins)
-        return shown
+            others = self._others.curves()
+            shown = shown_curves(curves, column, others, self._fit, age_s=age_s)
+            plot.show_curves(shown, fit_range)
 
     # -- choosing a bin
 

@@ -79,8 +79,9 @@ class GeometryForm(QWidget):
         forms = [QFormLayout(), QFormLayout()]
         for form in forms:
             form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for name, label, _, _ in GEOMETRY_FORM:
+        for name, label, _, explanation in GEOMETRY_FORM:
             field = NumberEdit(objectName=name)
+            field.setToolTip(explanation)
             field.setPlaceholderText(IF_EMPTY.get(name, "unknown"))
             field.value_changed.connect(self._on_edited)
             self._fields[name] = field
@@ -124,6 +125,12 @@ class GeometryForm(QWidget):
                 known = override(known, {name: None if value is None else value * unit}, origin)
         return known
 
+    def unknown_text(self) -> str:
+        """Return which values have to be typed before there are bins, empty where none."""
+        labels = {name: label for name, label, _, _ in GEOMETRY_FORM}
+        missing = [labels[name] for name in missing_values(self.known())]
+        return f"Unknown, please type: {', '.join(missing)}." if missing else ""
+
     def _on_edited(self) -> None:
         name = self.sender().objectName()
         self._origins.pop(name, None)
@@ -132,10 +139,9 @@ class GeometryForm(QWidget):
 
     def _show_origin(self) -> None:
         known = self.known()
-        missing = missing_values(known)
-        labels = {name: label for name, label, _, _ in GEOMETRY_FORM}
-        lines = []
-        for name, _, unit, explanation in GEOMETRY_FORM:
+        unknown = self.unknown_text()
+        lines = [unknown] if unknown else []
+        for name, label, unit, explanation in GEOMETRY_FORM:
             sourced = known.get(name)
             origin = "unknown" if sourced is None or sourced.value is None else sourced.origin
             others = (
@@ -148,11 +154,7 @@ class GeometryForm(QWidget):
             )
             self._fields[name].setToolTip(f"{explanation}\nFrom: {origin}{others}")
             if others:
-                lines.append(f"{labels[name]}:{others.replace(chr(10), ' ')}.")
-        if missing:
-            lines.insert(
-                0, "Unknown, please type: " + ", ".join(labels[name] for name in missing) + "."
-            )
+                lines.append(f"{label}:{others.replace(chr(10), ' ')}.")
         self._origin.setText("\n".join(lines))
         self._origin.setVisible(bool(lines))
 

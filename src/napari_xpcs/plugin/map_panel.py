@@ -19,6 +19,7 @@ class MapPanel(QWidget):
         self._bins: Labels | None = None
         self._fit: G2Fit | None = None
         self._name = QComboBox(objectName="painted")
+        self._name.setToolTip("What of the fit the colour of a bin shall tell.")
         self._paint = QPushButton("Paint", objectName="paint")
         self._paint.setToolTip("Add the fitted parameter as an image layer over the bins.")
         row = QHBoxLayout(self)

@@ -27,6 +27,7 @@ class ModelChoice(QWidget):
                 self._names.count() - 1, model.label, Qt.ItemDataRole.ToolTipRole
             )
         self._names.addItem(OWN)
+        self._names.setToolTip("|g1|² of the decay; the formula stands below.")
         self._formula = WrappedLabel(objectName="formula")
         self._text = QLineEdit(objectName="own_formula")
         self._text.setPlaceholderText("exp(-2*k*t) * cos(w*t)**2")

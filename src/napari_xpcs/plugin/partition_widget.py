@@ -73,6 +73,7 @@ class PartitionWidget(Dock):
         self._painted = PaintedBins(self.request, self._is_changing, self)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._image = LayerComboBox("no image: open frames first", _is_image, objectName="image")
+        self._image.setToolTip("The image that bins are laid over; its file tells the geometry.")
         self._mask = MaskChoice(self._viewer)
         for box in (self._image, self._mask.choice):
             box.setMinimumWidth(NARROW_PX)
@@ -318,7 +319,8 @@ class PartitionWidget(Dock):
             request = self.request()
         except XpcsError as error:
             self._runner.cancel()
-            self._say(str(error))
+            unknown = self._form.unknown_text() if isinstance(error, GeometryError) else ""
+            self._say(unknown or str(error))
             return
         if request is not None:
             self._preview.cancel()

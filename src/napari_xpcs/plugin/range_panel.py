@@ -38,9 +38,12 @@ class RangePanel(QWidget):
         self._high.setObjectName("delay_high")
         self._low.setPlaceholderText("first")
         self._high.setPlaceholderText("last")
+        for field in (self._low, self._high):
+            field.setToolTip("Only these are fitted; dragging the dashed lines does the same.")
         self._only = QCheckBox("this range for the shown bin only", objectName="only_this_bin")
         self._only.setToolTip("Off: the range, typed or dragged, is that of all bins.")
         self._reset = QPushButton("All delays again", objectName="all_delays")
+        self._reset.setToolTip("Fit from the first delay to the last, in every bin.")
         self._robust = QCheckBox("outliers count less", objectName="robust")
         self._robust.setToolTip("The residuals follow Student's t with 4 degrees of freedom.")
         self._floor = NumberEdit(objectName="error_floor")

@@ -53,6 +53,7 @@ class RegionPanel(QWidget):
         self._rule = QComboBox(objectName="region_bins")
         self._rule.addItem("each shape is one bin", "each")
         self._rule.addItem("shapes cut by the bins above", "clip")
+        self._rule.setToolTip("How shapes and q/φ bins go together.")
         self._ring = QPushButton("Add ring", objectName="add_ring")
         self._sector = QPushButton("Add sector", objectName="add_sector")
         for button in (self._ring, self._sector):

@@ -86,21 +86,26 @@ class SamplingPanel(QWidget):
         self._job.button.setObjectName("sample")
         self._verdict = WrappedLabel(objectName="verdict")
         self._view = NarrowComboBox(8, objectName="view")
+        self._view.setToolTip("How the draws are shown.")
         for name, meaning in VIEWS.items():
             self._view.addItem(meaning, name)
         self._parameter = NarrowComboBox(8, objectName="forest_parameter")
+        self._parameter.setToolTip("The parameter that is shown of every bin.")
         self._loading = QLabel("Loading plots ...")
         self._chains, self._draws, self._seed = QSpinBox(), QSpinBox(), QSpinBox()
-        for box, name, low, high, value in (
-            (self._chains, "chains", 2, 16, 4),
-            (self._draws, "draws", 50, 100_000, 1000),
-            (self._seed, "seed", 0, 2**31 - 1, 0),
+        for box, name, low, high, value, tip in (
+            (self._chains, "chains", 2, 16, 4, "Walks that start apart and must come to agree."),
+            (self._draws, "draws", 50, 100_000, 1000, "Of each chain, after it has settled."),
+            (self._seed, "seed", 0, 2**31 - 1, 0, "The same seed gives the same draws."),
         ):
             box.setObjectName(name)
+            box.setToolTip(tip)
             box.setRange(low, high)
             box.setValue(value)
         self._outliers = QCheckBox("single points may be off (Student t)", objectName="student_t")
+        self._outliers.setToolTip("Points far off the curve count less than with normal errors.")
         self._careful = QCheckBox("careful: slower, for bins that failed", objectName="careful")
+        self._careful.setToolTip("Small steps, and the shape of the posterior is learnt first.")
         self._priors: dict[str, QLineEdit] = {}
         self._prior_form = QFormLayout()
         settings = QFormLayout()
@@ -115,6 +120,7 @@ class SamplingPanel(QWidget):
         self._save = SaveButton(
             "Save CSV ...", "g2_posterior.csv", "CSV (*.csv)", objectName="save_posterior"
         )
+        self._save.setToolTip("Mean, deviation, median and 68 % of every parameter, a row a bin.")
         self._append = QPushButton("Into the result file", objectName="append_posterior")
         self._append.setToolTip("Draws, diagnostics, priors and seed, beside the g2 they are of.")
         saving = QHBoxLayout()

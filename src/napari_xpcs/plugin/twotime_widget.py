@@ -52,6 +52,7 @@ class TwoTimeWidget(Dock):
         self._outdated = False
         self._cut_at_s = 0.0
         self._map = LayerComboBox("no maps", _is_map, objectName="map")
+        self._map.setToolTip("The two-time map that is looked at and cut.")
         self._map.setMinimumContentsLength(8)
         self._row = LayerRow(self._map, self._viewer, "two-time maps")
         self._alone = QPushButton("Show the map alone", objectName="alone")
@@ -61,6 +62,7 @@ class TwoTimeWidget(Dock):
         )
         self._about = WrappedLabel(objectName="about")
         self._slider = QSlider(Qt.Orientation.Horizontal, objectName="age_slider")
+        self._slider.setToolTip("The age at which g2 is cut, from the first to the last.")
         self._slider.setRange(0, SLIDER_STEPS)
         self._age, self._window = _seconds("age_s"), _seconds("window_s")
         self._age.setToolTip(
