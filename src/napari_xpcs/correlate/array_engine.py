@@ -108,7 +108,7 @@ class ArrayEngine:
 
     def state(self) -> MultiTauState:
         """Return the state; the arrays are those that the next :meth:`add` changes."""
-        for level in range(self._state.levels):
+        for level in range(self._state.frames.bit_length()):
             self._show(level)
         self._state = replace(self._state, kept=np.concatenate(self._kept))
         self._kept = [self._state.kept]
@@ -141,15 +141,17 @@ class ArrayEngine:
         """Return the last sums of the levels of a block, slab by slab."""
         state = self._state
         known = state.last[: self._levels]
-        most = float(known.max(initial=1.0))
+        # Zeros of a new state take no memory before they are looked at.
+        most = float(known.max(initial=1.0)) if state.frames else 1.0
         narrow = state.largest_count < _FITTING and most**2 < EXACT
         tiles = len(self._slabs) * self._tiles
         shape = (tiles, self._levels, known.shape[1], self._width)
         every = _aligned(shape, np.dtype(np.float32 if narrow else np.float64))
         loaded = [every[at : at + self._tiles] for at in range(0, tiles, self._tiles)]
-        for slab, last in zip(self._slabs, loaded, strict=True):
-            for sums, into in slab.pairs(known, last[:, : len(known)]):
-                into[:] = sums
+        if state.frames:
+            for slab, last in zip(self._slabs, loaded, strict=True):
+                for sums, into in slab.pairs(known, last[:, : len(known)]):
+                    into[:] = sums
         self._most = [most] * len(self._slabs)
         return loaded
 
