@@ -133,7 +133,7 @@ def do_steps(
             try:
                 found: Mask = yield from RULES[type(step)](step, used, look)
                 if not found.any() and used.any():
-                    msg = "This would mask every pixel, so it is left out."
+                    msg = "This would mask every pixel."
                     raise MaskError(msg)
                 outcome = StepOutcome(
                     removed=int(np.count_nonzero(used & ~found)),
