@@ -117,7 +117,8 @@ class CorrelateForm(QWidget):
     def why_not(self, pixels_per_s: float | None) -> str:
         """Return why there is nothing to start, and show what the job would take.
 
-        ``pixels_per_s`` is how fast the last run was, see :func:`~correlation.estimate`.
+        ``pixels_per_s`` is how fast the last run was, see
+        :func:`~napari_xpcs.plugin.correlation.estimate`.
         """
         self._estimate.clear()
         if self._frames.layer() is None:
