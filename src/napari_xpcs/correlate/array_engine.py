@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from napari_xpcs.backends import BackendProtocol, DeviceManager
-from napari_xpcs.correlate.engines import plain
+from napari_xpcs.correlate.engines import plain, usable_cores
 from napari_xpcs.correlate.pixel_slabs import cut_slabs
 from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.kernels.multitau_rows import TILE_PIXELS, BlockSums, block_sums
@@ -90,14 +90,15 @@ class ArrayEngine:
         flat = plain(frames).reshape(len(frames), -1)
         self._make_rooms(flat.dtype, weighted=weight is not None)
         state, fresh = self._state, len(frames)
-        started: list[BlockSums] = []
+        started: list[tuple[int, BlockSums]] = []
         for number, slab in enumerate(self._slabs):
             # While the device works on one room, the next slab is put into the other.
-            slab.fill(flat, weight, self._rooms[number % 2])
-            started.append(self._sums(number, fresh))
-            if number:
-                self._take(number - 1, started.pop(0), fresh)
-        self._take(len(self._slabs) - 1, started.pop(), fresh)
+            if len(started) == len(self._rooms):
+                self._take(*started.pop(0), fresh)
+            slab.fill(flat, weight, self._rooms[number % len(self._rooms)])
+            started.append((number, self._sums(number, fresh)))
+        for number, sums in started:
+            self._take(number, sums, fresh)
         self._add_above(fresh)
         self._remember_first(fresh)
         seen, top = state.frames, state.alignment
@@ -129,13 +130,14 @@ class ArrayEngine:
         return 1, min(pixels, _WIDE_TILE)
 
     def _make_rooms(self, dtype: np.dtype[Any], *, weighted: bool) -> None:
-        """Make room for the counts of two slabs."""
+        """Make room for the counts of two slabs, of one where a single core does all the work."""
         # Counts of one byte share the program of those of two.
         whole = np.dtype(np.uint16) if dtype == np.uint8 else dtype
         kind = whole if dtype.kind == "u" and not weighted else np.dtype(np.float64)
         if not self._rooms or self._rooms[0].dtype != kind:
             shape = (self._tiles, self._length, self._width)
-            self._rooms = (_aligned(shape, kind), _aligned(shape, kind))
+            alone = self._looped and usable_cores() == 1
+            self._rooms = tuple(_aligned(shape, kind) for _ in range(1 if alone else 2))
 
     def _load(self) -> list[Float[np.ndarray, "tile level history pixel"]]:
         """Return the last sums of the levels of a block, slab by slab."""
@@ -156,7 +158,7 @@ class ArrayEngine:
         return loaded
 
     def _sums(self, number: int, fresh: int) -> BlockSums:
-        room = self._rooms[number % 2]
+        room = self._rooms[number % len(self._rooms)]
         return block_sums(self._last[number], room, fresh, looped=self._looped, xp=self._xp)
 
     def _take(self, number: int, sums: BlockSums, fresh: int) -> None:
