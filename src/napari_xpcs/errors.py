@@ -1,8 +1,22 @@
 """Faults a user can mend: one sentence on the command line, a notification in napari."""
 
+from collections.abc import Iterable
+
 
 class XpcsError(Exception):
     """Base of every expected fault: what was got, what was expected, what to do."""
+
+
+class ChoiceError(XpcsError):
+    """None of what there is to choose from: wrong usage, status 2 on the command line."""
+
+
+def check_choice(what: str, value: object, known: Iterable[object]) -> None:
+    """Raise :class:`ChoiceError` where ``value`` is none of the ``known`` ones."""
+    known = tuple(known)
+    if value not in known:
+        msg = f"There is no {what} {value!r}; choose {', '.join(map(str, known))}."
+        raise ChoiceError(msg)
 
 
 class BackendError(XpcsError):

@@ -67,6 +67,30 @@ def night(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "known"),
+    [
+        ("--engine", "fast", "numba"),
+        ("--normalization", "plain", "pixel-weighted"),
+        ("--errors", "bins", "segments"),
+        ("--delays-per-level", 5, "4, 8"),
+        ("--smoothing", "box", "dynamic"),
+        ("--maps", "all", "ages"),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["run1.h5", "run*.h5"])
+def test_a_word_that_is_no_choice_is_a_wrong_usage(
+    correlate, night, tmp_path, pattern, option, value, known
+):
+    output = tmp_path / ("out/" if "*" in pattern else "r.hdf")
+    options = ["--qmap", night / "bins.hdf", "-o", output, "--type", "both", option, value]
+    status, _, said = correlate(night / pattern, *options)
+    assert (status, said.count("\n")) == (2, 1)
+    assert f"There is no {option} {value!r}; choose" in said
+    assert known in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def rows(printed: str) -> dict[str, tuple[str, list[str]]]:
     return {Path(row["frames"]).name: (row["status"], row["notes"]) for row in json.loads(printed)}
 

@@ -132,9 +132,6 @@ def test_typed_edges_and_a_minimum(qmap, tmp_path):
     np.testing.assert_allclose(partition.dynamic.edges[1], [-90, 0, 45])
     assert partition.static.pixels.min() >= 20
     assert facts["dynamic_bins"] == len(partition.dynamic)
-    status, _, said = qmap(*DETECTOR, "--edges-q", "1e-4;2e-4", "-o", tmp_path / "c.hdf")
-    assert status == 1
-    assert "--edges-q wants EDGE" in said
 
 
 def test_bins_along_an_ellipse(qmap, tmp_path):
@@ -192,3 +189,14 @@ def test_pixels_marked_in_the_frames_are_left_out_of_bins(qmap, tmp_path):
     assert any(
         note.startswith("Pixels marked") and note.endswith(": 1.") for note in facts["notes"]
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [("--mode", "q-z", "such as q-phi"), ("--edges-q", "1e-4;2e-4", "--edges-q wants EDGE")],
+)
+def test_a_word_that_is_no_choice_is_a_wrong_usage(qmap, tmp_path, option, value, words):
+    status, _, said = qmap(*DETECTOR, "-o", tmp_path / "b.hdf", option, value)
+    assert status == 2
+    assert words in " ".join(said.replace("│", " ").split())
+    assert list(tmp_path.iterdir()) == []

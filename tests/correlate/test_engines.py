@@ -14,7 +14,7 @@ from napari_xpcs.correlate.finish import Reduction, finish
 from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.correlate.pixels import used_pixels
 from napari_xpcs.correlate.run_state import RunPlan, RunState, merge, up_to_now
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.errors import ChoiceError, CorrelationError
 from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
@@ -178,5 +178,5 @@ def test_the_choice_of_an_engine_is_told() -> None:
     gpu = choose_engine("dense", events=True, prefer_gpu=True)
     assert gpu.name == "array"
     assert "XPCS_USE_GPU" in gpu.reason
-    with pytest.raises(CorrelationError, match="no engine 'fast'; choose auto"):
+    with pytest.raises(ChoiceError, match="no engine 'fast'; choose auto"):
         choose_engine("fast", events=False, prefer_gpu=False)

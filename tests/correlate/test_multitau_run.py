@@ -9,7 +9,7 @@ import pytest
 
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
 from napari_xpcs.correlate.multitau_run import correlate_multitau
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.errors import ChoiceError, CorrelationError
 from napari_xpcs.kernels.multitau_result import MultiTauResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
@@ -341,7 +341,7 @@ def test_frames_that_cannot_be_correlated(
     )
     with pytest.raises(CorrelationError, match=r"Static bin 1 lies in the dynamic bins \[1, 2\]"):
         correlate(counts, crossed)
-    with pytest.raises(CorrelationError, match="no normalization 'plain'"):
+    with pytest.raises(ChoiceError, match="no normalization 'plain'"):
         correlate(counts, rings, normalization="plain")
     with pytest.raises(CorrelationError, match="time between frames must be positive"):
         run(correlate_multitau(counts, rings, frame_time_s=0.0, xp=NUMPY))

@@ -9,7 +9,7 @@ import pytest
 
 from napari_xpcs.backends import NumPyBackend, get_backend, reset_backend, set_backend
 from napari_xpcs.correlate.twotime_run import MAKING_MAPS, READING, correlate_twotime
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.errors import ChoiceError, CorrelationError
 from napari_xpcs.io.result_file import read_result
 from napari_xpcs.io.result_writer import unfinished_result
 from napari_xpcs.kernels.partition import Partition
@@ -142,7 +142,7 @@ def test_jobs_that_cannot_be_done(rings: Partition) -> None:
         correlate(counts, rings, memory_bytes=1e4)
     with pytest.raises(CorrelationError, match="no bin 4; the partition has the bins 1 to 3"):
         correlate(counts, rings, bins=[4])
-    with pytest.raises(CorrelationError, match="no smoothing 'box'"):
+    with pytest.raises(ChoiceError, match="no smoothing 'box'"):
         correlate(counts, rings, smoothing="box")
     with pytest.raises(CorrelationError, match="No bin was chosen"):
         correlate(counts, rings, bins=[])

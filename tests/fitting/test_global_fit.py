@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.backends import JAXBackend, NumPyBackend
-from napari_xpcs.errors import FitError
+from napari_xpcs.errors import ChoiceError, FitError
 from napari_xpcs.fitting.global_fit import fit_global
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.options import FitOptions
@@ -223,7 +223,6 @@ def test_many_bins_tell_what_none_of_them_tells():
     [
         ({}, "Nothing is shared"),
         ({"share": ("exponent",)}, "exponent cannot be shared"),
-        ({"law": "flow"}, "choose one of diffusion, power, ballistic"),
         ({"share": ("tau_s",), "law": "power"}, "follows the law power"),
         ({"share": ("contrast",), "fixed": {"contrast": 0.2}}, "is fixed"),
         ({"law": "power", "bins": [1]}, "needs 2 with enough delays and a known q"),
@@ -232,3 +231,8 @@ def test_many_bins_tell_what_none_of_them_tells():
 def test_what_cannot_be_shared_is_said(options, message):
     with pytest.raises(FitError, match=message):
         run(fit_global(series(), **options, xp=XP))
+
+
+def test_a_law_that_there_is_not_is_said():
+    with pytest.raises(ChoiceError, match="no law 'flow'; choose diffusion, power, ballistic"):
+        run(fit_global(series(), law="flow", xp=XP))

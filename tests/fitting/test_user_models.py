@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_xpcs.backends import NumPyBackend
-from napari_xpcs.errors import FitError
+from napari_xpcs.errors import ChoiceError, FitError
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.user_models import model_of
 from napari_xpcs.progress import run
@@ -69,7 +69,6 @@ def test_a_function_in_a_file_serves_both_backends(tmp_path, simulate, xp):
         ("exp(t)", [], "has no parameter to fit"),
         ("9**9**9**9*t/tau_s", [], "does not give|cannot be evaluated"),
         ("+".join(["t"] * 900) + "/tau_s", [], "nested too deeply"),
-        ("kww", [], "Unknown model 'kww'; choose one of single"),
         ("absent.py:shape", [], "There is no file"),
         ("single", ["tau_s,s"], "none can be described anew"),
     ],
@@ -77,6 +76,11 @@ def test_a_function_in_a_file_serves_both_backends(tmp_path, simulate, xp):
 def test_what_is_no_model_is_said(formula, parameters, message):
     with pytest.raises(FitError, match=message):
         model_of(formula, parameters)
+
+
+def test_a_name_of_no_model_is_said():
+    with pytest.raises(ChoiceError, match="There is no model 'kww'; choose single"):
+        model_of("kww")
 
 
 def test_a_file_without_the_function_is_said(tmp_path):

@@ -23,7 +23,7 @@ from napari_xpcs.cli.info import info
 from napari_xpcs.cli.open import open_files
 from napari_xpcs.cli.qmap import qmap
 from napari_xpcs.cli.simulate import simulate
-from napari_xpcs.errors import XpcsError
+from napari_xpcs.errors import ChoiceError, XpcsError
 
 app = typer.Typer(
     name="napari-xpcs",
@@ -38,7 +38,7 @@ app.command("open")(open_files)
 
 
 def main() -> None:
-    """Run the command line; expected faults end it with one sentence and status 1."""
+    """Run the command line; expected faults end it with one sentence and status 1 or 2."""
     signal.signal(signal.SIGTERM, _end)
     try:
         try:
@@ -47,7 +47,7 @@ def main() -> None:
             print_conversions()
     except (XpcsError, OSError) as error:
         print_fault(error)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, ChoiceError) else 1)
     except MemoryError as error:
         print_fault(f"There is not enough memory for this: {error or 'none is left'}.")
         sys.exit(1)

@@ -1,11 +1,14 @@
 """Options that several commands have, and how their values are read."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.number_lists import frame_numbers
+
+if TYPE_CHECKING:
+    from napari_xpcs.io.edges_file import Edges
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
@@ -30,6 +33,15 @@ def read_frame_numbers(text: str | None) -> tuple[int, ...]:
     except FileFormatError as fault:
         msg = f"--skip-frames: {fault}"
         raise typer.BadParameter(msg) from None
+
+
+def read_typed_edges(text: str, option: str) -> "Edges":
+    from napari_xpcs.io.edges_file import read_edges_text
+
+    try:
+        return read_edges_text(text, option)
+    except FileFormatError as fault:
+        raise typer.BadParameter(str(fault)) from None
 
 
 def read_assignment(text: str) -> tuple[str, str]:

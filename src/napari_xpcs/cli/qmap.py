@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_xpcs.cli._console import out, print_json
-from napari_xpcs.cli._options import Force, Json
+from napari_xpcs.cli._options import Force, Json, read_typed_edges
 
 
 class Spacing(StrEnum):
@@ -143,7 +143,7 @@ def qmap(
 ) -> None:
     """Make q/phi bins from the geometry of a file, or from options alone, and save them."""
     from napari_xpcs.backends import get_backend
-    from napari_xpcs.io.edges_file import read_edges, read_edges_text
+    from napari_xpcs.io.edges_file import read_edges
     from napari_xpcs.io.recipe import Recipe, read_recipe, refuse_to_write_recipe, write_recipe
     from napari_xpcs.kernels.mask_steps import FileStep, ThresholdStep
     from napari_xpcs.kernels.partition_spec import PartitionSpec
@@ -165,7 +165,7 @@ def qmap(
     explicit = {} if edges in made or edges is None else read_edges(Path(edges))
     typed_edges = {"q": edges_q, "phi": edges_phi}
     explicit |= {
-        axis: read_edges_text(text, f"--edges-{axis}")
+        axis: read_typed_edges(text, f"--edges-{axis}")
         for axis, text in typed_edges.items()
         if text is not None
     }

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from napari_xpcs.correlate.pixels import UsedPixels
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.errors import check_choice
 from napari_xpcs.kernels.multitau_state import MultiTauState
 
 ENGINES = ("auto", "dense", "events", "numba", "array")
@@ -76,12 +76,10 @@ def choose_engine(wanted: str, *, events: bool, prefer_gpu: bool) -> EngineChoic
 
     Raises
     ------
-    CorrelationError
+    ChoiceError
         There is no such engine.
     """
-    if wanted not in ENGINES:
-        msg = f"There is no engine {wanted!r}; choose {', '.join(ENGINES)}."
-        raise CorrelationError(msg)
+    check_choice("engine", wanted, ENGINES)
     if wanted == "auto" and events:
         return EngineChoice(name="events", reason="the file holds few events per frame")
     if wanted in ("auto", "dense"):

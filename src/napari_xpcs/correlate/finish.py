@@ -9,7 +9,7 @@ from jaxtyping import Float
 from napari_xpcs.correlate.binning import BinSums, bin_sums
 from napari_xpcs.correlate.pixels import UsedPixels
 from napari_xpcs.correlate.run_state import RunPlan, RunState, up_to_now
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.errors import CorrelationError, check_choice
 from napari_xpcs.kernels.curves import G2Curves
 from napari_xpcs.kernels.g2_covariance import g2_covariance
 from napari_xpcs.kernels.multitau import (
@@ -42,8 +42,10 @@ class Reduction:
 
     Raises
     ------
+    ChoiceError
+        There is no such normalization or source of errors.
     CorrelationError
-        There is no such normalization or source of errors, or no run has that frame time.
+        No run has that frame time.
     """
 
     frame_time_s: float
@@ -52,13 +54,8 @@ class Reduction:
     pixel_averages: bool = False
 
     def __post_init__(self) -> None:
-        for value, known, what in (
-            (self.normalization, NORMALIZATIONS, "normalization"),
-            (self.errors, G2_ERRORS, "source of errors"),
-        ):
-            if value not in known:
-                msg = f"There is no {what} {value!r}; choose {', '.join(known)}."
-                raise CorrelationError(msg)
+        check_choice("normalization", self.normalization, NORMALIZATIONS)
+        check_choice("source of errors", self.errors, G2_ERRORS)
         check_frame_time(self.frame_time_s)
 
 

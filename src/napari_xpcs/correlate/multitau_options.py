@@ -59,8 +59,10 @@ class MultiTauOptions:
 
         Raises
         ------
+        ChoiceError
+            There is no such normalization or source of errors.
         CorrelationError
-            There is no such normalization or source of errors, or no run has that frame time.
+            No run has that frame time.
         """
         return Reduction(
             frame_time_s=self.frame_time_s,
@@ -90,8 +92,8 @@ class MultiTauOptions:
 
         Raises
         ------
-        CorrelationError
-            There is no such engine, or it cannot take these frames.
+        ChoiceError
+            There is no such engine.
         """
         return choose_engine(self.engine, events=few_events(frames), prefer_gpu=prefers_gpu())
 

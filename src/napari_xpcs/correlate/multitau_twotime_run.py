@@ -18,12 +18,13 @@ from napari_xpcs.correlate.finish import check_frame_time
 from napari_xpcs.correlate.pixels import UsedPixels, used_pixels
 from napari_xpcs.correlate.reading import FrameReader, Frames
 from napari_xpcs.correlate.run_state import RunPlan
-from napari_xpcs.correlate.twotime_run import check_smoothing, labels_with_pixels
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.correlate.twotime_run import labels_with_pixels
+from napari_xpcs.errors import check_choice
 from napari_xpcs.kernels.multitau import multitau_lags
 from napari_xpcs.kernels.multitau_twotime import MultiTauTwoTime, MultiTauTwoTimeResult
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
+from napari_xpcs.kernels.twotime import SMOOTHINGS
 from napari_xpcs.progress import Steps
 
 LONG_RUN = 20_000
@@ -42,12 +43,10 @@ def ages_instead_of_maps(maps: str, frames: int) -> bool:
 
     Raises
     ------
-    CorrelationError
+    ChoiceError
         ``maps`` is none of :data:`MAPS`.
     """
-    if maps not in MAPS:
-        msg = f"There are no two-time maps of the kind {maps!r}; choose {', '.join(MAPS)}."
-        raise CorrelationError(msg)
+    check_choice("kind of two-time maps", maps, MAPS)
     return maps == "ages" or (maps == "auto" and frames > LONG_RUN)
 
 
@@ -122,7 +121,7 @@ def plan_ages(
     CorrelationError
         Frames, bins and options do not fit each other.
     """
-    check_smoothing(smoothing)
+    check_choice("smoothing", smoothing, SMOOTHINGS)
     plan = RunPlan.of(frames.shape[0], selection, skipped, delays_per_level=delays_per_level)
     reader = FrameReader(frames, plan.selection, pixels.mask)
     wanted = max(_BLOCK_BYTES // (4 * len(pixels.index)), 1)

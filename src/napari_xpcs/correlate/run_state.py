@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_xpcs.correlate.run_sums import RunSums, join_sums
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.errors import CorrelationError, check_choice
 from napari_xpcs.kernels import multitau_state
 from napari_xpcs.kernels.multitau_state import ALIGNMENT, MultiTauState
 from napari_xpcs.kernels.selection import FrameSelection
@@ -39,7 +39,7 @@ class RunPlan:
 
     Raises
     ------
-    CorrelationError
+    ChoiceError
         There are not 4 or 8 delays per level.
     """
 
@@ -50,9 +50,7 @@ class RunPlan:
     alignment: int = ALIGNMENT
 
     def __post_init__(self) -> None:
-        if self.delays_per_level not in (4, 8):
-            msg = f"There are 4 or 8 delays per level, got {self.delays_per_level}."
-            raise CorrelationError(msg)
+        check_choice("number of delays per level", self.delays_per_level, (4, 8))
 
     @classmethod
     def of(

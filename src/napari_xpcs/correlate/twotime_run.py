@@ -20,7 +20,7 @@ from napari_xpcs.correlate.run_sums import RunSums, empty_sums
 from napari_xpcs.correlate.sorted_counts import SortedCounts, sort_by_bin
 from napari_xpcs.correlate.sparse_bin import SPARSE_BELOW, SparseBin, sparse_values
 from napari_xpcs.correlate.twotime_maps import Diagonals, MapSink, MapsInMemory
-from napari_xpcs.errors import CorrelationError
+from napari_xpcs.errors import CorrelationError, check_choice
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.twotime import SMOOTHINGS, TwoTimeResult
@@ -110,7 +110,7 @@ def correlate_twotime(
         Frames, bins and options do not fit each other or the memory, the run ends early, or
         a used pixel holds what stands for a masked or saturated value.
     """
-    check_smoothing(smoothing)
+    check_choice("smoothing", smoothing, SMOOTHINGS)
     check_frame_time(frame_time_s)
     pixels = used_pixels(partition, frames.shape[1:])
     plan = RunPlan.of(frames.shape[0], selection, skipped)
@@ -315,13 +315,6 @@ def _tile_and_room(frames: int, maps: int, memory_bytes: float) -> tuple[int, fl
         )
         raise CorrelationError(msg)
     return tile, memory_bytes - needed
-
-
-def check_smoothing(smoothing: str) -> None:
-    """Raise :class:`CorrelationError` where there is no such smoothing."""
-    if smoothing not in SMOOTHINGS:
-        msg = f"There is no smoothing {smoothing!r}; choose {', '.join(SMOOTHINGS)}."
-        raise CorrelationError(msg)
 
 
 def labels_with_pixels(pixels: UsedPixels, bins: Sequence[int] | None) -> list[int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from napari_xpcs.errors import FitError
+from napari_xpcs.errors import FitError, check_choice
 from napari_xpcs.fitting._problem import Problem
 from napari_xpcs.fitting.g2_model import G2Model, check_names, unit_scale
 from napari_xpcs.fitting.identifiability import MIN_POINTS, enough_points
@@ -175,8 +175,7 @@ def _limits(
 
 def model_named(name: str) -> G2Model:
     """Return the model of the table, or say which there are."""
-    if name not in G2_MODELS:
-        raise FitError(f"Unknown model {name!r}; choose one of {', '.join(G2_MODELS)}.")
+    check_choice("model", name, G2_MODELS)
     return G2_MODELS[name]
 
 

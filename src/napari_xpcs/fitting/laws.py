@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import exp, pi
 from typing import Literal, TypeAlias
 
-from napari_xpcs.errors import FitError
+from napari_xpcs.errors import FitError, check_choice
 from napari_xpcs.units import ANGSTROM_M, BOLTZMANN_J_PER_K
 
 LawName: TypeAlias = Literal["diffusion", "power", "ballistic"]
@@ -81,8 +81,7 @@ LAWS: dict[str, Law] = {
 
 def law_named(name: str) -> Law:
     """Return the law, or say which there are."""
-    if name not in LAWS:
-        raise FitError(f"Unknown law {name!r}; choose one of {', '.join(LAWS)}.")
+    check_choice("law", name, LAWS)
     return LAWS[name]
 
 

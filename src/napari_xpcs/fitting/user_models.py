@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_xpcs._typing import Array
 from napari_xpcs.backends import BackendProtocol, NumPyBackend
-from napari_xpcs.errors import FitError
+from napari_xpcs.errors import ChoiceError, FitError
 from napari_xpcs.fitting.g2_model import DefaultPrior, G2Model, GridAxis, Parameter
 from napari_xpcs.fitting.models import G2_MODELS
 
@@ -79,7 +79,8 @@ def model_of(text: str, parameters: Sequence[str] = ()) -> G2Model:
         shape, names = _function(Path(path), name)
     elif text.replace("-", "").isidentifier():
         known = ", ".join(G2_MODELS)
-        raise FitError(f"Unknown model {text!r}; choose one of {known}, or write a formula of t.")
+        msg = f"There is no model {text!r}; choose {known}, or write a formula of t."
+        raise ChoiceError(msg)
     else:
         shape = Formula(text)
         names = _names(text)

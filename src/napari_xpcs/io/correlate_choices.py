@@ -1,8 +1,9 @@
 """What can be chosen of a correlation, as recipes, the command line and the dock all tell it."""
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
+from napari_xpcs.errors import check_choice
 from napari_xpcs.kernels.multitau import G2Errors, Normalization
 from napari_xpcs.kernels.twotime import Smoothing
 
@@ -39,6 +40,11 @@ class CorrelateChoices:
         HDF5 path of the frames where it is unusual.
     engine
         One of :data:`~napari_xpcs.correlate.engines.ENGINES`.
+
+    Raises
+    ------
+    ChoiceError
+        A value is none of those that its type names.
     """
 
     type: Literal["multitau", "twotime", "both"] = "multitau"
@@ -61,6 +67,11 @@ class CorrelateChoices:
     dataset: str | None = None
     engine: Literal["auto", "dense", "events", "numba", "array"] = "auto"
 
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal:
+                check_choice(_option(name), getattr(self, name), get_args(hint))
+
 
 def command_options(choices: CorrelateChoices) -> list[str]:
     """Return the options of ``napari-xpcs correlate`` that say the same.
@@ -75,9 +86,13 @@ def command_options(choices: CorrelateChoices) -> list[str]:
         value = getattr(choices, field.name)
         if value == field.default:
             continue
-        words.append("--" + OPTION_NAMES.get(field.name, field.name).replace("_", "-"))
+        words.append(_option(field.name))
         if isinstance(value, tuple):
             words.append(",".join(map(str, value)))
         elif value is not True:
             words.append(str(value))
     return words
+
+
+def _option(name: str) -> str:
+    return "--" + OPTION_NAMES.get(name, name).replace("_", "-")

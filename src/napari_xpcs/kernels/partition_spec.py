@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import Literal
 
-from napari_xpcs.errors import PartitionError
+from napari_xpcs.errors import ChoiceError, PartitionError
 from napari_xpcs.kernels.axis_request import AXIS_UNITS, AxisRequest, Intervals, Spacing
 from napari_xpcs.kernels.ellipse import EllipseShape, check_ellipse
 from napari_xpcs.units import LARGEST
@@ -59,6 +59,8 @@ class PartitionSpec:
 
     Raises
     ------
+    ChoiceError
+        There is no such mode.
     PartitionError
         An option is impossible or contradicts another.
     """
@@ -93,7 +95,7 @@ class PartitionSpec:
         ):
             known = ", ".join(AXIS_UNITS)
             msg = f"A mode is two of {known} joined by '-', such as q-phi; got {self.mode!r}."
-            raise PartitionError(msg)
+            raise ChoiceError(msg)
         if self.edges not in {"data", "equal-count"}:
             msg = f"Edges are made from 'data' or 'equal-count', got {self.edges!r}."
             raise PartitionError(msg)
