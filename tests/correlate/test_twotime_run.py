@@ -271,3 +271,15 @@ def test_cancel_is_heard_within_a_tile(rings: Partition) -> None:
     assert [step.what for step in told] == [READING] * 4 + [MAKING_MAPS] * 4
     assert all(before.done <= after.done <= after.total for before, after in pairwise(told))
     steps.close()
+
+
+def test_a_flash_in_one_frame_leaves_the_digits_of_the_others(
+    by: dict[str, object], rings: Partition
+) -> None:
+    counts = np.random.default_rng(6).poisson(2.0, (30, 12, 20)).astype(np.uint16)
+    counts[7] = 60_000
+    flashed = correlate(counts, rings, smoothing="none", **by)
+    without = correlate(counts, rings, smoothing="none", skipped=(7,), **by)
+    for found, expected in zip(flashed.maps, without.maps, strict=True):
+        there = np.isfinite(expected)
+        np.testing.assert_allclose(found[there], expected[there], rtol=0, atol=5e-6)

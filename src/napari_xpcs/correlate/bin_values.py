@@ -72,8 +72,9 @@ class _DenseBin:
         self._counts = counts
         self._position = position
         self._bin = counts.bins[position]
-        # Whole, so that counts stay whole; their mean is 1 where they were divided by it.
-        self._centre = float(np.round(self._bin.totals.mean() / self.pixels))
+        # Whole, so that counts stay whole; 1 where they were divided by their mean.  A bright frame
+        # must not move it: far from the values, it costs the digits that it is there to keep.
+        self._centre = float(np.round(np.median(self._bin.totals) / self.pixels))
 
     @property
     def pixels(self) -> int:
