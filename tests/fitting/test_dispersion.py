@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_xpcs.errors import FitError
+from napari_xpcs.errors import ChoiceError, FitError
 from napari_xpcs.fitting.dispersion import fit_dispersion, relaxation_times
 from napari_xpcs.fitting.laws import Solvent
 from napari_xpcs.fitting.results import G2Fit
@@ -112,7 +112,7 @@ def test_bins_at_one_q_have_no_exponent():
 
 
 def test_unknown_law():
-    with pytest.raises(FitError, match="choose one of diffusion, power, ballistic"):
+    with pytest.raises(ChoiceError, match="choose diffusion, power, ballistic"):
         fit_dispersion(fit_with(Q, TAU, 0.02), law="flow")
 
 

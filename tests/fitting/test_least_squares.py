@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from napari_xpcs.backends import JAXBackend, NumPyBackend
-from napari_xpcs.errors import FitError
+from napari_xpcs.errors import ChoiceError, FitError
 from napari_xpcs.fitting.least_squares import fit_g2
 from napari_xpcs.fitting.models import G2_MODELS
 from napari_xpcs.fitting.options import FitOptions
@@ -176,7 +176,6 @@ def test_progress_counts_the_curves_and_shows_those_that_are_done(simulate):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "kww"}, "choose one of single, stretched, double"),
         ({"fixed": {"tau": 1.0}}, "its parameters are baseline, contrast, tau_s"),
         ({"bounds": {"exponent": (0.0, 1.0)}}, "no parameter 'exponent'"),
         ({"fixed": {"contrast": 1.7}}, "outside its bounds 0 to 1"),
@@ -191,6 +190,11 @@ def test_what_cannot_be_is_said(options, message, simulate):
     curves, _ = simulate("single", 3)
     with pytest.raises(FitError, match=message):
         run(fit_g2(curves, **{"model": "single", "xp": XP, **options}))
+
+
+def test_a_model_that_there_is_not_is_said(simulate):
+    with pytest.raises(ChoiceError, match="no model 'kww'; choose single, stretched, double"):
+        run(fit_g2(simulate("single", 3)[0], model="kww", xp=XP))
 
 
 def test_importing_the_fit_does_not_import_jax():

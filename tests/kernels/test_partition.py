@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_xpcs.backends import ensure_numpy, get_backend, reset_backend, set_backend
-from napari_xpcs.errors import PartitionError
+from napari_xpcs.errors import ChoiceError, PartitionError
 from napari_xpcs.kernels.geometry import Geometry
 from napari_xpcs.kernels.grid_bins import make_partition, partition_from_maps
 from napari_xpcs.kernels.partition_spec import PartitionSpec
@@ -407,8 +407,6 @@ def test_table_tells_q_and_phi_of_every_label(xp):
     ("options", "words"),
     [
         ({"dq": 0}, "1 or more"),
-        ({"mode": "q-q"}, "two of q, phi"),
-        ({"mode": "q-hexagon"}, "two of q, phi"),
         ({"min_pixels": 0}, "1 or more"),
         ({"ellipse": (1.0, 1.0, 0.0, 2.0, 0.0)}, "positive half axes"),
         ({"q_range": (0.2, 0.1)}, "increase"),
@@ -426,6 +424,12 @@ def test_table_tells_q_and_phi_of_every_label(xp):
 def test_impossible_options_are_refused(options, words):
     with pytest.raises(PartitionError, match=words):
         PartitionSpec(**options)
+
+
+@pytest.mark.parametrize("mode", ["q-q", "q-hexagon", "q"])
+def test_a_mode_that_there_is_not_is_refused(mode):
+    with pytest.raises(ChoiceError, match="two of q, phi"):
+        PartitionSpec(mode=mode)
 
 
 def test_a_transposed_mask_is_refused(xp):

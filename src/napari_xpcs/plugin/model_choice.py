@@ -3,7 +3,7 @@
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit, QWidget
 
-from napari_xpcs.errors import FitError
+from napari_xpcs.errors import XpcsError
 from napari_xpcs.fitting.g2_model import G2Model
 from napari_xpcs.fitting.models import G2_MODELS
 from napari_xpcs.fitting.user_models import model_of
@@ -79,7 +79,7 @@ class ModelChoice(QWidget):
             parameters = [text.strip() for text in self._described.text().split(";")]
             try:
                 self._model = model_of(self._text.text(), [text for text in parameters if text])
-            except FitError as error:
+            except XpcsError as error:
                 self._model, self._fault = None, str(error)
         self._formula.setText(self._fault if self._model is None else self._model.formula)
         if self._model is None or before != self._model:
