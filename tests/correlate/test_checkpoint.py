@@ -94,8 +94,13 @@ def test_what_is_not_of_this_run_is_not_used(tmp_path: Path, rings: Partition) -
     for kept in (2000, 0):
         path.write_bytes(path.read_bytes()[:kept])
         assert one.load() is None
+    with path.open("wb") as file:  # as an older version named its arrays
+        np.savez(file, key=np.array("one"), **{"levels.begin": np.array(0), "corrupt": np.zeros(0)})
+    assert one.load() is None
+    path.with_name("part~").write_bytes(b"killed while it was written")
     one.remove()
     assert one.load() is None
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("correlate", [correlate_multitau, correlate_multitau_twotime])

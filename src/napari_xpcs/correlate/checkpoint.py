@@ -16,6 +16,9 @@ from napari_xpcs.errors import CorrelationError
 EVERY_S = 60.0
 """Time between two checkpoints; one of 512 x 512 pixels takes half a second."""
 
+_LAYOUT = 2
+"""What is saved, and what it means: to be counted up with any change of a saved state."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Checkpoint:
@@ -54,11 +57,11 @@ class Checkpoint:
         CorrelationError
             The file cannot be written.
         """
-        unfinished = self.path.with_name(f"{self.path.name}~")
+        unfinished = self._unfinished()
         arrays = dict(_arrays("", state))
         try:
             with unfinished.open("wb") as file:
-                np.savez(file, allow_pickle=False, key=np.array(self.key), **arrays)
+                np.savez(file, allow_pickle=False, key=np.array(self._full_key()), **arrays)
             unfinished.replace(self.path)
         except OSError as fault:
             unfinished.unlink(missing_ok=True)
@@ -89,7 +92,7 @@ class Checkpoint:
             return None
         try:
             with self.path.open("rb") as stored, np.load(stored) as file:
-                if str(file["key"]) != self.key:
+                if str(file["key"]) != self._full_key():
                     return None
                 return _tree({name: file[name] for name in file.files if name != "key"})
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
@@ -97,8 +100,15 @@ class Checkpoint:
             return None
 
     def remove(self) -> None:
-        """Remove the file of a run that is finished."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file of a run that is finished, and what a kill left of a newer one."""
+        for path in (self.path, self._unfinished()):
+            path.unlink(missing_ok=True)
+
+    def _unfinished(self) -> Path:
+        return self.path.with_name(f"{self.path.name}~")
+
+    def _full_key(self) -> str:
+        return f"{_LAYOUT} {self.key}"
 
 
 def run_key(arrays: Iterable[np.ndarray], options: Mapping[str, Any]) -> str:
