@@ -11,6 +11,7 @@ from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
+    QProgressBar,
     QPushButton,
     QSpinBox,
     QTabBar,
@@ -37,6 +38,8 @@ ADD_UP = 4
 """Frames, for the two-time map: that of a thousand is noise that no PNG compresses."""
 SETTLE_S = 1.0
 RUNS = 6
+LONG = 5000
+"""Frames, of a correlation that takes long enough to be looked at."""
 LOST_PER_RUN = 0.02
 
 
@@ -50,6 +53,7 @@ def main(folder: Path) -> None:
         pictures = take_pictures(report.frames, report.results, Path(scratch))
         pictures += take_more(report.frames, report.results, Path(scratch))
         pictures += take_runs(Path(scratch))
+        pictures += take_live(Path(scratch))
         for picture in pictures:
             colours = Image.open(picture).convert("RGB")
             palette = colours.quantize(COLOURS, dither=Image.Dither.NONE)
@@ -148,6 +152,37 @@ def take_runs(folder: Path) -> list[Path]:
         viewer.screenshot(str(pictures[-1]), canvas_only=False, flash=False)
     viewer.close()
     return pictures
+
+
+def take_live(folder: Path) -> list[Path]:
+    """Draw a correlation in its middle, with g2 of the frames so far."""
+    from napari_xpcs.plugin import demo_window as demo
+    from napari_xpcs.plugin.correlate_widget import CorrelateWidget
+    from napari_xpcs.plugin.window import show_files
+
+    frames, bins = folder / "long.h5", folder / "long_bins.hdf"
+    simulation = Simulation(frames=LONG, rows=512, cols=512, seed=1)
+    run(simulate_file(frames, simulation, xp=get_backend()))
+    spec = PartitionSpec(dq=9, sq=90, dp=1, sp=1)
+    partition_file(bins, frames=frames, values={}, spec=spec, xp=get_backend())
+    viewer, docks = show_files([frames, bins])
+    viewer.window.resize(1500, 950)
+    demo.wait_until(lambda: "partition" in viewer.layers)
+    viewer.layers["partition"].selected_label = 3
+    correlate = docks[CorrelateWidget]
+    demo.bring_to_front(correlate)
+    viewer.reset_view()
+    start = next(b for b in correlate.findChildren(QPushButton) if b.text() == "Correlate")
+    demo.wait_until(start.isEnabled)
+    start.click()
+    bar = correlate.findChild(QProgressBar, "progress")
+    demo.wait_until(lambda: 2 * bar.value() > bar.maximum() > 0)
+    picture = folder / "correlate-live.png"
+    viewer.screenshot(str(picture), canvas_only=False, flash=False)
+    next(b for b in correlate.findChildren(QPushButton) if b.text() == "Cancel").click()
+    demo.wait_until(lambda: start.text() == "Correlate")
+    viewer.close()
+    return [picture]
 
 
 def simulate_runs(folder: Path) -> list[Path]:
