@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QToolButton,
 )
 
+from napari_xpcs.errors import FileFormatError
 from napari_xpcs.io.open import open_path
 from napari_xpcs.plugin.compare_widget import PAGES, SELECT, CompareWidget
 from napari_xpcs.plugin.dock_placing import dock_of
@@ -30,6 +31,7 @@ from napari_xpcs.plugin.fit_widget import FitWidget
 from napari_xpcs.plugin.layers import layers_with_role
 from napari_xpcs.plugin.run_list_panel import EMPTY
 from napari_xpcs.plugin.window import show_files
+from napari_xpcs.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
 
@@ -367,6 +369,31 @@ def test_a_folder_that_fills_is_looked_at_by_itself_and_the_selection_stays(
     assert not watched.watching.running
     listed._teardown()
     assert not watched._next_look.isActive()
+
+
+def test_a_run_that_changes_while_it_is_read_is_read_again(listed, qtbot):
+    select(listed, "r00001_results.hdf")
+    listed._settle.stop()
+    listed._read_chosen()
+    listed._list.relisted.emit(table(listed).paths())
+    assert not listed._reading.runner.running
+    assert listed._settle.isActive()
+    assert len(drawn(listed, qtbot)) == 1
+
+
+def test_a_look_that_fails_is_told_until_one_succeeds(listed, qtbot, monkeypatch):
+    watched = listed._list
+
+    def refused(places, before):
+        yield Progress(0, 0, "files")
+        raise FileFormatError("The folder cannot be read.")
+
+    with monkeypatch.context() as closed:
+        closed.setattr("napari_xpcs.plugin.run_list_panel.list_runs", refused)
+        watched.look_quietly()
+        qtbot.waitUntil(lambda: watched.listing.message.text() == "The folder cannot be read.")
+    watched.look_quietly()
+    qtbot.waitUntil(lambda: watched.listing.message.text() == f"{RUNS} result files.")
 
 
 def csv_rows(path):

@@ -146,12 +146,12 @@ class CompareWidget(Dock):
             self._list.take(dropped)
 
     def _on_relisted(self, changed: Sequence[Path]) -> None:
-        """Forget what was read of files that have changed since."""
-        read = [path for path in changed if path in self._read]
-        for path in read:
-            del self._read[path]
+        """Forget what was read, or is being read, of files that have changed since."""
+        stale = set(changed).intersection((*self._read, *self._table.paths()))
+        for path in stale:
+            self._read.pop(path, None)
         self._export.show_count(self._table.runs.rowCount())
-        if read:
+        if stale:
             self._on_chosen()
         if not self._list.listed:
             self._compare()  # other places are looked at: another hint

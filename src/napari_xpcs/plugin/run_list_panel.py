@@ -78,6 +78,7 @@ class RunListPanel(QWidget):
         self._watch.toggled.connect(self._on_watch_toggled)
         self._next_look.timeout.connect(self.look_quietly)
         self.watching.finished.connect(self._on_looked)
+        self.watching.failed.connect(self.listing.message.setText)
         self._filter.textChanged.connect(self._on_filter_changed)
 
     def stop(self) -> None:
@@ -112,7 +113,7 @@ class RunListPanel(QWidget):
             self.listing.start(partial(_list_steps, tuple(self.places), dict(self.listed)))
 
     def look_quietly(self) -> None:
-        """Do the same without a word, where somebody sees what comes."""
+        """Do the same without a word about its progress, where somebody sees what comes."""
         busy = self.listing.runner.running or self.watching.running
         if self.places and self.isVisible() and not busy:
             self.watching.start(partial(_list_steps, tuple(self.places), dict(self.listed)))
@@ -154,7 +155,8 @@ class RunListPanel(QWidget):
         """Take what came, where there is anything new: a table that is filled anew jumps."""
         same = listed.keys() == self.listed.keys()
         if not same or any(one is not self.listed[path] for path, one in listed.items()):
-            self._on_listed(listed)
+            self._take(listed)
+        self.listing.message.setText(_count_text(listed))
 
     def _take(self, listed: Listed) -> None:
         changed = [path for path, one in self.listed.items() if listed.get(path) is not one]
