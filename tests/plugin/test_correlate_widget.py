@@ -611,6 +611,27 @@ def test_a_kept_run_whose_bins_are_removed_can_be_saved_and_not_forgotten(
     assert "no longer open" in widget.findChild(QLabel, "summary").text()
 
 
+@pytest.mark.usefixtures("previews")
+@pytest.mark.parametrize("change", ["removed", "made anew"])
+def test_what_cancel_kept_is_promised_to_no_fit_when_its_bins_have_gone_meanwhile(
+    widget, viewer, frames, known, bins, geometry, change, qtbot
+):
+    add_frames(viewer, Trickle(np.tile(frames, (8, 1, 1)), 0.2), known)
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: xpcs_layers.layer_curves(bins) is not None)
+    if change == "removed":
+        viewer.layers.remove(bins)
+    else:
+        old = xpcs_layers.layer_partition(bins)
+        new = make_partition(geometry, old.mask, PartitionSpec(dq=3, sq=6), xp=NumPyBackend())
+        show_partition(bins, new, known, "")
+    run_button(widget).click()
+    qtbot.waitUntil(lambda: widget.findChild(QPushButton, "save").isEnabled())
+    told = widget.findChild(QLabel, "summary").text()
+    assert "save" in told.casefold()
+    assert "fit dock" not in told
+
+
 def test_numbers_of_frames_can_be_read_at_300_px(widget, viewer, frames, known, bins):
     widget.resize(300, 900)
     widget.show()

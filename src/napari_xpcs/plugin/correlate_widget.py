@@ -235,14 +235,14 @@ class CorrelateWidget(Dock):
         asked = result.multitau.asked_frames
         so_far = f"first {frames} of {asked} frames" if asked else f"all {frames} frames"
         curves = result.multitau.curves(request.partition, f"{so_far} of {request.source}")
-        self._shown = (curves, so_far)
+        self._shown, self._carrier, where = (curves, so_far), bins, ""
         if self._is_unchanged(bins, request):
-            self._carrier = bins
+            where = " in the fit dock"
             xpcs_layers.attach_curves(bins, curves)
         self._draw()
         self._summary.setText(
-            f"Kept g2 of {'the ' if asked else ''}{so_far} in the fit dock. 'Save result file "
-            "...' writes it, and how many frames it rests on."
+            f"Kept g2 of {'the ' if asked else ''}{so_far}{where}. 'Save result file ...' writes "
+            "it, and how many frames it rests on."
         )
         self._forget.setVisible(True)
         self._refresh()
