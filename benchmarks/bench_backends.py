@@ -59,7 +59,8 @@ def prepare_multitau(size: int, xp: BackendProtocol) -> Callable[[], object]:
 
     partition = make_partition(geometry(size), np.ones((size, size), bool), PartitionSpec(), xp=xp)
     frames = np.random.default_rng(7).poisson(0.2, (FRAMES, size, size)).astype(np.uint16)
-    return lambda: run(correlate_multitau(frames, partition, frame_time_s=1e-3, xp=xp, block=64))
+    options = {"frame_time_s": 1e-3, "xp": xp, "engine": "array", "block": FRAMES}
+    return lambda: run(correlate_multitau(frames, partition, **options))
 
 
 def prepare_fit(size: int, xp: BackendProtocol) -> Callable[[], object]:

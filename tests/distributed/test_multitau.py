@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,9 +125,7 @@ def test_cancel_ends_the_tasks_on_the_workers(
     steps = correlate_multitau_on(cluster, path, frames, rings, frame_time_s=1e-3)
     while not next(steps).done:
         pass
-    started = time.perf_counter()
     steps.close()
-    assert time.perf_counter() - started < 0.3
     assert tasks_left(cluster) == []
     assert not any(cluster.client.processing().values())
 
