@@ -1,5 +1,6 @@
 """Runs beside each other: like bins with like bins, true numbers, words for the rest."""
 
+import csv
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from napari_xpcs.kernels.curves import BinTable, G2Curves
 from napari_xpcs.kernels.radial_profile import RadialProfile
 from napari_xpcs.pipeline.compare import compare_g2, compare_profiles, read_runs
 from napari_xpcs.pipeline.comparison import short_names
+from napari_xpcs.pipeline.comparison_csv import write_comparison
 from napari_xpcs.progress import run
 
 Q = np.geomspace(0.002, 0.03, 20)
@@ -70,6 +72,14 @@ def test_other_bins_are_drawn_by_q_and_said():
     assert "r3: no bin within 20% of this q, not drawn." in said
     assert "r4: delay 3 is 0.005 s in one and 0.004 s in the other" in said
     assert "r5: no g2: the file holds none." in said
+
+
+def test_an_error_that_nobody_knows_is_saved_as_an_empty_cell(tmp_path):
+    unsure = curves()
+    unsure.error[:, 0] = 0.25, np.nan, np.inf
+    write_comparison(tmp_path / "g2.csv", compare_g2([summary("r1", curves=unsure)], 1))
+    rows = list(csv.DictReader((tmp_path / "g2.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["error"] for row in rows] == ["0.25", "", ""]
 
 
 def test_points_that_nobody_counted_are_not_drawn():

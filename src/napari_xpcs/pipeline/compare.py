@@ -108,8 +108,9 @@ def compare_g2(runs: Runs, label: int, *, errors: bool = True) -> Comparison:
 def _g2_line(name: str, path: Path, curves: G2Curves, column: int, errors: bool) -> Line:
     g2 = curves.g2[:, column]
     counted = np.isfinite(g2) & (curves.delay_s > 0)
-    error = np.nan_to_num(curves.error[:, column][counted]) if errors else None
-    return Line(name=name, path=path, x=curves.delay_s[counted], y=g2[counted], error=error)
+    error = curves.error[counted, column]
+    known = np.where(np.isfinite(error), error, np.nan) if errors else None
+    return Line(name=name, path=path, x=curves.delay_s[counted], y=g2[counted], error=known)
 
 
 def compare_profiles(runs: Runs) -> Comparison:

@@ -25,7 +25,7 @@ Part = TypeVar("Part")
 class Line:
     """One curve: its name, the file it is of, and numbers in the units of the axes.
 
-    ``error`` is one standard deviation, where it is known.
+    ``error`` is one standard deviation, NaN where it is not known.
     """
 
     name: str
