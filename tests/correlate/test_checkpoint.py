@@ -17,11 +17,13 @@ from napari_xpcs.correlate.multitau_run import correlate_multitau
 from napari_xpcs.correlate.multitau_twotime_run import correlate_multitau_twotime
 from napari_xpcs.errors import CorrelationError
 from napari_xpcs.io.raw_file import write_raw
+from napari_xpcs.io.result_file import read_result
 from napari_xpcs.kernels.partition import Partition
 from napari_xpcs.kernels.partition_spec import PartitionSpec
+from napari_xpcs.kernels.selection import FrameSelection
 from napari_xpcs.kernels.simulation import Simulation
 from napari_xpcs.pipeline.bins import partition_file
-from napari_xpcs.pipeline.correlate import checkpoint_paths
+from napari_xpcs.pipeline.correlate import checkpoint_paths, correlate_file
 from napari_xpcs.progress import Steps, run
 
 
@@ -154,6 +156,34 @@ def test_ages_go_on_where_they_were(
         np.testing.assert_array_equal(one.c2, other.c2)
     for name in ("mean_frame", "scattering_1d", "scattering_1d_segments", "intensity_vs_time"):
         np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name), err_msg=name)
+
+
+def test_a_run_that_has_grown_behind_its_links_begins_anew(tmp_path: Path) -> None:
+    counts = np.random.default_rng(0).poisson(1.0, (600, 64, 64)).astype(np.uint16)
+    frames, qmap, output = tmp_path / "run.h5", tmp_path / "q.hdf", tmp_path / "out.hdf"
+    geometry = Simulation(frames=600, rows=64, cols=64).geometry
+    whole = tmp_path / "whole.h5"
+    run(write_raw(whole, iter([counts]), frames=600, geometry=geometry, frame_time_s=1e-3))
+    spec = PartitionSpec(dq=3, sq=6)
+    partition_file(qmap, frames=whole, values={}, spec=spec, xp=NumPyBackend())
+    with h5py.File(frames, "w") as file:
+        file["entry/data/data"] = h5py.ExternalLink("part.h5", "/data")
+
+    def correlate() -> Steps[tuple[str, ...]]:
+        options = {"normalization": "symmetric", "frame_time_s": 1e-3, "xp": NumPyBackend()}
+        return correlate_file(frames, qmap, output, selection=FrameSelection(), **options)
+
+    for number in (300, 600):
+        with h5py.File(tmp_path / "part.h5", "w") as file:
+            file["data"] = counts[:number]
+        steps = correlate()
+        while next(steps).done == 0:
+            pass
+        steps.close()
+        assert checkpoint_paths(output)[0].exists()
+    run(correlate())
+    result = read_result(output)
+    np.testing.assert_allclose(result.scattering, counts.mean(axis=0), rtol=1e-6)
 
 
 def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

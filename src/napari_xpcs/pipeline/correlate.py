@@ -115,7 +115,8 @@ def correlate_file(
         "partials": partials,
         "engine": engine,
     }
-    used = {"dataset": dataset, "selection": selection}
+    # A file of links does not change when what it links to gets longer.
+    used = {"dataset": dataset, "selection": selection.within(len(opened.frames))}
     of_g2, of_ages = checkpoint_paths(output)
     checkpoint = Checkpoint(
         path=of_g2,
@@ -142,8 +143,7 @@ def correlate_file(
         {
             **{name: value for name, value in options.items() if name != "engine"},
             "frame_time_s": sourced.value,
-            "selection": selection.within(len(opened.frames)),
-            "dataset": dataset,
+            **used,
             "multitau": (normalization, pixel_averages) if multitau else None,
             "twotime": (bins, smoothing, maps) if twotime else None,
         },
