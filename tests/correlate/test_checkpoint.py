@@ -1,9 +1,7 @@
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -186,6 +184,24 @@ def test_a_run_that_has_grown_behind_its_links_begins_anew(tmp_path: Path) -> No
     np.testing.assert_allclose(result.scattering, counts.mean(axis=0), rtol=1e-6)
 
 
+KILLED_AFTER_SAVING = """
+import os, signal, sys
+from napari_xpcs.cli import main
+from napari_xpcs.correlate.checkpoint import Checkpoint
+
+save, last = Checkpoint.save, sys.argv.pop(1)
+
+def save_and_end(checkpoint, state):
+    save(checkpoint, state)
+    if checkpoint.path.name == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoint.save = save_and_end
+main()
+"""
+"""The command, which nothing has to catch in time."""
+
+
 def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command itself, ended by SIGKILL while it makes g2, and again while it makes ages."""
     monkeypatch.setenv("XPCS_USE_JAX", "false")  # takes seconds to start
@@ -198,28 +214,27 @@ def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     partition_file(qmap, frames=frames, values={}, spec=spec, xp=NumPyBackend())
     whole, again = tmp_path / "whole.hdf", tmp_path / "again.hdf"
 
-    def command(output: Path) -> list[str]:
-        program = [sys.executable, "-m", "napari_xpcs.cli", "correlate", str(frames)]
-        kind = ["--type", "both", "--maps", "ages", "--partials", "4"]
-        return [*program, "--qmap", str(qmap), "-o", str(output), *kind, "--checkpoint-s", "0"]
+    words = ["correlate", str(frames), "--qmap", str(qmap), "--checkpoint-s", "0"]
+    words += ["--type", "both", "--maps", "ages", "--partials", "4"]
+
+    def command(output: Path, *program: str) -> list[str]:
+        return [sys.executable, *program, *words, "-o", str(output)]
 
     def killed(checkpoint: Path) -> None:
-        job = subprocess.Popen(command(again), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while not checkpoint.exists() and job.poll() is None:
-            time.sleep(0.002)
-        os.kill(job.pid, signal.SIGKILL)
-        assert job.wait() == -signal.SIGKILL, "the job was over before it could be killed"
+        job = command(again, "-c", KILLED_AFTER_SAVING, checkpoint.name)
+        assert subprocess.run(job, capture_output=True).returncode == -signal.SIGKILL
         assert checkpoint.exists()
         assert not again.exists()
 
-    subprocess.run(command(whole), check=True, capture_output=True)
+    plain = "-m", "napari_xpcs.cli"
+    subprocess.run(command(whole, *plain), check=True, capture_output=True)
     of_g2, of_ages = checkpoint_paths(again)
     killed(of_g2)
     assert not of_ages.exists()
     killed(of_ages)
     with np.load(of_g2) as finished:
         assert finished["state.levels.frames"] == 8000
-    subprocess.run(command(again), check=True, capture_output=True)
+    subprocess.run(command(again, *plain), check=True, capture_output=True)
     assert not of_g2.exists()
     assert not of_ages.exists()
     with h5py.File(whole) as one, h5py.File(again) as other:
