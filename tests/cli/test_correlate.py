@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -175,6 +173,26 @@ def test_one_file_with_a_recipe(correlate, night, tmp_path):
     assert open_path(tmp_path / "one_qmap.hdf").partition.mask.any()
 
 
+CTRL_C_AFTER_SAVING = """
+import signal
+from napari_xpcs.cli import main
+from napari_xpcs.correlate.checkpoint import Checkpoint
+
+save = Checkpoint.save
+
+def save_and_press(checkpoint, state):
+    save(checkpoint, state)
+    Checkpoint.save = save
+    signal.raise_signal(signal.SIGINT)
+
+Checkpoint.save = save_and_press
+# Jobs in the background of a shell ignore Ctrl-C, and so does what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""The command, with a key that is pressed when there is something to keep."""
+
+
 def test_ctrl_c_keeps_g2_so_far_and_the_same_command_goes_on(tmp_path):
     run1 = tmp_path / "run.h5"
     simulation = Simulation(frames=8000, rows=64, cols=64)
@@ -185,17 +203,10 @@ def test_ctrl_c_keeps_g2_so_far_and_the_same_command_goes_on(tmp_path):
     bins = tmp_path / "bins.hdf"
     partition_file(bins, frames=run1, values={}, spec=spec, xp=NumPyBackend())
     part = tmp_path / "one.hdf.part"
-    correlate = [sys.executable, "-m", "napari_xpcs.cli", "correlate", run1, "--qmap", bins]
-    began = [*map(str, correlate), "-o", str(tmp_path / "one.hdf"), "--checkpoint-s", "0"]
-    # Jobs in the background of a shell ignore Ctrl-C, and so would what they start.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    asked = subprocess.Popen(began, stderr=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
-    while not part.exists():
-        assert asked.poll() is None
-        time.sleep(0.002)
-    asked.send_signal(signal.SIGINT)
-    told = asked.communicate(timeout=60)[1]
+    words = ["correlate", run1, "--qmap", bins, "-o", tmp_path / "one.hdf", "--checkpoint-s", "0"]
+    program = [sys.executable, "-c", CTRL_C_AFTER_SAVING]
+    asked = subprocess.run([*program, *map(str, words)], stderr=subprocess.PIPE, text=True)
+    told = asked.stderr
     assert asked.returncode == 130, told
     assert f"Stopped. {part} holds g2 so far: the same command again goes on there." in told
     assert sorted(path.name for path in tmp_path.iterdir() if "one" in path.name) == [part.name]
