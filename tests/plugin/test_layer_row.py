@@ -6,8 +6,10 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtWidgets import QInputDialog, QLabel, QPushButton
 
+from napari_xpcs.errors import FileFormatError
 from napari_xpcs.plugin.dock import LayerComboBox
 from napari_xpcs.plugin.image_layers import frames_layer
+from napari_xpcs.plugin.layer_adding import LayerAdder
 from napari_xpcs.plugin.layer_row import LayerRow
 from napari_xpcs.plugin.layers import layer_known, layer_role
 
@@ -121,3 +123,21 @@ def test_a_row_that_is_stopped_adds_nothing(row, viewer, tmp_path, qtbot):
     qtbot.waitUntil(lambda: row._reading.ended)
     qtbot.wait(20)
     assert not len(viewer.layers)
+
+
+def test_a_layer_that_napari_cannot_show_keeps_no_other_one_out(viewer, qtbot):
+    adder = LayerAdder(viewer)
+    image = np.zeros((4, 5))
+    with qtbot.capture_exceptions() as raised, qtbot.waitSignal(adder.done):
+        adder.add([(Unreadable(), {"rgb": False}, "image"), (image, {"name": "good"}, "image")])
+    assert [layer.name for layer in viewer.layers] == ["good"]
+    assert [str(fault) for _, fault, _ in raised] == ["Frame 0 is damaged."]
+
+
+class Unreadable:
+    """Frames the first of which is damaged."""
+
+    shape, dtype, ndim = (3, 4, 5), np.dtype(np.uint16), 3
+
+    def __getitem__(self, key):
+        raise FileFormatError("Frame 0 is damaged.")

@@ -35,9 +35,9 @@ class LayerAdder(QObject):
         self._waiting.clear()
 
     def _on_next(self) -> None:
-        if self._waiting:
-            self.added.emit(self._viewer.add_layer(Layer.create(*self._waiting.pop(0))))
-        if self._waiting:
-            self._next.start()
-        else:
+        if not self._waiting:
             self.done.emit()
+            return
+        # Now, lest a layer that napari cannot show keeps the others out.
+        self._next.start()
+        self.added.emit(self._viewer.add_layer(Layer.create(*self._waiting.pop(0))))
