@@ -67,12 +67,9 @@ def something_else(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def test_what_answers_is_no_scheduler(something_else: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_module, "CONNECT_S", 0.5)
-    started = time.perf_counter()
-    with pytest.raises(
-        CorrelationError, match=f"No scheduler answers at {something_else}: nothing"
-    ):
+    said = f"No scheduler answers at {something_else}: nothing of dask answered in 0.5 s"
+    with pytest.raises(CorrelationError, match=said):
         run(on_cluster(something_else, nothing))
-    assert time.perf_counter() - started < 3.0
 
 
 @pytest.mark.parametrize(
