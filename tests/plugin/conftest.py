@@ -1,6 +1,7 @@
 """A viewer without a window, and a small experiment to show in it."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,17 @@ from napari_xpcs.kernels.partition_spec import PartitionSpec
 DIFFUSION_A2_PER_S = 5e6
 PATIENCE_MS = 120_000
 """A test that waits goes on at once; on a busy computer with nothing compiled yet, later."""
+
+PONI = """PixelSize1: 7.5e-05
+PixelSize2: 7.5e-05
+Distance: 4.0
+Poni1: 0.0015
+Poni2: 0.003
+Rot1: 0.0
+Rot2: 0.0
+Rot3: 0.0
+Wavelength: 1.2398419843320026e-10
+"""
 
 
 @pytest.fixture
@@ -81,3 +93,11 @@ def curves(partition: Partition) -> G2Curves:
     error = np.full_like(g2, 1e-3)
     g2[:, -1] = error[:, -1] = np.nan
     return G2Curves(delay_s=delay, g2=g2, error=error, bins=table, source="test")
+
+
+@pytest.fixture
+def poni(tmp_path: Path) -> Path:
+    """Write a calibration of pyFAI: 4 m, 10 keV."""
+    path = tmp_path / "run.poni"
+    path.write_text(PONI)
+    return path

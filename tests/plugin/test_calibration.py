@@ -14,24 +14,6 @@ from napari_xpcs.plugin.partition_widget import PartitionWidget
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
 
-PONI = """PixelSize1: 7.5e-05
-PixelSize2: 7.5e-05
-Distance: 4.0
-Poni1: 0.0015
-Poni2: 0.003
-Rot1: 0.0
-Rot2: 0.0
-Rot3: 0.0
-Wavelength: 1.2398419843320026e-10
-"""
-
-
-@pytest.fixture
-def poni(tmp_path):
-    path = tmp_path / "run.poni"
-    path.write_text(PONI)
-    return path
-
 
 def test_calibration_becomes_the_geometry_of_the_open_frames(poni, viewer, known, qtbot):
     widget = PartitionWidget(viewer)

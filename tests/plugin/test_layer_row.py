@@ -13,17 +13,6 @@ from napari_xpcs.plugin.layer_adding import LayerAdder
 from napari_xpcs.plugin.layer_row import LayerRow
 from napari_xpcs.plugin.layers import layer_known, layer_role
 
-PONI = """PixelSize1: 7.5e-05
-PixelSize2: 7.5e-05
-Distance: 4.0
-Poni1: 0.0015
-Poni2: 0.003
-Rot1: 0.0
-Rot2: 0.0
-Rot3: 0.0
-Wavelength: 1.2398419843320026e-10
-"""
-
 
 @pytest.fixture
 def row(viewer, qtbot):
@@ -104,15 +93,13 @@ def test_of_several_stacks_the_user_chooses_one(row, viewer, tmp_path, qtbot, mo
     assert len(viewer.layers) == 1
 
 
-def test_a_calibration_becomes_the_geometry_of_what_is_open(row, viewer, known, tmp_path, qtbot):
-    path = tmp_path / "run.poni"
-    path.write_text(PONI)
-    open_and_wait(row, path, qtbot)
+def test_a_calibration_becomes_the_geometry_of_what_is_open(row, viewer, known, poni, qtbot):
+    open_and_wait(row, poni, qtbot)
     assert "open the frames first" in said(row)
     layer = viewer.add_layer(
         Layer.create(*frames_layer(np.zeros((2, 48, 64), np.uint16), known=known))
     )
-    open_and_wait(row, path, qtbot)
+    open_and_wait(row, poni, qtbot)
     assert said(row) == ""
     assert layer_known(layer)["distance_m"].value == 4.0
 
