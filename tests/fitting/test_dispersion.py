@@ -121,7 +121,7 @@ def test_ballistic_law():
     assert law.v_m_per_s == pytest.approx(3e-6)
     assert law.v_m_per_s_err == pytest.approx(3e-6 * 0.01 / np.sqrt(20))
     np.testing.assert_allclose(law.tau(Q), 1 / (3e-6 * Q * 1e10))
-    assert "v = (3e-06 ± 6.7e-09) m/s from 20 bins" in law.text()
+    assert "v = (3.0000e-06 ± 6.7e-09) m/s from 20 bins" in law.text()
 
 
 def test_extrapolation_to_zero_q_and_radius():

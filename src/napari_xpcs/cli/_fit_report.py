@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from napari_xpcs.cli._console import out
+from napari_xpcs.units import value_text
 
 if TYPE_CHECKING:
     from napari_xpcs.fitting.dispersion import Dispersion
@@ -22,7 +23,7 @@ def print_fit(fitted: "G2Fit", dispersion: "Dispersion", solvent: "Solvent | Non
     table = Table(*first, "q (1/Å)", *units, "chi2/dof", "status")
     for row in range(len(fitted.status)):
         values = [
-            f"{value:.4g} ± {error:.2g}" if isfinite(value) else ""
+            value_text(value, error)
             for value, error in zip(fitted.value[row], fitted.error[row], strict=True)
         ]
         chi2 = fitted.reduced_chi2[row]
@@ -38,7 +39,7 @@ def print_fit(fitted: "G2Fit", dispersion: "Dispersion", solvent: "Solvent | Non
     out.print(_errors_said(fitted), highlight=False, soft_wrap=True)
     for one in fitted.shared:
         where = f" ({one.source})" if one.source else ""
-        number = f"{one.value:.4g} ± {one.error:.2g} {one.unit}".rstrip()
+        number = f"{value_text(one.value, one.error)} {one.unit}".rstrip()
         text = number if one.status == "ok" else one.status
         out.print(
             f"common to {one.n_bins} bins{where}: {one.name} = {text}",

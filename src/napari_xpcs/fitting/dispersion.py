@@ -16,7 +16,7 @@ from jaxtyping import Float
 from napari_xpcs.fitting.laws import LAWS, RELAXATION, LawName, Solvent, law_named
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.fitting.weighted_line import weighted_line
-from napari_xpcs.units import ANGSTROM_M
+from napari_xpcs.units import ANGSTROM_M, value_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +83,21 @@ class Dispersion:
             return self.status
         parts = []
         if self.law == "ballistic":
-            v = f"v = ({self.v_m_per_s:.4g} ± {self.v_m_per_s_err:.2g}) m/s"
+            v = f"v = ({value_text(self.v_m_per_s, self.v_m_per_s_err)}) m/s"
             parts.append(f"{v} from {self.n_bins} bins")
         elif np.isfinite(self.D_m2_per_s):
-            D = f"D = ({self.D_m2_per_s:.4g} ± {self.D_m2_per_s_err:.2g}) m²/s"
+            D = f"D = ({value_text(self.D_m2_per_s, self.D_m2_per_s_err)}) m²/s"
             parts.append(f"{D} from {self.n_bins} bins")
         if np.isfinite(self.exponent):
-            parts.append(f"τ ∝ q^-n with n = {self.exponent:.4g} ± {self.exponent_err:.2g}")
+            parts.append(f"τ ∝ q^-n with n = {value_text(self.exponent, self.exponent_err)}")
         if solvent is not None and np.isfinite(self.D_m2_per_s):
             radius, error = self.radius_m(solvent)
-            parts.append(f"R_h = ({radius * 1e9:.4g} ± {error * 1e9:.2g}) nm")
+            parts.append(f"R_h = ({value_text(radius, error, 1e9)}) nm")
             if np.isfinite(self.D0_m2_per_s):
                 radius, error = self.radius_m(solvent, at_zero_q=True)
                 parts.append(
-                    f"at q = 0, D0 = ({self.D0_m2_per_s:.4g} ± {self.D0_m2_per_s_err:.2g}) m²/s"
-                    f" and R_h = ({radius * 1e9:.4g} ± {error * 1e9:.2g}) nm"
+                    f"at q = 0, D0 = ({value_text(self.D0_m2_per_s, self.D0_m2_per_s_err)}) m²/s"
+                    f" and R_h = ({value_text(radius, error, 1e9)}) nm"
                 )
         return "; ".join(parts)
 

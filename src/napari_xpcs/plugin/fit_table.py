@@ -4,6 +4,7 @@ import numpy as np
 
 from napari_xpcs.fitting.results import G2Fit
 from napari_xpcs.plugin.rows_model import Column
+from napari_xpcs.units import value_text
 
 
 def fit_table_columns(fit: G2Fit) -> tuple[list[Column], np.ndarray]:
@@ -32,13 +33,6 @@ def fit_table_columns(fit: G2Fit) -> tuple[list[Column], np.ndarray]:
     texts = [f"{each:.2f}" if np.isfinite(each) else "" for each in chi2]
     columns.append(Column("χ²/dof", texts, chi2))
     return columns, ~fit.ok
-
-
-def value_text(value: float, error: float) -> str:
-    """Return a value with its error, nothing where it was not determined."""
-    if not np.isfinite(value):
-        return ""
-    return f"{value:.4g} ± {error:.2g}" if np.isfinite(error) else f"{value:.4g}"
 
 
 def fit_summary(fit: G2Fit) -> str:
